@@ -1,0 +1,64 @@
+"""Names and identities: service ids, UUIDv7, device ids, and keys as they stand in a path."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+import uuid
+
+from core.model.errors import BadRequest
+
+SERVICE_ID = re.compile(r"[a-z][a-z0-9-]{0,63}")
+TYPE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+RESERVED_SERVICE_IDS = frozenset({"owner", "logs", "core", "key"})
+KEY_BYTES_MAX = 512
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+
+
+def is_service_id(text: str) -> bool:
+    """Whether `text` may name a service: lower case, digits and hyphens, not one of the reserved words."""
+    return SERVICE_ID.fullmatch(text) is not None and text not in RESERVED_SERVICE_IDS
+
+
+def uuid7(now_s: float, random_bytes: bytes | None = None) -> uuid.UUID:
+    """A time-ordered UUID version 7 (RFC 9562 section 5.7) for the moment `now_s`; `random_bytes` has 10 bytes."""
+    tail = os.urandom(10) if random_bytes is None else random_bytes
+    value = bytearray(int(now_s * 1000).to_bytes(6, "big") + tail)
+    value[6] = (value[6] & 0x0F) | 0x70
+    value[8] = (value[8] & 0x3F) | 0x80
+    return uuid.UUID(bytes=bytes(value))
+
+
+def device_id(subject_public_key_info: bytes) -> str:
+    """The device's name: base32 (lower case, unpadded) of the first 20 bytes of SHA-256 over its public key's DER."""
+    digest = hashlib.sha256(subject_public_key_info).digest()[:20]
+    return base64.b32encode(digest).decode("ascii").rstrip("=").lower()
+
+
+def key_to_path(key: str) -> str:
+    """A record's key as one path segment: itself when plain, else `~` and base64url of its UTF-8.
+
+    `.` and `..` are written in the second form, since a client would resolve them away.
+    """
+    if _PLAIN_KEY.fullmatch(key) and key not in (".", ".."):
+        return key
+    return "~" + base64.urlsafe_b64encode(key.encode("utf-8")).decode("ascii").rstrip("=")
+
+
+def key_from_path(segment: str) -> str:
+    """The record's key that `segment` stands for; raises BadRequest when it stands for none."""
+    if not segment.startswith("~"):
+        if _PLAIN_KEY.fullmatch(segment):
+            return segment
+        raise BadRequest(f"{segment[:80]!r} is not a key in a path", remedy="Use the href that a record carries.")
+    body = segment[1:]
+    try:
+        return base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError) as err:
+        raise BadRequest(
+            f"{segment[:80]!r} is not base64url after the ~", remedy="Use the href that a record carries."
+        ) from err
