@@ -18,7 +18,7 @@ import psutil
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
-TOKEN = "owner-token-of-the-tests-0123456789abcdef"  # noqa: S105
+TOKEN = "owner-token-of-the-tests-0123456789abcdef"
 READY = re.compile(r"http://locker\.localhost:(\d+)/login\?ticket=(\S+)")
 
 
