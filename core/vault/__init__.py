@@ -1,13 +1,12 @@
 """What is secret: the owner's key and what is derived from it, sealed files, and secrets kept out of logs."""
 
-from core.vault.cipher import KEY_BYTES, SealedFile, key_from_text, key_to_text, seal, unseal
+from core.vault.cipher import SealedFile, key_from_text, key_to_text, seal, unseal
 from core.vault.keys import Device, MasterKey, open_device, open_master_key
 from core.vault.private_file import PrivateFile
 from core.vault.redact import Redactor
 from core.vault.secrets import merge_settings, split_settings, without_secrets
 
 __all__ = [
-    "KEY_BYTES",
     "Device",
     "MasterKey",
     "PrivateFile",
