@@ -1,0 +1,6 @@
+"""Faces for browsers, apps and children: access, the core's API, the dashboard, and the console's socket."""
+
+from core.web.app import Web, build
+from core.web.parts import ChildDetails, ChildState, Notice, Parts
+
+__all__ = ["ChildDetails", "ChildState", "Notice", "Parts", "Web", "build"]

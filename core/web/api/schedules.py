@@ -1,0 +1,129 @@
+"""When a service wants to be called back, and how long its child is to stay: `at` and `hold`."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+from urllib.parse import unquote
+
+import msgspec
+
+from core.model.errors import BadRequest, MethodNotAllowed, NotFound
+from core.web.routes import CHILD, Ask, Field, Route
+
+PATH_LENGTH_MAX = 1000
+REASON_LENGTH_MAX = 200
+AHEAD_MAX_S = 10 * 366 * 86400.0
+HOLD_MAX_S = 86400.0
+PathText = Annotated[str, msgspec.Meta(min_length=1, max_length=PATH_LENGTH_MAX)]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=REASON_LENGTH_MAX)]
+
+
+class At(msgspec.Struct, frozen=True, kw_only=True):
+    """When to call, in epoch seconds, and which path under the service's own address."""
+
+    at: float
+    cb: PathText
+
+
+class PendingCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that is due; `kind` is `fallback` where the manifest's frequency asked for it."""
+
+    service: str
+    cb: str
+    at: float
+    kind: str = "asked"
+    tries: int = 0
+    last_problem: str | None = None
+
+
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """The call that is not made any more."""
+
+    cb: str
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the child must not be stopped for idleness, and until when in epoch seconds."""
+
+    reason: Reason
+    until: float
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """The hold to end."""
+
+    reason: Reason
+
+
+def ask_at(ask: Ask) -> PendingCall:
+    """Call the service back at a time, at once when it has passed: kept durably, one call for each path."""
+    body: At = ask.body
+    path = callback_path(body.cb)
+    if not math.isfinite(body.at) or body.at > ask.parts.clock.now() + AHEAD_MAX_S:
+        raise BadRequest("at must be a number of seconds since 1970, at most ten years ahead.")
+    ask.parts.schedule.at(ask.service_id, path, body.at)
+    return PendingCall(service=ask.service_id, cb=path, at=body.at)
+
+
+def read_at(ask: Ask) -> list[PendingCall]:
+    """List the service's pending calls."""
+    if "cb" in ask.query or "at" in ask.query:
+        raise MethodNotAllowed("A call is asked for by POST.", allow=("DELETE", "POST"))
+    return [
+        PendingCall(
+            service=entry.service,
+            cb=entry.path,
+            at=entry.at,
+            kind=entry.kind,
+            tries=entry.tries,
+            last_problem=entry.last_problem,
+        )
+        for entry in ask.parts.schedule.pending(ask.service_id)
+    ]
+
+
+def cancel_at(ask: Ask) -> Cancelled:
+    """Cancel the service's pending call of a path."""
+    path = callback_path(ask.query.get("cb", ""))
+    if not ask.parts.schedule.cancel(ask.service_id, path):
+        raise NotFound(f"Nothing is pending for {path[:200]}.")
+    return Cancelled(cb=path)
+
+
+def hold(ask: Ask) -> Hold:
+    """Keep the service's child from being stopped for idleness, for a day at most; ask again to go on."""
+    body: Hold = ask.body
+    if not math.isfinite(body.until):
+        raise BadRequest("until must be a number of seconds since 1970.")
+    until = min(body.until, ask.parts.clock.now() + HOLD_MAX_S)
+    ask.parts.children.hold(ask.service_id, reason=body.reason, until=until)
+    return Hold(reason=body.reason, until=until)
+
+
+def release(ask: Ask) -> Release:
+    """End a hold."""
+    ask.parts.children.release(ask.service_id, reason=ask.body.reason)
+    return Release(reason=ask.body.reason)
+
+
+def callback_path(text: str) -> str:
+    """A path under the service's own address, with its slash; BadRequest for anything that could lead elsewhere."""
+    path = text if text.startswith("/") else f"/{text}"
+    plain = unquote(path.partition("?")[0])
+    leads_away = "://" in plain or path.startswith("//") or ".." in plain.split("/") or "\\" in plain
+    if not text or leads_away or "#" in path or any(ord(letter) <= 32 or ord(letter) == 127 for letter in path):
+        raise BadRequest("cb must be a path under the service's own address, such as /sync/entry.")
+    if len(path) > PATH_LENGTH_MAX:
+        raise BadRequest(f"cb has more than {PATH_LENGTH_MAX} letters.")
+    return path
+
+
+_CB = Field(name="cb", about="The path of the pending call.", is_required=True)
+ROUTES = (
+    Route("POST", "/core/<id>/at", ask_at, "schedules", CHILD, body=At, answer=PendingCall),
+    Route("GET", "/core/<id>/at", read_at, "schedules", CHILD, answer=list[PendingCall]),
+    Route("DELETE", "/core/<id>/at", cancel_at, "schedules", CHILD, query=(_CB,), answer=Cancelled),
+    Route("POST", "/core/<id>/hold", hold, "schedules", CHILD, body=Hold, answer=Hold),
+    Route("DELETE", "/core/<id>/hold", release, "schedules", CHILD, body=Release, answer=Release),
+)

@@ -1,0 +1,148 @@
+"""A service's life as its owner decides it: install, settings, enable, stop, uninstall."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from core.model.errors import BadRequest
+from core.model.ids import is_service_id
+from core.web.records import ServiceRecord, service_record
+from core.web.routes import Ask, Field, Route
+from core.web.secret_settings import masked, with_kept_secrets
+
+TITLE_LENGTH_MAX = 80
+LOG_LINES_DEFAULT = 200
+LOG_LINES_MAX = 5000
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_LENGTH_MAX)]
+
+
+class Install(msgspec.Struct, frozen=True, kw_only=True):
+    """What to install under the id in the path, with which settings."""
+
+    connector: str
+    settings: dict[str, Any] = {}
+    title: Title | None = None
+
+
+class Uninstall(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of the service's data: there is no default."""
+
+    data: Literal["keep", "erase"]
+
+
+class Uninstalled(msgspec.Struct, frozen=True, kw_only=True):
+    """The service is gone, and its data as was asked."""
+
+    id: str
+    data: str
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """A service's settings without its secrets; `secrets` names those that are set, by dotted paths."""
+
+    settings: dict[str, Any]
+    secrets: list[str] = []
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """No field is read."""
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a service's log, oldest line first."""
+
+    lines: list[str]
+
+
+def install(ask: Ask) -> ServiceRecord:
+    """Install a connector as a new service under the id in the path."""
+    if not is_service_id(ask.service_id):
+        raise BadRequest(
+            f"{ask.service_id[:64]!r} cannot be a service's id.",
+            remedy="Use lower case letters, digits and hyphens, beginning with a letter, at most 64.",
+        )
+    ask.parts.catalog.refresh()
+    body: Install = ask.body
+    service = ask.parts.services.install(
+        body.connector, settings=body.settings, title=body.title, service_id=ask.service_id
+    )
+    return service_record(ask.parts, service, for_owner=True)
+
+
+def uninstall(ask: Ask) -> Uninstalled:
+    """Remove the service; its data stays or goes as the body says."""
+    ask.parts.services.uninstall(ask.service_id, erase=ask.body.data == "erase")
+    return Uninstalled(id=ask.service_id, data=ask.body.data)
+
+
+def enable(ask: Ask) -> ServiceRecord:
+    """Switch the service on."""
+    return service_record(ask.parts, ask.parts.services.enable(ask.service_id), for_owner=True)
+
+
+def disable(ask: Ask) -> ServiceRecord:
+    """Switch the service off: its child is stopped, and it is neither called nor listed until enabled."""
+    return service_record(ask.parts, ask.parts.services.disable(ask.service_id), for_owner=True)
+
+
+def stop(ask: Ask) -> ServiceRecord:
+    """Stop the service's child; the next request starts it again."""
+    ask.parts.children.stop(ask.service_id, reason="the owner asked")
+    return service_record(ask.parts, ask.parts.services.get(ask.service_id), for_owner=True)
+
+
+def restart(ask: Ask) -> ServiceRecord:
+    """Stop the service's child and start it again; ends the wait after crashes."""
+    ask.parts.children.restart(ask.service_id)
+    return service_record(ask.parts, ask.parts.services.get(ask.service_id), for_owner=True)
+
+
+def read_settings(ask: Ask) -> Settings:
+    """Tell the service's settings; of a secret only that it is set."""
+    service = ask.parts.services.get(ask.service_id)
+    schema = ask.parts.catalog.get(service.connector).settings
+    plain, secrets = masked(schema, ask.parts.services.settings_of(ask.service_id))
+    return Settings(settings=plain, secrets=secrets)
+
+
+def write_settings(ask: Ask) -> ServiceRecord:
+    """Replace the service's settings; a secret that is left out stays as it is. The child restarts."""
+    service = ask.parts.services.get(ask.service_id)
+    schema = ask.parts.catalog.get(service.connector).settings
+    settings = with_kept_secrets(schema, ask.body.settings, ask.parts.services.settings_of(ask.service_id))
+    return service_record(ask.parts, ask.parts.services.update_settings(service.id, settings), for_owner=True)
+
+
+def read_log(ask: Ask) -> Log:
+    """Tell the last lines of the service's log."""
+    text = ask.query.get("lines", str(LOG_LINES_DEFAULT))
+    if not text.isdecimal() or not 1 <= int(text) <= LOG_LINES_MAX:
+        raise BadRequest(f"lines must be a whole number from 1 to {LOG_LINES_MAX}.")
+    return Log(lines=list(ask.parts.children.log(ask.service_id, lines=int(text))))
+
+
+_LINES = Field(
+    name="lines", about=f"How many: {LOG_LINES_DEFAULT} unless told, {LOG_LINES_MAX} at most.", kind="integer"
+)
+ROUTES = (
+    Route(
+        "POST",
+        "/core/<id>/install",
+        install,
+        "services",
+        body=Install,
+        answer=ServiceRecord,
+        status=201,
+        is_of_service=False,
+    ),
+    Route("POST", "/core/<id>/uninstall", uninstall, "services", body=Uninstall, answer=Uninstalled),
+    Route("POST", "/core/<id>/enable", enable, "services", body=Nothing, answer=ServiceRecord),
+    Route("POST", "/core/<id>/disable", disable, "services", body=Nothing, answer=ServiceRecord),
+    Route("POST", "/core/<id>/stop", stop, "services", body=Nothing, answer=ServiceRecord),
+    Route("POST", "/core/<id>/restart", restart, "services", body=Nothing, answer=ServiceRecord),
+    Route("GET", "/core/<id>/settings", read_settings, "services", answer=Settings),
+    Route("PUT", "/core/<id>/settings", write_settings, "services", body=Settings, answer=ServiceRecord),
+    Route("GET", "/core/<id>/log", read_log, "services", query=(_LINES,), answer=Log),
+)

@@ -1,0 +1,93 @@
+"""The core's whole face as one ASGI application: access first, then the door, the event stream or Flask."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from core.web import openapi
+from core.web.access import Access
+from core.web.dashboard import serve_dashboard
+from core.web.diary import Diary
+from core.web.hosts import Hosts
+from core.web.login import Login
+from core.web.metrics import Metrics
+from core.web.mount import Mount
+from core.web.parts import Message, Parts, Receive, Scope, Send
+from core.web.problems import handle_errors
+from core.web.rendering import STATIC_FOLDER
+from core.web.routes import Desk, serve
+from core.web.throttle import Throttle
+from core.web.tokens import AppTokens
+
+
+class Web:
+    """The ASGI application, and the owner's ways into it. Owned by the event loop."""
+
+    def __init__(self, parts: Parts) -> None:
+        throttle = Throttle()
+        self._parts = parts
+        self._login = Login(Hosts(parts.port, parts.host_names), parts.clock, throttle)
+        tokens = AppTokens(parts.documents, parts.coredb, parts.clock)
+        self._metrics = Metrics(parts)
+        desk = Desk(parts, tokens, Diary(parts.coredb, parts.clock, parts.timezone), self._metrics)
+        self._flask = Mount(_flask(desk))
+        self._access = Access(parts, self._inner, login=self._login, tokens=tokens, throttle=throttle)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        await self._access(scope, receive, self._counted(send))
+
+    def login_url(self) -> str:
+        """A new one-time address that logs the owner's browser in; call it on the event loop."""
+        return self._login.url()
+
+    def short_token(self) -> str:
+        """A new owner's token for ten minutes; call it on the event loop."""
+        return self._login.short_token()
+
+    def close(self) -> None:
+        """Let Flask's threads go."""
+        self._flask.close()
+
+    async def _inner(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["path"].startswith("/Me/"):
+            await self._parts.door(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["path"] == "/events":
+            await self._parts.event_stream(scope, receive, send)
+        else:
+            await self._flask(scope, receive, send)
+
+    def _counted(self, send: Send) -> Send:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.count_request(message["status"])
+            await send(message)
+
+        return counted
+
+
+def build(parts: Parts) -> Web:
+    """The core's ASGI application on these parts; it owns nothing of them and starts nothing but its threads."""
+    return Web(parts)
+
+
+def _flask(desk: Desk) -> Flask:
+    flask = Flask("core.web", static_folder=str(STATIC_FOLDER), static_url_path="/static", template_folder=None)
+    flask.config["MAX_FORM_PARTS"] = 1000
+    flask.config["SEND_FILE_MAX_AGE_DEFAULT"] = 365 * 86400
+    handle_errors(flask)
+    serve(flask, openapi.TABLE, desk)
+    serve_dashboard(flask, desk)
+    return flask
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,44 @@
+"""The names under which the core may be addressed. Pure: a Host header in, a judgement out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DASHBOARD_NAME = "locker.localhost"
+LOOPBACK = "127.0.0.1"
+_MOVED_NAME = "localhost"
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """The allow-list for one port; what is not on it may be a rebinding DNS name."""
+
+    port: int
+    further_names: tuple[str, ...] = ()
+
+    @property
+    def dashboard(self) -> str:
+        """The host of the dashboard's addresses: the only one on which a session counts."""
+        return f"{DASHBOARD_NAME}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """What a browser sends as Origin from the dashboard."""
+        return f"http://{DASHBOARD_NAME}" + ("" if self.port == 80 else f":{self.port}")
+
+    def is_allowed(self, host: str) -> bool:
+        """Whether the Host header names the core."""
+        names = (DASHBOARD_NAME, LOOPBACK, _MOVED_NAME, *self.further_names)
+        return self._normal(host) in {f"{name.lower()}:{self.port}" for name in names}
+
+    def is_dashboard(self, host: str) -> bool:
+        """Whether a session counts under this Host."""
+        return self._normal(host) == self.dashboard
+
+    def is_moved(self, host: str) -> bool:
+        """Whether the request belongs on the dashboard's host instead: a cookie must never be set here."""
+        return self._normal(host) == f"{_MOVED_NAME}:{self.port}"
+
+    def _normal(self, host: str) -> str:
+        host = host.lower()
+        return f"{host}:80" if self.port == 80 and ":" not in host else host

@@ -1,0 +1,128 @@
+"""What the outside may know of services and connectors: chosen field by field, so nothing leaks by being added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from core.model.errors import NotFound
+from core.model.manifest import Manifest
+from core.web.parts import Parts, Service
+
+
+class ConnectorRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "is"}):
+    """A connector that can be installed."""
+
+    name: str
+    title: str
+    description: str
+    kind: str
+    version: str
+    provides: tuple[str, ...]
+    uses: tuple[str, ...]
+    types: tuple[str, ...]
+    streams: tuple[str, ...]
+    settings: dict[str, Any]
+    auth_kind: str
+
+
+class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "is"}):
+    """An installed service: no settings, no secrets, no process id and no port."""
+
+    id: str
+    title: str
+    connector: str
+    kind: str
+    provides: tuple[str, ...]
+    uses: tuple[str, ...]
+    types: tuple[str, ...]
+    streams: tuple[str, ...]
+    enabled: bool
+    state: str
+    reason: str
+    installed_at: float
+    href: str
+    account: str | None = None
+
+
+class FolderProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """A connector folder that cannot be used, and everything that is wrong with it."""
+
+    name: str
+    folder: str
+    faults: tuple[str, ...]
+
+
+def connector_record(manifest: Manifest) -> ConnectorRecord:
+    """What may be known of a connector."""
+    return ConnectorRecord(
+        name=manifest.name,
+        title=manifest.title,
+        description=manifest.description,
+        kind=manifest.kind,
+        version=manifest.version,
+        provides=manifest.provides,
+        uses=manifest.uses,
+        types=tuple(manifest.types),
+        streams=tuple(manifest.streams),
+        settings=dict(manifest.settings),
+        auth_kind=manifest.auth_kind,
+    )
+
+
+def service_record(parts: Parts, service: Service, *, for_owner: bool) -> ServiceRecord:
+    """What may be known of a service; whose account it holds is for the owner only."""
+    manifest = manifest_of(parts, service)
+    state = parts.children.state(service.id)
+    return ServiceRecord(
+        id=service.id,
+        title=service.title,
+        connector=service.connector,
+        kind=manifest.kind if manifest else "connector",
+        provides=provided(manifest),
+        uses=manifest.uses if manifest else (),
+        types=tuple(manifest.types) if manifest else (),
+        streams=tuple(manifest.streams) if manifest else (),
+        enabled=service.enabled,
+        state=state.name,
+        reason=state.reason if manifest else "connector_missing",
+        installed_at=service.installed_at,
+        href=f"/Me/{service.id}/",
+        account=service.account if for_owner else None,
+    )
+
+
+def manifest_of(parts: Parts, service: Service) -> Manifest | None:
+    """The service's connector, or None where its folder is gone or broken: the service itself stays known."""
+    try:
+        return parts.catalog.get(service.connector)
+    except NotFound:
+        return None
+
+
+def provided(manifest: Manifest | None) -> tuple[str, ...]:
+    """What a connector provides: as it declares, else each of its types with its own network."""
+    if manifest is None:
+        return ()
+    return manifest.provides or tuple(f"{name}/{manifest.name}" for name in manifest.types)
+
+
+def does_provide(provides: Sequence[str], wanted: str) -> bool:
+    """Whether one of these is wanted: without a slash the primary part decides, with one the whole.
+
+    >>> does_provide(["contact/twitter"], "contact"), does_provide(["contact/twitter"], "contact/github")
+    (True, False)
+    """
+    if "/" in wanted:
+        return wanted in provides
+    return any(name.partition("/")[0] == wanted for name in provides)
+
+
+def folder_problems(parts: Parts) -> list[FolderProblem]:
+    """The connector folders that cannot be used."""
+    return [
+        FolderProblem(name=fault.name, folder=str(fault.folder), faults=tuple(fault.faults))
+        for fault in parts.catalog.faults()
+    ]

@@ -1,0 +1,558 @@
+"""Small working stand-ins for the rooms behind `Parts`: the fakes that ship beside the web room's seams."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import apsw
+from tinydb import TinyDB
+from tinydb.storages import MemoryStorage
+
+from core.model.clock import ManualClock, iso
+from core.model.errors import Conflict, NotFound, SettingsInvalid
+from core.model.event import Event, EventAction, Idr
+from core.model.fact import Fact, Record
+from core.model.manifest import Manifest, parse_manifest
+from core.web import ChildDetails, ChildState, Notice, Parts
+from core.web.parts import Message, Receive, Scope, Send
+
+FEEDS = """
+name = "feeds"
+title = "Feeds"
+description = "Web feeds: RSS, Atom and JSON Feed."
+version = "1.0"
+provides = ["entry/feeds", "feed/feeds"]
+[types.entry]
+key = "id"
+title = "title"
+[types.feed]
+key = "url"
+[streams.entry]
+title = "Entries"
+types = ["entry", "feed"]
+frequency = "30m"
+[settings.feeds]
+type = "array"
+title = "Feeds"
+description = "The addresses of the feeds."
+minItems = 1
+items = { type = "string", format = "url" }
+[settings.keep_html]
+type = "boolean"
+title = "Keep the HTML"
+default = true
+"""
+MAIL = """
+name = "mail"
+title = "Mail"
+description = "Mailboxes over IMAP."
+provides = ["message/mail", "contact/mail"]
+uses = ["entry/feeds", "photo"]
+[types.message]
+key = "id"
+[types.contact]
+key = "id"
+[streams.message]
+title = "Messages"
+[settings.accounts]
+type = "array"
+title = "Accounts"
+items = { type = "object", title = "Account", required = ["host", "password"], properties = { \
+host = { type = "string", title = "Server" }, \
+port = { type = "integer", title = "Port", default = 993, minimum = 1, maximum = 65535 }, \
+password = { type = "string", title = "Password", secret = true } } }
+[settings.since]
+type = "string"
+title = "From when on"
+enum = ["always", "year", "month"]
+default = "year"
+[settings.token]
+type = "string"
+title = "App token"
+secret = true
+"""
+
+
+@dataclass
+class FakeFault:
+    """A folder that cannot be used."""
+
+    folder: str
+    name: str
+    faults: tuple[str, ...]
+
+
+class FakeCatalog:
+    """Two connectors, and whatever faults a test adds."""
+
+    def __init__(self) -> None:
+        self.manifests = {m.name: m for m in (parse_manifest(FEEDS, "/c/feeds"), parse_manifest(MAIL, "/c/mail"))}
+        self.folder_faults: list[FakeFault] = []
+        self.refreshed = 0
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+    def entries(self) -> Mapping[str, Manifest]:
+        return self.manifests
+
+    def faults(self) -> Sequence[FakeFault]:
+        return self.folder_faults
+
+    def get(self, name: str, /) -> Manifest:
+        if name not in self.manifests:
+            raise NotFound(f"There is no connector {name!r}.")
+        return self.manifests[name]
+
+
+@dataclass(frozen=True)
+class FakeService:
+    """A service record."""
+
+    id: str
+    uid: str
+    connector: str
+    title: str
+    enabled: bool = True
+    account: str | None = None
+    installed_at: float = 1_700_000_000.0
+
+
+class FakeServices:
+    """Services in a dictionary, with a check for what the tests' settings need."""
+
+    def __init__(self, catalog: FakeCatalog) -> None:
+        self._catalog = catalog
+        self.services: dict[str, FakeService] = {}
+        self.settings: dict[str, dict[str, Any]] = {}
+        self.erased: list[str] = []
+
+    def list(self) -> Sequence[FakeService]:
+        return [self.services[name] for name in sorted(self.services)]
+
+    def get(self, service_id: str, /) -> FakeService:
+        if service_id not in self.services:
+            raise NotFound(f"There is no service {service_id!r}.")
+        return self.services[service_id]
+
+    def install(
+        self, connector: str, *, settings: Mapping[str, Any], title: str | None, service_id: str | None
+    ) -> FakeService:
+        manifest = self._catalog.get(connector)
+        self._check(connector, settings)
+        wanted = service_id or connector
+        if wanted in self.services:
+            raise Conflict(f"There is a service {wanted} already.")
+        self.services[wanted] = FakeService(wanted, f"uid-{wanted}", connector, title or manifest.title)
+        self.settings[wanted] = dict(settings)
+        return self.services[wanted]
+
+    def uninstall(self, service_id: str, *, erase: bool) -> None:
+        del self.services[self.get(service_id).id]
+        if erase:
+            self.erased.append(service_id)
+
+    def enable(self, service_id: str, /) -> FakeService:
+        self.services[service_id] = replace(self.get(service_id), enabled=True)
+        return self.services[service_id]
+
+    def disable(self, service_id: str, /) -> FakeService:
+        self.services[service_id] = replace(self.get(service_id), enabled=False)
+        return self.services[service_id]
+
+    def settings_of(self, service_id: str, /) -> Mapping[str, Any]:
+        return self.settings[service_id]
+
+    def update_settings(self, service_id: str, settings: Mapping[str, Any], /) -> FakeService:
+        self._check(self.get(service_id).connector, settings)
+        self.settings[service_id] = dict(settings)
+        return self.services[service_id]
+
+    def faults_in(self, connector: str, settings: Mapping[str, Any], /) -> Sequence[tuple[str, str]]:
+        faults = []
+        if connector == "feeds":
+            feeds = settings.get("feeds") or []
+            if not feeds:
+                faults.append(("feeds", "needs at least one entry"))
+            faults += [
+                (f"feeds.{i}", "is not an address") for i, one in enumerate(feeds) if not str(one).startswith("http")
+            ]
+        for index, account in enumerate(settings.get("accounts", [])):
+            faults += [(f"accounts.{index}.{n}", "is missing") for n in ("host", "password") if not account.get(n)]
+        return faults
+
+    def _check(self, connector: str, settings: Mapping[str, Any]) -> None:
+        faults = self.faults_in(connector, settings)
+        if faults:
+            raise SettingsInvalid("; ".join(f"{path} {what}" for path, what in faults))
+
+
+class FakeChildren:
+    """Processes that only remember what was asked of them."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, ChildState] = {}
+        self.figures: dict[str, ChildDetails] = {}
+        self.asked: list[tuple[str, ...]] = []
+        self.held: dict[tuple[str, str], float] = {}
+        self.logs: dict[str, list[str]] = {}
+        self.answer: tuple[int, bytes] = (202, b'{"runs": []}')
+
+    def state(self, service_id: str, /) -> ChildState:
+        return self.states.get(service_id, ChildState("stopped"))
+
+    def details(self, service_id: str, /) -> ChildDetails:
+        return self.figures.get(service_id, ChildDetails())
+
+    def stop(self, service_id: str, *, reason: str) -> None:
+        self.asked.append(("stop", service_id))
+        self.states[service_id] = ChildState("stopped")
+
+    def restart(self, service_id: str, /) -> None:
+        self.asked.append(("restart", service_id))
+        self.states[service_id] = ChildState("running")
+
+    def hold(self, service_id: str, *, reason: str, until: float) -> None:
+        self.held[service_id, reason] = until
+
+    def release(self, service_id: str, *, reason: str) -> None:
+        self.held.pop((service_id, reason), None)
+
+    def call(
+        self, service_id: str, *, method: str, path: str, body: bytes, content_type: str, timeout_s: float
+    ) -> tuple[int, bytes]:
+        self.asked.append((method, service_id, path))
+        return self.answer
+
+    def log(self, service_id: str, *, lines: int) -> Sequence[str]:
+        return self.logs.get(service_id, [])[-lines:]
+
+
+@dataclass(frozen=True)
+class FakePending:
+    """A pending call."""
+
+    service: str
+    path: str
+    at: float
+    kind: str = "asked"
+    tries: int = 0
+    last_problem: str | None = None
+
+
+class FakeSchedule:
+    """Pending calls in a dictionary."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str], FakePending] = {}
+
+    def at(self, service_id: str, path: str, at: float, /) -> None:
+        self.entries[service_id, path] = FakePending(service_id, path, at)
+
+    def cancel(self, service_id: str, path: str, /) -> bool:
+        return self.entries.pop((service_id, path), None) is not None
+
+    def pending(self, service_id: str | None = None, /) -> Sequence[FakePending]:
+        return [entry for entry in self.entries.values() if service_id in (None, entry.service)]
+
+
+@dataclass(frozen=True)
+class FakeListener:
+    """A listener."""
+
+    service: str
+    type: str
+    path: str
+    source: str = "call"
+
+
+@dataclass(frozen=True)
+class FakeLetter:
+    """A dead letter."""
+
+    id: int
+    service: str
+    path: str
+    first_seen: float = 1_700_000_000.0
+    last_tried: float = 1_700_000_100.0
+    tries: int = 10
+    problem: str = "it answered 500"
+
+
+class FakeEvents:
+    """Events in lists."""
+
+    def __init__(self) -> None:
+        self.heads: dict[str, int] = {}
+        self.published: list[Event] = []
+        self.registered: list[FakeListener] = []
+        self.letters: dict[int, FakeLetter] = {}
+        self.retried: list[int] = []
+
+    def committed(self, service_id: str, seq: int, /) -> None:
+        self.heads[service_id] = seq
+
+    def publish(self, service_id: str, *, idr: Idr, action: EventAction, value: Mapping[str, Any]) -> Event:
+        event = Event(
+            id=f"e{len(self.published) + 1}",
+            idr=str(idr),
+            action=action,
+            service=service_id,
+            type=idr.type,
+            key=idr.key,
+            seq=0,
+            at=1.0,
+            value=dict(value),
+        )
+        self.published.append(event)
+        return event
+
+    def listen(self, service_id: str, *, wanted: str, path: str) -> None:
+        self.registered.append(FakeListener(service_id, wanted, path))
+
+    def deafen(self, service_id: str, *, wanted: str, path: str) -> bool:
+        before = len(self.registered)
+        self.registered = [x for x in self.registered if (x.service, x.type, x.path) != (service_id, wanted, path)]
+        return len(self.registered) < before
+
+    def listeners(self) -> Sequence[FakeListener]:
+        return self.registered
+
+    def dead_letters(self) -> Sequence[FakeLetter]:
+        return list(self.letters.values())
+
+    def retry(self, dead_id: int, /) -> None:
+        if dead_id not in self.letters:
+            raise NotFound(f"There is no letter {dead_id}.")
+        self.retried.append(dead_id)
+
+    def drop(self, dead_id: int, /) -> None:
+        if self.letters.pop(dead_id, None) is None:
+            raise NotFound(f"There is no letter {dead_id}.")
+
+
+@dataclass(frozen=True)
+class FakeRun:
+    """One run of a stream."""
+
+    stream: str
+    started_at: float
+    ended_at: float | None
+    status: str = "ok"
+    new: int = 0
+    updated: int = 0
+    same: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+    problem: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class FakeRecords:
+    """A page of records."""
+
+    records: Sequence[Record]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class FakeFacts:
+    """A page of facts."""
+
+    facts: Sequence[Fact]
+    next: Any
+
+
+@dataclass
+class FakeReader:
+    """A store in lists: every fact in the order it was committed."""
+
+    facts: list[Fact] = field(default_factory=list)
+    all_runs: list[FakeRun] = field(default_factory=list)
+
+    def put(self, type_name: str, key: str, value: dict[str, Any], *, common: dict[str, Any] | None = None) -> None:
+        """Commit a version of a record."""
+        seq = len(self.facts) + 1
+        self.facts.append(
+            Fact(
+                seq=seq,
+                id=f"f{seq}",
+                type=type_name,
+                key=key,
+                action="put",
+                value=value,
+                common=common or {},
+                value_hash="00",
+                causation=None,
+                transaction_time=1_700_000_000.0 + seq,
+                valid_time=None,
+                schema_version=1,
+                producer=None,
+                derivation=None,
+                origin="d/u",
+                origin_epoch=1,
+                origin_seq=seq,
+                known_at=1_700_000_000.0 + seq,
+                rev=(seq, 0),
+                recorded_at=1_700_000_000.0 + seq,
+            )
+        )
+
+    def counts(self) -> Mapping[str, int]:
+        counted: dict[str, int] = {}
+        for type_name, _ in self._current():
+            counted[type_name] = counted.get(type_name, 0) + 1
+        return counted
+
+    def record(self, type_name: str, key: str, /) -> Record | None:
+        return self._current().get((type_name, key))
+
+    def records(self, type_name: str, /, *, limit: int, after: str | None, order: str) -> FakeRecords:
+        found = [record for (kind, _), record in self._current().items() if kind == type_name]
+        found.sort(key=lambda record: -record.seq if order == "newest" else record.key)
+        start = int(after or 0)
+        more = len(found) > start + limit
+        return FakeRecords(found[start : start + limit], str(start + limit) if more else None)
+
+    def history(self, type_name: str, key: str, /, *, limit: int, after: Any) -> FakeFacts:
+        found = [fact for fact in reversed(self.facts) if (fact.type, fact.key) == (type_name, key)]
+        return FakeFacts(found[:limit], None)
+
+    def runs(self, stream: str | None = None, /, *, limit: int) -> Sequence[FakeRun]:
+        found = [run for run in self.all_runs if stream in (None, run.stream)]
+        return sorted(found, key=lambda run: -run.started_at)[:limit]
+
+    def _current(self) -> dict[tuple[str, str], Record]:
+        return {
+            (f.type, f.key): Record(type=f.type, key=f.key, value=f.value, common=f.common, at=f.known_at, seq=f.seq)
+            for f in self.facts
+        }
+
+
+class FakeCoreDb:
+    """The core's database in memory, with the tables that the web room writes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection = apsw.Connection(":memory:")
+        self._connection.execute(
+            "CREATE TABLE diary (id INTEGER PRIMARY KEY, at REAL, service TEXT, level INTEGER, message TEXT)"
+        )
+        self._connection.execute("CREATE TABLE token_use (token_id TEXT PRIMARY KEY, last_used REAL)")
+
+    def read(self, sql: str, params: Sequence[Any] = (), /) -> Sequence[tuple[Any, ...]]:
+        with self._lock:
+            return list(self._connection.execute(sql, params))
+
+    def write(self, callback: Any, /) -> Any:
+        with self._lock, self._connection:
+            return callback(self._connection)
+
+
+class FakeDocuments:
+    """Documents in memory."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._db = TinyDB(storage=MemoryStorage)
+
+    def table(self, name: str, /) -> Any:
+        return self._db.table(name)
+
+
+class FakeDoor:
+    """Answers every request under /Me/ with what it was given, as JSON; its paths may be open doors."""
+
+    def __init__(self) -> None:
+        self.seen: list[Scope] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.seen.append(scope)
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        if scope["path"].endswith("/status") and b"text/event-stream" in dict(scope["headers"]).get(b"accept", b""):
+            await _stream(receive, send)
+            return
+        caller = scope["locker.caller"]
+        body = f'{{"actor": "{caller.actor}", "path": "{scope["path"]}"}}'.encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+    for done in (10, 20):
+        data = f'{{"stream": "entry", "done": {done}, "total": 20, "rate": 5, "state": "running"}}'
+        text = f"event: progress\ndata: {data}\n\n"
+        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+    while True:
+        message: Message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+
+
+class World:
+    """All fakes together, and the `Parts` made of them."""
+
+    def __init__(self, *, port: int, owner_token: str | None = None, clock: Any = None) -> None:
+        self.clock = clock or ManualClock()
+        self.catalog = FakeCatalog()
+        self.services = FakeServices(self.catalog)
+        self.children = FakeChildren()
+        self.schedule = FakeSchedule()
+        self.events = FakeEvents()
+        self.readers: dict[str, FakeReader] = {}
+        self.coredb = FakeCoreDb()
+        self.documents = FakeDocuments()
+        self.door = FakeDoor()
+        self.stream = FakeDoor()
+        self.child_tokens: dict[str, str] = {}
+        self.open_doors: set[tuple[str, str]] = set()
+        self.notices: list[Notice] = []
+        self.parts = Parts(
+            port=port,
+            version="0.1.0",
+            device="device",
+            timezone="Europe/Berlin",
+            clock=self.clock,
+            catalog=self.catalog,
+            services=self.services,
+            children=self.children,
+            schedule=self.schedule,
+            events=self.events,
+            reader=self.reader,
+            coredb=self.coredb,
+            documents=self.documents,
+            door=self.door,
+            event_stream=self.stream,
+            service_of_token=self.child_tokens.get,
+            is_open_door=lambda service_id, path: (service_id, path) in self.open_doors,
+            notices=lambda: self.notices,
+            owner_token=owner_token,
+            host_names=("locker.example",),
+        )
+
+    @contextlib.contextmanager
+    def reader(self, service_id: str) -> Iterator[FakeReader]:
+        yield self.readers.setdefault(service_id, FakeReader())
+
+    def install(self, connector: str = "feeds", service_id: str | None = None) -> str:
+        """A service with settings that fit, by the owner's hand."""
+        settings: dict[str, Any] = {"feeds": ["https://example.org/feed"]} if connector == "feeds" else {"accounts": []}
+        return self.services.install(connector, settings=settings, title=None, service_id=service_id).id
+
+    def child(self, service_id: str) -> str:
+        """The token of a service's child."""
+        token = f"child-token-of-{service_id}"
+        self.child_tokens[token] = service_id
+        return token
+
+    def __repr__(self) -> str:
+        return f"World({iso(self.clock.now())})"
