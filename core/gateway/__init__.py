@@ -1,0 +1,7 @@
+"""The door to a connector: requests for `/Me/<id>/…` reach the child and come back, as streams, within limits."""
+
+from core.gateway.call import Response
+from core.gateway.door import Backends, Door
+from core.gateway.limits import GatewayLimits
+
+__all__ = ["Backends", "Door", "GatewayLimits", "Response"]

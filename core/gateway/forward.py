@@ -1,0 +1,218 @@
+"""One exchange with a running child: the request out, the answer back, both as streams."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from core.gateway.address import Target
+from core.gateway.answer import Answer
+from core.gateway.buffer import Body
+from core.gateway.connection import HOST, Connection, Endpoint, Pool
+from core.gateway.headers import Headers, response_headers
+from core.gateway.limits import WAIT_MARGIN_S, WAIT_S_MAX, GatewayLimits
+from core.gateway.watch import Watch
+from core.model.errors import BadRequest, ChildCut, ChildDied, ChildMute, LockerError
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+REPEATABLE = frozenset({"GET", "HEAD"})
+# How long an answer may be under way before somebody looks whether the client still waits.
+LOOK_FOR_CLIENT_S = 0.05
+
+_WAIT_S = re.compile(rb"(?:^|&)wait_s=([0-9]{1,6}(?:\.[0-9]{1,6})?)(?:&|$)")
+
+
+class Caller(NamedTuple):
+    """Who asks, as the child is told."""
+
+    actor: str
+    scopes: tuple[str, ...] = ()
+
+
+class Request(NamedTuple):
+    """One request as it will be sent: judged, with its header fields already chosen."""
+
+    target: Target
+    method: str
+    headers: Headers
+    caller: Caller
+    content_length: int | None
+    is_chunked: bool
+    is_door: bool
+    core_port: int
+
+    @property
+    def has_body(self) -> bool:
+        """Whether any body bytes follow the head."""
+        return self.is_chunked or bool(self.content_length)
+
+    def head(self, endpoint: Endpoint) -> bytes:
+        """The request's head for the child, blank line included."""
+        lines = [
+            b"%b %b HTTP/1.1\r\nHost: %b:%d\r\nX-Locker-Token: %b\r\nX-Locker-Actor: %b\r\nX-Locker-Scopes: %b\r\n"
+            % (
+                self.method.encode("ascii"),
+                self.target.path_and_query,
+                HOST.encode("ascii"),
+                endpoint.port,
+                endpoint.token.encode("ascii"),
+                self.caller.actor.encode("ascii", "replace"),
+                " ".join(self.caller.scopes).encode("ascii", "replace"),
+            )
+        ]
+        lines += [b"%b: %b\r\n" % field for field in self.headers]
+        if self.is_chunked:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+        elif self.content_length is not None:
+            lines.append(b"Content-Length: %d\r\n" % self.content_length)
+        lines.append(b"\r\n")
+        return b"".join(lines)
+
+
+def first_byte_s(query: bytes, limits: GatewayLimits) -> float:
+    """How long a child may take to answer: the usual limit, or what the request itself asks for by `wait_s`."""
+    match = _WAIT_S.search(query) if b"wait_s=" in query else None
+    if match is None:
+        return limits.first_byte_s
+    return max(limits.first_byte_s, min(float(match[1]), WAIT_S_MAX) + WAIT_MARGIN_S)
+
+
+class Exchange:
+    """Sends one request to a child and its answer to the client, under the caller's watch."""
+
+    def __init__(self, request: Request, body: Body, *, watch: Watch, pool: Pool, limits: GatewayLimits) -> None:
+        self._request = request
+        self._body = body
+        self._watch = watch
+        self._pool = pool
+        self._limits = limits
+        self._service_id = request.target.service_id
+        self._first_byte_s = first_byte_s(request.target.query, limits)
+        self._upload: asyncio.Task[None] | None = None
+
+    async def run(self, endpoint: Endpoint, send: Send, *, on_sent: Callable[[], None]) -> None:
+        """Carry the exchange out; `on_sent` is called once the request's head is on its way."""
+        first = await self._body.first_piece() if self._request.has_body else b""
+        connection, answer = await self._answered(endpoint, first, on_sent)
+        try:
+            await self._hand_on(answer, endpoint, send)
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            if self._upload is not None:
+                self._upload.cancel()
+        if answer.reusable and self._body.is_drained and (self._upload is None or self._upload.done()):
+            self._pool.give(self._service_id, endpoint, connection)
+        else:
+            connection.close()
+
+    async def _answered(
+        self, endpoint: Endpoint, first: bytes, on_sent: Callable[[], None]
+    ) -> tuple[Connection, Answer]:
+        """The connection and the answer whose head has arrived.
+
+        A kept-alive connection may close at the very moment of its reuse: a request without a body that is safe
+        to repeat goes out once more on a fresh one. Nothing else is ever sent twice.
+        """
+        repeatable = self._request.method in REPEATABLE and not self._request.has_body
+        connection = self._pool.take(self._service_id, endpoint, repeatable=repeatable)
+        if connection is not None:
+            answer = await self._attempt(connection, endpoint, first, on_sent, is_last=not repeatable)
+            if answer is not None:
+                return connection, answer
+        connection = await self._pool.connect(self._service_id, endpoint)
+        answer = await self._attempt(connection, endpoint, first, on_sent, is_last=True)
+        assert answer is not None
+        return connection, answer
+
+    async def _attempt(
+        self, connection: Connection, endpoint: Endpoint, first: bytes, on_sent: Callable[[], None], *, is_last: bool
+    ) -> Answer | None:
+        answer = Answer(asyncio.get_running_loop(), self._service_id, method=self._request.method)
+        try:
+            connection.begin(self._request.head(endpoint) + self._framed(first), answer)
+            on_sent()
+            self._watch.expect(self._first_byte_s, self._mute)
+            if self._request.has_body and not self._is_sent(first):
+                self._upload = asyncio.get_running_loop().create_task(self._send_body(connection))
+            await answer.head()
+        except ChildDied:
+            connection.close()
+            if is_last or answer.has_bytes:
+                raise
+            return None
+        except BaseException:
+            connection.close()
+            if self._upload is not None:
+                self._upload.cancel()
+            raise
+        return answer
+
+    def _framed(self, piece: bytes) -> bytes:
+        """A part of the body as it goes to the child, with the end mark when it is the last of a chunked one."""
+        if not self._request.is_chunked:
+            return piece
+        framed = b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+        return framed + b"0\r\n\r\n" if self._body.is_drained else framed
+
+    def _is_sent(self, first: bytes) -> bool:
+        if self._request.is_chunked:
+            return self._body.is_drained
+        return len(first) == self._request.content_length
+
+    async def _send_body(self, connection: Connection) -> None:
+        """Send what follows the first piece. A child that stops reading, or a client that stops sending, ends it."""
+        try:
+            while not self._body.is_drained:
+                self._watch.expect(self._limits.silence_s, self._stalled)
+                piece = await self._body.piece()
+                self._watch.expect(self._limits.silence_s, self._mute)
+                if piece or self._request.is_chunked:
+                    await connection.write(self._framed(piece))
+            self._watch.expect(self._first_byte_s, self._mute)
+        except LockerError as error:
+            self._watch.end(error)
+
+    async def _hand_on(self, answer: Answer, endpoint: Endpoint, send: Send) -> None:
+        headers = response_headers(
+            answer.headers,
+            self._request.target,
+            status=answer.status,
+            child_port=endpoint.port,
+            core_port=self._request.core_port,
+            is_door=self._request.is_door,
+        )
+        silence_s = None if _is_event_stream(answer.headers) else self._limits.silence_s
+        self._watch.expect(self._limits.silence_s, self._stuck)
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        while True:
+            self._watch.expect(silence_s, self._silent)
+            piece = await answer.piece()
+            more = not answer.is_finished
+            self._watch.expect(self._limits.silence_s, self._stuck)
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+            if not more:
+                return
+
+    def _mute(self) -> LockerError:
+        return ChildMute(f"{self._service_id} sent no answer within {self._first_byte_s:g} s")
+
+    def _silent(self) -> LockerError:
+        return ChildMute(f"{self._service_id} stopped in the middle of its answer for {self._limits.silence_s:g} s")
+
+    def _stalled(self) -> LockerError:
+        return BadRequest(f"the request's body stopped arriving for {self._limits.silence_s:g} s")
+
+    def _stuck(self) -> LockerError:
+        return ChildCut(f"the client took nothing of the answer for {self._limits.silence_s:g} s")
+
+
+def _is_event_stream(headers: Headers) -> bool:
+    return any(
+        len(name) == 12 and name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
+        for name, value in headers
+    )
