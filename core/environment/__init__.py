@@ -1,0 +1,7 @@
+"""Where installed packages stand: environments made beside the one in use, whole or not at all. Needs no package."""
+
+from core.environment.builder import Blueprint, make_environment
+from core.environment.installer import Installer
+from core.environment.progress import Progress
+
+__all__ = ["Blueprint", "Installer", "Progress", "make_environment"]

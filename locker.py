@@ -1,0 +1,173 @@
+"""Start Locker: `python locker.py`. Needs nothing but Python 3.11; everything else goes into `.venv` beside this file.
+
+The environment is checked at each start (one file is read), made where it is missing or out of date, and entered:
+this program replaces itself by the environment's Python, which hands the words of the command line to `core.cli`.
+
+This file keeps to the syntax that Python 2.7 reads, and its types stand in comments: a Python too old to run Locker
+must get as far as saying so.
+"""
+
+# Python 2 has no pathlib, one more error class, no f-strings and no [*list].
+# ruff: noqa: PTH110, PTH118, PTH120, PTH123, UP024, UP031, RUF005
+
+import os
+import sys
+
+OLDEST = (3, 11)
+ROOT = os.path.dirname(os.path.realpath(__file__))
+# Tests and benches have environments of their own, so that what `run` uses is the same whether they were ever
+# installed or not, and no upgrade of a test tool can stop Locker from starting.
+RUN = (".venv", "requirements.txt")
+ENVIRONMENTS = {
+    "test": (".venv.test", os.path.join("tests", "requirements.txt")),
+    "bench": (".venv.bench", os.path.join("tests", "bench", "requirements.txt")),
+}
+STAMP = "locker.stamp"
+ENTERED = "LOCKER_ENTERED"
+TOKEN = "LOCKER_TOKEN"  # noqa: S105 - the name of a variable
+TOKEN_FD = "LOCKER_TOKEN_FD"  # noqa: S105
+# Far above any sensible token, far below what a pipe holds without a reader.
+TOKEN_BYTES_MAX = 4096
+# They point an interpreter at another one's library; what starts below this process must use its own.
+MISLEADING = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
+EXIT_CANNOT_START = 10
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments):
+    # type: (list[str]) -> int
+    """The exit code; returns only in the environment's own Python, or when that cannot be had."""
+    if sys.version_info < OLDEST:
+        return refuse(*too_old())
+    command = next((word for word in arguments if not word.startswith("-")), "run")
+    name, pinned = ENVIRONMENTS.get(command, RUN)
+    folder, requirements = os.path.join(ROOT, name), os.path.join(ROOT, pinned)
+    is_inside = os.path.realpath(sys.prefix) == os.path.realpath(folder)
+    entered = os.environ.pop(ENTERED, None)
+    if is_inside and entered is not None:
+        return run_command(arguments)
+    if entered is not None:
+        return refuse("%s does not hold together." % folder, "Remove that folder and start again.")
+    for variable in MISLEADING:
+        os.environ.pop(variable, None)
+    token = os.environ.pop(TOKEN, None)
+    if token is not None and len(token) > TOKEN_BYTES_MAX:
+        return refuse("LOCKER_TOKEN is longer than %d characters." % TOKEN_BYTES_MAX, "Use a shorter one.")
+    if not is_ready(folder, requirements):
+        failure = make(folder, requirements)
+        if failure is not None:
+            return failure
+    if is_inside and token is None:
+        return run_command(arguments)
+    return enter(folder, arguments, token)
+
+
+def too_old():
+    # type: () -> tuple[str, str]
+    """What to say to a Python that cannot run Locker, and the cure: a newer one on PATH, if there is one."""
+    have = ".".join(str(part) for part in sys.version_info[:3])
+    what = "Locker needs Python %d.%d or newer; this is Python %s." % (OLDEST[0], OLDEST[1], have)
+    for minor in range(OLDEST[1] + 4, OLDEST[1] - 1, -1):
+        name = "python3.%d" % minor
+        if any(os.access(os.path.join(place, name), os.X_OK) for place in os.environ.get("PATH", "").split(os.pathsep)):
+            return what, "Start it with: %s locker.py" % name
+    return what, "Install a newer one (Debian, Ubuntu: sudo apt install python3), then start Locker with it."
+
+
+def python_of(folder):
+    # type: (str) -> str
+    """The interpreter of the environment in `folder`."""
+    return os.path.join(folder, "Scripts" if os.name == "nt" else "bin", "python.exe" if os.name == "nt" else "python")
+
+
+def stamp_of(folder, requirements, place=None):
+    # type: (str, str, str | None) -> bytes
+    """What the stamp says of a finished environment: where it stands, whose Python it uses, what was installed.
+
+    `place` is where it will stand, when that is not yet `folder`. The pins are kept whole rather than as a digest:
+    comparing them costs less than loading a hash function.
+    """
+    python = os.path.realpath(python_of(folder))
+    head = "%s\n%s\n" % (place or folder, "its own" if python.startswith(folder + os.sep) else python)
+    with open(requirements, "rb") as file:
+        return head.encode("utf-8", "surrogateescape") + file.read()
+
+
+def is_ready(folder, requirements):
+    # type: (str, str) -> bool
+    """Whether the environment is finished, of today's requirements, in its place, and its Python still there."""
+    try:
+        with open(os.path.join(folder, STAMP), "rb") as file:
+            stamp = file.read()
+    except (IOError, OSError):
+        return False
+    return (
+        stamp == stamp_of(folder, requirements)
+        and os.path.exists(python_of(folder))
+        and os.path.exists(os.path.join(folder, "pyvenv.cfg"))
+    )
+
+
+def make(folder, requirements):
+    # type: (str, str) -> int | None
+    """Make the environment, or bring it up to date; an exit code if that could not be done."""
+    # Loaded when there is something to make, and never by a Python too old to read them.
+    from core.environment import Blueprint, make_environment
+    from core.model.errors import LockerError
+
+    blueprint = Blueprint(
+        folder=folder, requirements=requirements, stamp_name=STAMP, stamp_of=stamp_of, is_ready=is_ready
+    )
+    try:
+        make_environment(blueprint)
+    except LockerError as err:
+        return refuse(err.detail, err.remedy)
+    except KeyboardInterrupt:
+        refuse("Stopped before everything was installed.", "Nothing was changed; start again at any time.")
+        return EXIT_INTERRUPTED
+    return None
+
+
+def enter(folder, arguments, token):  # noqa: RET503 - nothing returns from exec
+    # type: (str, list[str], str | None) -> int
+    """Go on in the environment's Python.
+
+    The token goes by a pipe: a variable removed later would stay readable in /proc/<pid>/environ.
+    """
+    python = python_of(folder)
+    command = [python, os.path.join(ROOT, "locker.py")] + arguments
+    environment = dict(os.environ, **{ENTERED: folder})
+    if os.name == "nt":
+        # Windows has neither exec nor inherited pipes of this kind, nor a file that shows the first environment.
+        from subprocess import call
+
+        return call(command, env=dict(environment, **({} if token is None else {TOKEN: token})))
+    if token is not None:
+        read_end, write_end = os.pipe()
+        os.write(write_end, token.encode("utf-8", "surrogateescape"))
+        os.close(write_end)
+        os.set_inheritable(read_end, True)
+        environment[TOKEN_FD] = str(read_end)
+    os.execve(python, command, environment)  # noqa: S606 - our own interpreter
+
+
+def run_command(arguments):
+    # type: (list[str]) -> int
+    """Hand the command line to the commands."""
+    from core.cli import main as command_line
+
+    return command_line(arguments)
+
+
+def refuse(what, cure):
+    # type: (str, str) -> int
+    """Say in two lines what is wrong and what helps; the exit code for it."""
+    sys.stderr.write("%s\n%s\n" % (what, cure))
+    return EXIT_CANNOT_START
+
+
+if __name__ == "__main__":
+    # A Python in safe-path mode leaves it out.
+    if ROOT not in sys.path:
+        sys.path.insert(0, ROOT)
+    sys.exit(main(sys.argv[1:]))
