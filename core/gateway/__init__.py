@@ -2,6 +2,7 @@
 
 from core.gateway.call import Response
 from core.gateway.door import Backends, Door
+from core.gateway.front import FrontLimits, open_listener, server_config
 from core.gateway.limits import GatewayLimits
 
-__all__ = ["Backends", "Door", "GatewayLimits", "Response"]
+__all__ = ["Backends", "Door", "FrontLimits", "GatewayLimits", "Response", "open_listener", "server_config"]

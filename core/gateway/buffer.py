@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from core.gateway.limits import GatewayLimits
+from core.gateway.request import body_too_large
 from core.gateway.watch import Watch
 from core.model.errors import BodyTooLarge, StorageFull, TooBusy
 
@@ -208,11 +209,6 @@ class Given:
     def is_drained(self) -> bool:
         """Whether it has been taken."""
         return not self._body
-
-
-def body_too_large(bytes_max: int) -> BodyTooLarge:
-    """The error that answers a body over the limit."""
-    return BodyTooLarge(f"the request's body is larger than {bytes_max} bytes")
 
 
 def _write_whole(file: IO[bytes], piece: bytes) -> None:

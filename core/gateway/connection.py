@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 from core.gateway.answer import Answer
 from core.gateway.limits import CONNECT_S
 from core.model.errors import ChildDied, ChildMute
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 HOST = "127.0.0.1"
 # One whole read of the event loop fits below, so a reader that keeps up is never paused.
@@ -153,11 +155,19 @@ class Pool:
         return None
 
     async def connect(self, service_id: str, endpoint: Endpoint) -> Connection:
-        """A fresh connection; raises ChildDied when the child does not listen, ChildMute when it does not accept."""
+        """A fresh connection to carry exchanges; raises as `open` does."""
         loop = asyncio.get_running_loop()
+        return await self.open(service_id, endpoint, lambda: Connection(loop))
+
+    async def open(self, service_id: str, endpoint: Endpoint, factory: Callable[[], P]) -> P:
+        """What `factory` makes, connected to the child.
+
+        Raises ChildDied when the child does not listen (and says so to the supervisor), ChildMute when it does
+        not accept.
+        """
         try:
             async with asyncio.timeout(CONNECT_S):
-                _, connection = await loop.create_connection(lambda: Connection(loop), HOST, endpoint.port)
+                _, connection = await asyncio.get_running_loop().create_connection(factory, HOST, endpoint.port)
         except TimeoutError as err:
             raise ChildMute(f"{service_id} accepted no connection within {CONNECT_S:g} s") from err
         except OSError as err:

@@ -10,17 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.gateway.address import PREFIX, Target, is_below, target_of
-from core.gateway.buffer import Given, Intake, Receive, Spool, body_too_large
+from core.gateway.address import PREFIX, Target, target_of
+from core.gateway.buffer import Given, Intake, Receive, Spool
 from core.gateway.call import Collector, Response
 from core.gateway.connection import Endpoint, Pool
-from core.gateway.forward import LOOK_FOR_CLIENT_S, REPEATABLE, Caller, Exchange, Request, Send
-from core.gateway.headers import request_headers
+from core.gateway.forward import Exchange, Send
 from core.gateway.limits import GatewayLimits
 from core.gateway.line import Lines, Place
+from core.gateway.reply import Reply
+from core.gateway.request import Request, from_core, from_outside
+from core.gateway.upgrade import Upgrade
 from core.gateway.watch import Watch
-from core.model.errors import ChildMute, ChildSilent, Forbidden, LockerError
-from core.model.problem import problem_response
+from core.model.errors import ChildMute, ChildSilent, Forbidden, LockerError, Reject, TooBusy
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,8 @@ Scope = dict[str, Any]
 
 # Longer than any start_timeout_s a manifest may ask for: the supervisor decides, this only bounds it.
 START_S_MAX = 660.0
-NOBODY = Caller("nobody")
-CORE = Caller("core", ("all",))
+# How long an answer may be under way before somebody looks whether the client still waits.
+LOOK_FOR_CLIENT_S = 0.05
 # A service's bytes never become code of Locker's own pages.
 _CODE_DESTINATIONS = frozenset({b"script", b"worker", b"sharedworker", b"serviceworker", b"style", b"xslt"})
 
@@ -62,69 +63,76 @@ class Door:
         self._spool = Spool(spool_folder, bytes_total_max=limits.spool_bytes_total_max)
         self._pool = Pool(report_dead=backends.report_dead)
         self._lines = Lines(limits.waiting_requests_max)
+        self._open: set[Watch] = set()
+        self._is_closed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI entry, for http scopes."""
-        reply = _Reply(send)
+        """The ASGI entry, for http and websocket scopes."""
+        reply = Reply(scope, send)
         try:
             with Watch(asyncio.get_running_loop()) as watch:
-                await self._answer(scope, receive, reply.send, watch)
+                self._open.add(watch)
+                try:
+                    await self._answer(scope, receive, reply.send, watch)
+                finally:
+                    self._open.discard(watch)
         except LockerError as error:
-            log.info("exchange refused code=%s detail=%s", error.code, error.detail)
+            if not isinstance(error, Reject):
+                log.warning("exchange failed code=%s detail=%s", error.code, error.detail)
             await reply.refuse(error)
 
     async def call(
         self, service_id: str, method: str, path: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float
     ) -> Response:
-        """What the child answers to a request of the core's own; started if asleep, its start not counted in the time.
+        """What the child answers to a request of the core's own; it is started if asleep, outside `timeout_s`.
 
-        `path` is the child's own (`/sync/entry`). Raises what stopped it; any status is an answer.
+        `path` is the child's own (`/sync/entry`). Any status is an answer; what stopped it is raised.
         """
         raw_path, _, query = path.encode("ascii").partition(b"?")
         target = target_of(PREFIX + service_id.encode("ascii") + raw_path, query)
         self._backends.check(service_id)
-        fields = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-        request = Request(
-            target=target,
-            method=method,
-            headers=request_headers(fields, with_authorization=False),
-            caller=CORE,
-            content_length=len(body) if body or method not in REPEATABLE else None,
-            is_chunked=False,
-            is_door=False,
-            core_port=0,
-        )
         collector = Collector(service_id)
-        with self._backends.lease(service_id):
+        limits = replace(self._limits, first_byte_s=timeout_s)
+        with self._backends.lease(service_id), Watch(asyncio.get_running_loop()) as watch:
             endpoint = await self._backends.ensure_running(service_id)
+            request = from_core(target, method, headers, body)
+            exchange = Exchange(request, Given(body), watch=watch, pool=self._pool, limits=limits)
             try:
                 async with asyncio.timeout(timeout_s):
-                    await self._exchange(request, Given(body), endpoint, collector.send, first_byte_s=timeout_s)
+                    await exchange.run(endpoint, collector.send, on_sent=_nothing)
             except TimeoutError as err:
                 raise ChildMute(f"{service_id} did not answer the core within {timeout_s:g} s") from err
         return collector.response()
 
-    async def _exchange(
-        self, request: Request, body: Given, endpoint: Endpoint, send: Send, *, first_byte_s: float
-    ) -> None:
-        limits = replace(self._limits, first_byte_s=first_byte_s)
-        with Watch(asyncio.get_running_loop()) as watch:
-            exchange = Exchange(request, body, watch=watch, pool=self._pool, limits=limits)
-            await exchange.run(endpoint, send, on_sent=_nothing)
+    def waiting(self, service_id: str) -> int:
+        """How many requests wait for a service to start."""
+        return self._lines.waiting(service_id)
+
+    async def close(self) -> None:
+        """Refuse what comes, end what is open, let go of every connection."""
+        self._is_closed = True
+        for watch in list(self._open):
+            watch.end(_stopping())
+        self._pool.close()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, watch: Watch) -> None:
+        if self._is_closed:
+            raise _stopping()
         target = target_of(scope["raw_path"], scope["query_string"])
         self._backends.check(target.service_id)
         fields: Mapping[bytes, bytes] = dict(scope["headers"])
-        moved = _moved(scope["method"], target, fields)
+        is_http = scope["type"] == "http"
+        moved = _moved(scope["method"], target, fields) if is_http else None
         if moved is not None:
             await _redirect(send, *moved)
             return
-        request = self._request(scope, target, fields)
+        doors = self._backends.open_doors(target.service_id)
+        request = from_outside(scope, target, fields, doors=doors, bytes_max=self._limits.body_bytes_max)
+        carry = self._exchange if is_http else self._upgrade
         with self._backends.lease(target.service_id), self._lines.enter(target.service_id) as place:
-            await self._through(request, receive, send, watch, place)
+            await carry(request, receive, send, watch, place)
 
-    async def _through(self, request: Request, receive: Receive, send: Send, watch: Watch, place: Place) -> None:
+    async def _exchange(self, request: Request, receive: Receive, send: Send, watch: Watch, place: Place) -> None:
         loop = asyncio.get_running_loop()
         intake = Intake(receive, watch=watch, limits=self._limits, spool=self._spool, has_body=request.has_body)
         # The first runs only if the next step waits, the second only if all of it takes a moment: an answer that
@@ -141,51 +149,21 @@ class Door:
             looking.cancel()
             intake.close()
 
+    async def _upgrade(self, request: Request, receive: Receive, send: Send, watch: Watch, place: Place) -> None:
+        upgrade = Upgrade(request, receive, watch=watch, pool=self._pool, limits=self._limits)
+        upgrade.begin()
+        try:
+            endpoint = await self._running(request.target.service_id, watch, place)
+            place.leave()
+            await upgrade.run(endpoint, send)
+        finally:
+            upgrade.close()
+
     async def _running(self, service_id: str, watch: Watch, place: Place) -> Endpoint:
         watch.expect(START_S_MAX, lambda: ChildSilent(f"{service_id} did not start within {START_S_MAX:g} s"))
         endpoint = await self._backends.ensure_running(service_id)
         await place.turn()
         return endpoint
-
-    def _request(self, scope: Scope, target: Target, fields: Mapping[bytes, bytes]) -> Request:
-        is_door = is_below(target.path, self._backends.open_doors(target.service_id))
-        length = fields.get(b"content-length")
-        content_length = int(length) if length is not None else None
-        if content_length is not None and content_length > self._limits.body_bytes_max:
-            raise body_too_large(self._limits.body_bytes_max)
-        caller = scope.get("locker.caller")
-        return Request(
-            target=target,
-            method=scope["method"],
-            headers=request_headers(scope["headers"], with_authorization=is_door),
-            caller=NOBODY if caller is None else Caller(caller.actor, tuple(caller.scopes)),
-            content_length=content_length,
-            is_chunked=content_length is None and b"transfer-encoding" in fields,
-            is_door=is_door,
-            core_port=(scope.get("server") or ("", 0))[1] or 0,
-        )
-
-
-class _Reply:
-    """Knows whether an answer has begun, so that an error becomes a problem document or a broken-off answer."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._has_begun = False
-
-    async def send(self, message: dict[str, Any]) -> None:
-        self._has_begun = True
-        await self._send(message)
-
-    async def refuse(self, error: LockerError) -> None:
-        if self._has_begun:
-            # Ending the application without the last piece makes the server close the connection early.
-            raise error
-        status, headers, body = problem_response(error)
-        fields = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
-        fields.append((b"content-length", b"%d" % len(body)))
-        await self._send({"type": "http.response.start", "status": status, "headers": fields})
-        await self._send({"type": "http.response.body", "body": body})
 
 
 def _moved(method: str, target: Target, fields: Mapping[bytes, bytes]) -> tuple[int, bytes] | None:
@@ -201,11 +179,15 @@ def _moved(method: str, target: Target, fields: Mapping[bytes, bytes]) -> tuple[
     return None
 
 
-def _nothing() -> None:
-    """Nobody stands behind a request of the core's own."""
-
-
 async def _redirect(send: Send, status: int, location: bytes) -> None:
     headers = [(b"location", location), (b"content-length", b"0"), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
+
+
+def _nothing() -> None:
+    """Nobody stands behind a request of the core's own."""
+
+
+def _stopping() -> TooBusy:
+    return TooBusy("Locker is stopping", remedy="Start Locker again.")

@@ -3,81 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from core.gateway.address import Target
 from core.gateway.answer import Answer
 from core.gateway.buffer import Body
-from core.gateway.connection import HOST, Connection, Endpoint, Pool
+from core.gateway.connection import Connection, Endpoint, Pool
 from core.gateway.headers import Headers, response_headers
-from core.gateway.limits import WAIT_MARGIN_S, WAIT_S_MAX, GatewayLimits
+from core.gateway.limits import GatewayLimits
+from core.gateway.request import Request
 from core.gateway.watch import Watch
 from core.model.errors import BadRequest, ChildCut, ChildDied, ChildMute, LockerError
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-REPEATABLE = frozenset({"GET", "HEAD"})
-# How long an answer may be under way before somebody looks whether the client still waits.
-LOOK_FOR_CLIENT_S = 0.05
-
-_WAIT_S = re.compile(rb"(?:^|&)wait_s=([0-9]{1,6}(?:\.[0-9]{1,6})?)(?:&|$)")
-
-
-class Caller(NamedTuple):
-    """Who asks, as the child is told."""
-
-    actor: str
-    scopes: tuple[str, ...] = ()
-
-
-class Request(NamedTuple):
-    """One request as it will be sent: judged, with its header fields already chosen."""
-
-    target: Target
-    method: str
-    headers: Headers
-    caller: Caller
-    content_length: int | None
-    is_chunked: bool
-    is_door: bool
-    core_port: int
-
-    @property
-    def has_body(self) -> bool:
-        """Whether any body bytes follow the head."""
-        return self.is_chunked or bool(self.content_length)
-
-    def head(self, endpoint: Endpoint) -> bytes:
-        """The request's head for the child, blank line included."""
-        lines = [
-            b"%b %b HTTP/1.1\r\nHost: %b:%d\r\nX-Locker-Token: %b\r\nX-Locker-Actor: %b\r\nX-Locker-Scopes: %b\r\n"
-            % (
-                self.method.encode("ascii"),
-                self.target.path_and_query,
-                HOST.encode("ascii"),
-                endpoint.port,
-                endpoint.token.encode("ascii"),
-                self.caller.actor.encode("ascii", "replace"),
-                " ".join(self.caller.scopes).encode("ascii", "replace"),
-            )
-        ]
-        lines += [b"%b: %b\r\n" % field for field in self.headers]
-        if self.is_chunked:
-            lines.append(b"Transfer-Encoding: chunked\r\n")
-        elif self.content_length is not None:
-            lines.append(b"Content-Length: %d\r\n" % self.content_length)
-        lines.append(b"\r\n")
-        return b"".join(lines)
-
-
-def first_byte_s(query: bytes, limits: GatewayLimits) -> float:
-    """How long a child may take to answer: the usual limit, or what the request itself asks for by `wait_s`."""
-    match = _WAIT_S.search(query) if b"wait_s=" in query else None
-    if match is None:
-        return limits.first_byte_s
-    return max(limits.first_byte_s, min(float(match[1]), WAIT_S_MAX) + WAIT_MARGIN_S)
 
 
 class Exchange:
@@ -90,7 +28,7 @@ class Exchange:
         self._pool = pool
         self._limits = limits
         self._service_id = request.target.service_id
-        self._first_byte_s = first_byte_s(request.target.query, limits)
+        self._first_byte_s = request.first_byte_s(limits)
         self._upload: asyncio.Task[None] | None = None
 
     async def run(self, endpoint: Endpoint, send: Send, *, on_sent: Callable[[], None]) -> None:
@@ -118,7 +56,7 @@ class Exchange:
         A kept-alive connection may close at the very moment of its reuse: a request without a body that is safe
         to repeat goes out once more on a fresh one. Nothing else is ever sent twice.
         """
-        repeatable = self._request.method in REPEATABLE and not self._request.has_body
+        repeatable = self._request.is_repeatable
         connection = self._pool.take(self._service_id, endpoint, repeatable=repeatable)
         if connection is not None:
             answer = await self._attempt(connection, endpoint, first, on_sent, is_last=not repeatable)
