@@ -1,0 +1,97 @@
+"""A place in every log at once, as one opaque text. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from core.model.errors import BadRequest, TooBusy
+
+BEGINNING = "0"
+LOGS_MAX = 1000
+CURSOR_CHARS_MAX = 60_000
+
+_FORM = 1
+_UID_BYTES = 16
+
+
+class Position(NamedTuple):
+    """Everything up to `seq` of the log with that epoch is known."""
+
+    epoch: str
+    seq: int
+
+
+Positions = Mapping[str, Position]
+
+
+def encode_cursor(positions: Positions) -> str:
+    """The positions by log uid as text for an event's id; logs at their beginning are left out.
+
+    >>> decode_cursor(encode_cursor({"": Position("", 7)}))
+    {'': Position(epoch='', seq=7)}
+    """
+    moved = sorted((uid, position) for uid, position in positions.items() if position.seq > 0)
+    if len(moved) > LOGS_MAX:
+        raise TooBusy(f"a cursor spans at most {LOGS_MAX} logs", remedy="Ask for fewer services.")
+    if not moved:
+        return BEGINNING
+    flat = [[_packed_uid(uid), _packed_epoch(position.epoch), position.seq] for uid, position in moved]
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode([_FORM, flat])).decode("ascii").rstrip("=")
+
+
+def decode_cursor(text: str) -> dict[str, Position]:
+    """The positions in `text`, where `0` is the beginning of every log; raises BadRequest for what is no cursor."""
+    if text == BEGINNING:
+        return {}
+    if len(text) > CURSOR_CHARS_MAX:
+        raise BadRequest("the cursor is too long", remedy="Send the id of an event as it came.")
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        form, flat = msgspec.msgpack.decode(packed, type=tuple[int, list[tuple[bytes | str, bytes | str, int]]])
+        positions = {_uid(uid): Position(_epoch(epoch), seq) for uid, epoch, seq in flat}
+    except (binascii.Error, msgspec.MsgspecError, UnicodeEncodeError, ValueError) as err:
+        raise _no_cursor() from err
+    if form != _FORM or len(positions) != len(flat) or not all(0 < p.seq < 2**63 for p in positions.values()):
+        raise _no_cursor()
+    if len(positions) > LOGS_MAX:
+        raise _no_cursor()
+    return positions
+
+
+def _no_cursor() -> BadRequest:
+    return BadRequest("the cursor cannot be read", remedy="Send the id of an event as it came, or 0 for the beginning.")
+
+
+def _packed_uid(uid: str) -> bytes | str:
+    """Sixteen bytes for what is a UUID in its usual writing, which halves a cursor."""
+    try:
+        value = uuid.UUID(uid)
+    except ValueError:
+        return uid
+    return value.bytes if str(value) == uid else uid
+
+
+def _uid(packed: bytes | str) -> str:
+    if isinstance(packed, str):
+        return packed
+    if len(packed) != _UID_BYTES:
+        raise ValueError("not the bytes of a UUID")
+    return str(uuid.UUID(bytes=packed))
+
+
+def _packed_epoch(epoch: str) -> bytes | str:
+    try:
+        value = bytes.fromhex(epoch)
+    except ValueError:
+        return epoch
+    return value if value.hex() == epoch else epoch
+
+
+def _epoch(packed: bytes | str) -> str:
+    return packed if isinstance(packed, str) else packed.hex()

@@ -1,0 +1,95 @@
+"""Every log as the same thing to read: facts of a service's store, or what services published without one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.events.cursor import Position
+from core.events.match import event_of, idr_of
+from core.model.event import Event, Idr
+from core.model.fact import Fact
+
+PAGE_ENTRIES_MAX = 100
+
+
+class LogSource(Protocol):
+    """A service's store as this room reads it, whether the child runs or not; called from threads, several at once.
+
+    `account` is the source's own account id, None before sign-in. `epoch` is empty and `head` 0 where there is no
+    store yet. `facts` may give fewer than `limit`; only an empty answer means that there are no more.
+    """
+
+    @property
+    def uid(self) -> str: ...
+    @property
+    def account(self) -> str | None: ...
+    def network_of(self, type_name: str, /) -> str: ...
+    def epoch(self) -> str: ...
+    def head(self) -> int: ...
+    def facts(self, since: int, /, *, limit: int) -> Sequence[Fact]: ...
+    def previous(self, fact: Fact, /) -> Fact | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One place of a log: enough to decide who wants it, before the event itself is made."""
+
+    seq: int
+    service: str
+    idr: Idr
+    content: Fact | Event
+
+
+class Log(Protocol):
+    """A sequence of entries that only grows, under one epoch. Every method blocks."""
+
+    @property
+    def uid(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+
+    def head(self) -> Position:
+        """Where the log ends."""
+
+    def floor(self) -> int:
+        """The position up to which entries may be missing: 0 where everything is kept."""
+
+    def page(self, since: int, *, limit: int) -> list[Entry]:
+        """The entries after `since`, the earliest first; only an empty answer means that there are no more."""
+
+    def event(self, entry: Entry) -> Event:
+        """The entry as it is heard."""
+
+
+class FactLog:
+    """The log of a service's store."""
+
+    def __init__(self, service: str, source: LogSource) -> None:
+        self.uid = source.uid
+        self.service = service
+        self._source = source
+        self._account = source.account or source.uid
+
+    def head(self) -> Position:
+        """The store's epoch and last position."""
+        return Position(self._source.epoch(), self._source.head())
+
+    def floor(self) -> int:
+        """Facts are never taken away."""
+        return 0
+
+    def page(self, since: int, *, limit: int = PAGE_ENTRIES_MAX) -> list[Entry]:
+        """Facts after `since`."""
+        return [Entry(fact.seq, self.service, self._idr(fact), fact) for fact in self._source.facts(since, limit=limit)]
+
+    def event(self, entry: Entry) -> Event:
+        """The fact with what it replaced, read from the same store."""
+        assert isinstance(entry.content, Fact)
+        before = self._source.previous(entry.content)
+        network = self._source.network_of(entry.content.type)
+        return event_of(entry.content, before, service_id=self.service, network=network, account=self._account)
+
+    def _idr(self, fact: Fact) -> Idr:
+        return idr_of(fact, network=self._source.network_of(fact.type), account=self._account)
