@@ -1,0 +1,31 @@
+"""What a connector in Python stands on: `run`, streams and what they yield, routes, a session to the outside."""
+
+from connectors.sdk.connector import run
+from connectors.sdk.context import Context
+from connectors.sdk.media import content_type_of
+from connectors.sdk.messages import Again, Cursor, Delete, Message, Note, Partial, Progress, Put
+from connectors.sdk.routes import route
+from connectors.sdk.session import AnswerTooLarge, Session, checked, retry_after_s, text_of
+from connectors.sdk.streams import Stream, stream
+
+__all__ = [
+    "Again",
+    "AnswerTooLarge",
+    "Context",
+    "Cursor",
+    "Delete",
+    "Message",
+    "Note",
+    "Partial",
+    "Progress",
+    "Put",
+    "Session",
+    "Stream",
+    "checked",
+    "content_type_of",
+    "retry_after_s",
+    "route",
+    "run",
+    "stream",
+    "text_of",
+]

@@ -1,0 +1,229 @@
+"""One run of one stream: what it yields is committed in batches, each together with the cursor that covers it.
+
+Whatever ends the process, the store holds whole batches with their cursor (INV-02), so the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+import requests
+
+from connectors.sdk.context import Context, Service, cursor_name
+from connectors.sdk.messages import Again, Cursor, Delete, Message, Note, Partial, Progress, Put
+from connectors.sdk.outcome import Ended
+from connectors.sdk.rows import Rows
+from connectors.sdk.streams import Stream
+from core.model.errors import Broken, LockerError, Offline, Retry, Skip, StorageFull
+from core.model.fact import Change
+from core.model.manifest import StreamSpec
+
+BATCH_ROWS_MAX = 500
+BATCH_AGE_MAX_S = 2.0
+NOTES_MAX = 50
+DISK_FREE_BYTES_MIN = 1024 * 1024 * 1024
+LEVELS = {"info": 0, "warning": 1, "error": 2}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Tally:
+    """What a run stored, counted."""
+
+    new: int = 0
+    updated: int = 0
+    same: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+
+    @property
+    def stored(self) -> int:
+        """Rows the store took, changed or not."""
+        return self.new + self.updated + self.same + self.deleted
+
+
+@dataclass
+class Report:
+    """What others hear while the run goes on; both are quick and never raise."""
+
+    progress: Callable[[int, int | None], None]
+    alive: Callable[[], None]
+
+
+class Pull:
+    """One run of `stream`; `run` returns how it ended and never raises."""
+
+    def __init__(
+        self, service: Service, *, spec: StreamSpec, load: Callable[[], Stream], report: Report, run_id: str
+    ) -> None:
+        self._service = service
+        self._spec = spec
+        self._load = load
+        self._report = report
+        self._producer = {"stream": spec.name, "run": run_id, "version": service.manifest.version}
+        self._key_path: str | None = None
+        self._rows = Rows(service.manifest.types)
+        self._batch: list[Change] = []
+        self._batch_since = 0.0
+        self._notes = 0
+        self._partial: LockerError | None = None
+        self._again_s: float | None = None
+        self.tally = Tally()
+
+    def run(self) -> Ended:
+        """Pull until the source has no more, the process stops, or an error ends it; what is complete is committed."""
+        error: LockerError | None = None
+        try:
+            check_room(self._service.folder)
+            stopped = self._pull()
+        except Exception as err:
+            # The author's function may raise anything; the class decides what follows.
+            error, stopped = self._fault(err), False
+        return Ended(
+            stored=self.tally.stored,
+            quarantined=self.tally.quarantined,
+            error=error,
+            partial=self._partial,
+            stopped=stopped,
+            again_s=self._again_s,
+        )
+
+    def _pull(self) -> bool:
+        stream = self._load()
+        self._key_path = stream.key
+        context = Context(self._service, stream=self._spec.name)
+        messages = iter(stream.function(context, context.cursor()))
+        try:
+            return self._take_all(messages)
+        finally:
+            # What came before a fault is whole: it is kept, so that the next run need not fetch it again.
+            self._commit()
+
+    def _take_all(self, messages: Iterator[Message]) -> bool:
+        for message in messages:
+            self._take(message)
+            self._report.alive()
+            if self._service.stopping.is_set():
+                _close(messages)
+                return True
+        return False
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, dict):
+            self._add(Put(type=self._only_type(), value=message))
+        elif isinstance(message, (Put, Delete)):
+            self._add(message)
+        elif isinstance(message, Cursor):
+            self._cursor(message)
+        elif isinstance(message, Progress):
+            self._report.progress(message.done, message.total)
+        elif isinstance(message, Note):
+            self._note(message)
+        elif isinstance(message, Skip):
+            self._skip(message)
+        elif isinstance(message, Partial):
+            self._partial = self._partial or message.error
+        elif isinstance(message, Again):
+            self._again_s = max(0.0, message.after_s)
+        else:
+            raise Broken(f"stream {self._spec.name!r} yielded a {type(message).__name__}, which is no row")
+
+    def _add(self, row: Put | Delete) -> None:
+        now = self._service.clock.monotonic()
+        if not self._batch:
+            self._batch_since = now
+        self._batch.append(self._rows.change(row, key_path=self._key_path))
+        if len(self._batch) >= BATCH_ROWS_MAX or now - self._batch_since > BATCH_AGE_MAX_S:
+            self._commit()
+
+    def _cursor(self, message: Cursor) -> None:
+        name = cursor_name(self._spec.name, message.part)
+        if not self._batch and self._service.store.cursor(name) == message.value:
+            return
+        self._commit((name, message.value))
+
+    def _commit(self, cursor: tuple[str, Any] | None = None) -> None:
+        batch, self._batch = self._batch, []
+        if not batch and cursor is None:
+            return
+        check_room(self._service.folder)
+        commit = self._service.store.commit(batch, cursor=cursor, producer=self._producer)
+        self.tally.new += commit.new
+        self.tally.updated += commit.updated
+        self.tally.same += commit.same
+        self.tally.deleted += commit.deleted
+        self.tally.quarantined += commit.quarantined
+        self._service.committed(commit.head)
+
+    def _note(self, note: Note) -> None:
+        self._notes += 1
+        level = LEVELS.get(note.level, 0)
+        log.log(logging.WARNING if level else logging.INFO, "note stream=%s %s", self._spec.name, note.text)
+        if self._notes > NOTES_MAX:
+            return
+        try:
+            self._service.core.diary(note.text, level)
+        except LockerError as err:
+            log.warning("the diary did not take a note problem=%s", err.code)
+
+    def _skip(self, error: Skip) -> None:
+        self.tally.quarantined += 1
+        log.warning("a record was set aside stream=%s %s", self._spec.name, error.detail)
+
+    def _only_type(self) -> str:
+        if len(self._spec.types) != 1:
+            raise Broken(
+                f"stream {self._spec.name!r} has {len(self._spec.types)} types, so a plain dict has none",
+                remedy="Yield Put(type=…, value=…).",
+            )
+        return self._spec.types[0]
+
+    def _fault(self, err: Exception) -> LockerError:
+        error = error_of(err)
+        if isinstance(error, Broken):
+            log.exception("run failed stream=%s", self._spec.name)
+        else:
+            log.warning("run ended early stream=%s problem=%s %s", self._spec.name, error.code, error.detail)
+        return error
+
+
+def error_of(error: Exception) -> LockerError:
+    """`error` as one of ours: what the network, the disk or the author's code raised, grouped by its remedy."""
+    if isinstance(error, Skip):
+        return Broken(f"a bad record ended the whole run: {error.detail}", remedy="Yield the error; do not raise it.")
+    if isinstance(error, LockerError):
+        return error
+    if isinstance(error, (requests.ConnectionError, requests.Timeout)):
+        return Offline(f"the source did not answer ({type(error).__name__})")
+    if isinstance(error, requests.JSONDecodeError):
+        return Retry("the source answered something that is not JSON")
+    if isinstance(error, requests.RequestException):
+        return Retry(f"the source's answer cannot be used ({type(error).__name__})")
+    if isinstance(error, apsw.FullError) or (isinstance(error, OSError) and error.errno in _FULL):
+        return StorageFull("there is no room left on the disk")
+    # The text of a foreign exception may hold a secret; the service's log has it, redacted.
+    return Broken(f"an unexpected {type(error).__name__} stopped the run", remedy="See the service's log.")
+
+
+def check_room(folder: Path) -> None:
+    """Raise StorageFull when the disk of `folder` has less free room than syncing leaves to the owner."""
+    free = shutil.disk_usage(folder).free
+    if free < DISK_FREE_BYTES_MIN:
+        raise StorageFull(f"only {free // 2**20} MiB are free; syncing leaves {DISK_FREE_BYTES_MIN // 2**20} MiB")
+
+
+def _close(messages: Iterator[Message]) -> None:
+    close = getattr(messages, "close", None)
+    if close is not None:
+        close()
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
