@@ -1,0 +1,23 @@
+"""What is known: facts, their current fold, and files; also the core's own small databases."""
+
+from core.store.coredb import CoreDb
+from core.store.documents import Documents
+from core.store.files import FilePart, Files
+from core.store.reader import Reader
+from core.store.store import Store
+from core.store.values import Commit, FactPage, Origin, Page, Quarantined, Run
+
+__all__ = [
+    "Commit",
+    "CoreDb",
+    "Documents",
+    "FactPage",
+    "FilePart",
+    "Files",
+    "Origin",
+    "Page",
+    "Quarantined",
+    "Reader",
+    "Run",
+    "Store",
+]

@@ -1,0 +1,177 @@
+"""A change judged before it meets the database: fit to be stored and hashed, or refused with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from core.model.errors import BadRecord, BadRequest, Skip
+from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change, JsonObject, canonical_json, check_change
+from core.model.ids import KEY_BYTES_MAX
+from core.model.manifest import TypeSpec
+from core.store.canonical import canonical
+from core.store.paths import without
+from core.store.values import BATCH_CHANGES_MAX
+
+TYPE_BYTES_MAX = 128
+RESERVED_TYPES = "__locker_"
+SAMPLE_LETTERS_MAX = 4096
+REASON_LETTERS_MAX = 500
+ORDER_KEY_LIMIT = 2**63
+
+_EMPTY = b"{}"
+_LETTER_BYTES_MAX = 4
+
+
+class Prepared(msgspec.Struct, frozen=True, gc=False):
+    """A change that can be stored, with what deciding about it needs.
+
+    `canonical` is the value's canonical form; `change_hash` is None for a deletion.
+    """
+
+    change: Change
+    canonical: bytes
+    change_hash: bytes | None
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A change that cannot be stored: its reason and the beginning of what came."""
+
+    type: str
+    key: str
+    code: str
+    reason: str
+    sample: str
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes in together: judged changes, a stream's cursor as JSON, the producer as JSON, the caller's clock."""
+
+    prepared: list[Prepared]
+    refused: list[Refusal]
+    cursor: tuple[str, str | None] | None
+    producer: str | None
+    transaction_time: float
+
+
+def prepare_all(changes: Sequence[Change], types: Mapping[str, TypeSpec]) -> tuple[list[Prepared], list[Refusal]]:
+    """The changes in order, the good apart from the bad; one bad change never stops the rest."""
+    good: list[Prepared] = []
+    bad: list[Refusal] = []
+    for change in changes:
+        try:
+            spec = types.get(change.type)
+            good.append(prepare(change, volatile=spec.volatile if spec is not None else ()))
+        except Skip as err:
+            bad.append(_refusal(change, err))
+        except (TypeError, AttributeError, ValueError, RecursionError):
+            bad.append(_refusal(change, BadRecord("a field of the change has the wrong type, or the value is no JSON")))
+    return good, bad
+
+
+def prepare(change: Change, *, volatile: tuple[str, ...]) -> Prepared:
+    """The change as the store takes it; raises BadRecord naming what is wrong with it."""
+    _check_type(change.type)
+    _check_fields(change)
+    if change.action == "delete":
+        return Prepared(change, _EMPTY, None)
+    if not isinstance(change.value, dict) or not isinstance(change.common, dict):
+        raise BadRecord(f"{change.type} {change.key}: value and common must be JSON objects")
+    encoded = canonical(change.value)
+    common = canonical(change.common) if change.common else _EMPTY
+    if len(encoded) > VALUE_BYTES_MAX or len(common) > VALUE_BYTES_MAX:
+        check_change(change)
+    return Prepared(change, encoded, change_hash(change.value, change.common, volatile, encoded=encoded, common=common))
+
+
+def change_hash(
+    value: JsonObject,
+    own_common: JsonObject,
+    volatile: tuple[str, ...],
+    *,
+    encoded: bytes | None = None,
+    common: bytes | None = None,
+) -> bytes:
+    """SHA-256 over the canonical `[value less its volatile fields, common]`: equal means nothing worth a fact changed.
+
+    `encoded` and `common` are the canonical forms of the two, where the caller has them already.
+    """
+    if volatile or encoded is None:
+        encoded = canonical(without(value, volatile))
+    if common is None:
+        common = canonical(own_common)
+    return hashlib.sha256(b"[%b,%b]" % (encoded, common)).digest()
+
+
+def provenance(document: JsonObject | None, name: str) -> str | None:
+    """A producer or derivation as JSON text; raises BadRecord unless it is an object within its bound."""
+    if document is None:
+        return None
+    if not isinstance(document, dict):
+        raise BadRecord(f"{name} must be a JSON object")
+    encoded = canonical_json(document)
+    if len(encoded) > PROVENANCE_BYTES_MAX:
+        raise BadRecord(f"{name} has {len(encoded)} bytes, allowed are {PROVENANCE_BYTES_MAX}")
+    return encoded.decode()
+
+
+def checked(changes: Sequence[Change]) -> Sequence[Change]:
+    """`changes`, unless they are more than one transaction takes: BadRequest."""
+    if len(changes) > BATCH_CHANGES_MAX:
+        raise BadRequest(
+            f"{len(changes)} changes in one commit, allowed are {BATCH_CHANGES_MAX}", remedy="Commit smaller batches."
+        )
+    return changes
+
+
+def _check_type(name: str) -> None:
+    if not 1 <= len(name.encode()) <= TYPE_BYTES_MAX or not name.isprintable() or name.startswith(RESERVED_TYPES):
+        raise BadRecord(f"{name[:60]!r} cannot be a type's name")
+
+
+def _check_fields(change: Change) -> None:
+    """What plainly fits is let through at once; the model judges the rest."""
+    key = change.key
+    if not (0 < len(key) <= KEY_BYTES_MAX // _LETTER_BYTES_MAX and key.isprintable()) or change.valid_time is not None:
+        check_change(change)
+    if change.action not in ("put", "delete"):
+        raise BadRecord(f"{change.type} {key}: the action must be put or delete")
+    order = change.order_key
+    if order is not None and not (type(order) is int and -ORDER_KEY_LIMIT <= order < ORDER_KEY_LIMIT):
+        raise BadRecord(f"{change.type} {key}: the order key must be an integer of at most 64 bits")
+    if change.derivation is not None:
+        provenance(change.derivation, f"{change.type} {key}: derivation")
+
+
+def _refusal(change: Change, err: Skip) -> Refusal:
+    """The change in a form that can be stored whatever it holds: names shortened and escaped, the value cut."""
+    return Refusal(
+        _shown(change.type, TYPE_BYTES_MAX),
+        _shown(change.key, KEY_BYTES_MAX),
+        err.code,
+        _plain(str(err))[:REASON_LETTERS_MAX],
+        _sample(change.value),
+    )
+
+
+def _shown(name: object, letters_max: int) -> str:
+    """`name` itself where it can name a record, else a text that shows it and differs for different names."""
+    if isinstance(name, str) and 0 < len(name) <= letters_max and name.isprintable():
+        return name
+    text = name if isinstance(name, str) else repr(name)
+    digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    return f"{_plain(text)[:60]} ({digest})"
+
+
+def _sample(value: object) -> str:
+    try:
+        return _plain(json.dumps(value, default=repr, ensure_ascii=False, skipkeys=True))[:SAMPLE_LETTERS_MAX]
+    except (TypeError, ValueError, RecursionError):
+        return ""
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

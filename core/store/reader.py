@@ -1,0 +1,95 @@
+"""Reading a store that another process writes: what it committed is seen at once, what it damaged is reported."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import apsw
+
+from core.model.errors import Broken, FileDamaged, LockerError
+from core.model.manifest import TypeSpec
+from core.store.connection import StepLimit, fault_of, identity, open_for_reading
+from core.store.migrate import version_of
+from core.store.reads import Reads, Row, weight
+from core.store.schema import APPLICATION_ID, MIGRATIONS
+
+STORE_NAME = "store.db"
+
+
+class Reader(Reads):
+    """One read-only connection, opened at the first question and again when the file is another one.
+
+    The file belongs to a child and is taken for hostile. May be asked from any thread; one question at a time.
+    """
+
+    def __init__(self, path: Path, types: Mapping[str, TypeSpec]) -> None:
+        super().__init__(path, types)
+        self._lock = threading.Lock()
+        self._db: apsw.Connection | None = None
+        self._steps: StepLimit | None = None
+        self._opened: tuple[int, int] | None = None
+
+    @classmethod
+    def open(cls, folder: Path, *, types: Mapping[str, TypeSpec]) -> Reader:
+        """The reads of the store in `folder`, whether it is there already or not."""
+        return cls(folder / STORE_NAME, types)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; the next question opens it again."""
+        with self._lock:
+            self._drop()
+
+    def rows(self, statement: str, parameters: Row = (), *, bytes_max: int | None = None) -> list[Row]:
+        with self._lock:
+            try:
+                db = self._connected()
+                return [] if db is None else _fetched(db, statement, parameters, bytes_max)
+            except (apsw.Error, OSError, ValueError, LockerError) as err:
+                self._drop()
+                raise self._fault(err) from err
+
+    def _connected(self) -> apsw.Connection | None:
+        """The connection to the file that bears the name now; None where there is no file, or no table in it yet."""
+        found = identity(self.path)
+        if found is None or found != self._opened:
+            self._drop()
+        if found is not None and self._db is None:
+            self._db, self._opened = open_for_reading(self.path), found
+            self._steps = StepLimit(self._db)
+            if version_of(self._db, self.path, application_id=APPLICATION_ID, newest=len(MIGRATIONS)) == 0:
+                self._drop()
+        if self._steps is not None:
+            self._steps.restart()
+        return self._db
+
+    def _drop(self) -> None:
+        db, self._db, self._opened, self._steps = self._db, None, None, None
+        if db is not None:
+            db.close()
+
+    def _fault(self, err: Exception) -> LockerError:
+        """Our statements are known to be good: what SQLite cannot do with them is the file's fault."""
+        fault = fault_of(err, self.path)
+        return FileDamaged(f"{self.path} cannot be read: {type(err).__name__}") if type(fault) is Broken else fault
+
+
+def _fetched(db: apsw.Connection, statement: str, parameters: Row, bytes_max: int | None) -> list[Row]:
+    cursor = db.execute(statement, parameters)
+    if bytes_max is None:
+        return cursor.fetchall()
+    rows: list[Row] = []
+    for row in cursor:
+        rows.append(row)
+        bytes_max -= weight(row)
+        if bytes_max <= 0:
+            cursor.close()
+            break
+    return rows

@@ -1,0 +1,153 @@
+"""A connector's own store: the one writer of its facts, with everything that can be asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.model.clock import Clock
+from core.model.errors import BadRecord, BadRequest, Broken, FileDamaged, FolderUnusable
+from core.model.fact import Change, JsonObject
+from core.model.manifest import TypeSpec
+from core.store.connection import fault_of
+from core.store.durable import FOLDER_MODE
+from core.store.ledger import Ledger
+from core.store.lock import WriterLock
+from core.store.prepare import Batch, checked, prepare_all, provenance
+from core.store.reader import STORE_NAME, Reader
+from core.store.reads import Reads, Row
+from core.store.streams import cursor_text, run_row
+from core.store.values import Commit, Origin, Run
+from core.store.writer import Writer
+
+
+def _no_one(head: int) -> None:
+    """What is told of commits until somebody wants to know."""
+
+
+class Store(Reads):
+    """The one writer of a store, from `open` to `close`; thread-safe, and only for the process that opened it.
+
+    Set `on_commit` to be told the head after each commit that added facts: in order, after the writers got their
+    answers, on the writer's thread, so it must return at once.
+    """
+
+    def __init__(
+        self, path: Path, *, types: Mapping[str, TypeSpec], origin: Origin, clock: Clock, lock: WriterLock
+    ) -> None:
+        super().__init__(path, types)
+        self.on_commit: Callable[[int], None] = _no_one
+        self.was_clean = lock.was_clean
+        self._clock = clock
+        self._origin = origin
+        self._lock = lock
+        self._reader = Reader(path, types)
+        ledger = self._open_ledger()
+        ledger.count_open()
+        self._writer = Writer(ledger, path=path, reopen=self._open_ledger, after_commit=self._after_commit)
+
+    @classmethod
+    def open(cls, folder: Path, *, types: Mapping[str, TypeSpec], origin: Origin, clock: Clock) -> Store:
+        """The store in `folder`, made where there is none; nobody else may write it until `close`.
+
+        Raises WriterBusy naming the process that writes it now, FormatTooNew, or FileDamaged.
+        `was_clean` then tells whether the writer before closed it properly.
+        """
+        _make(folder)
+        lock = WriterLock.acquire(folder)
+        path = folder / STORE_NAME
+        try:
+            store = cls(path, types=types, origin=origin, clock=clock, lock=lock)
+            store.files.clear_unfinished()
+        except Exception as err:
+            lock.release(clean=lock.was_clean)
+            raise fault_of(err, path) from err
+        return store
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def rows(self, statement: str, parameters: Row = (), *, bytes_max: int | None = None) -> list[Row]:
+        return self._reader.rows(statement, parameters, bytes_max=bytes_max)
+
+    def commit(
+        self,
+        changes: Sequence[Change],
+        *,
+        cursor: tuple[str, Any] | None = None,
+        producer: JsonObject | None = None,
+        bulk: bool = True,
+    ) -> Commit:
+        """Store what `changes` (500 at most) change, and the stream's `cursor` with them: all of it or nothing.
+
+        Durable when it returns. A put that changes nothing but volatile fields writes nothing; a change that cannot
+        be stored goes to quarantine, the others go on. `bulk=False` lets a single write pass between bulk batches.
+        """
+        prepared, refused = prepare_all(checked(changes), self._types)
+        batch = Batch(
+            prepared=prepared,
+            refused=refused,
+            cursor=None if cursor is None else cursor_text(*cursor),
+            producer=_producer(producer),
+            transaction_time=self._clock.now(),
+        )
+        size = sum(len(good.canonical) for good in prepared)
+        return self._mine().submit(lambda ledger: ledger.apply(batch), bulk=bulk, changes=len(changes), size_bytes=size)
+
+    def set_cursor(self, stream: str, value: Any) -> None:
+        """Set where the stream resumes, apart from any records; None forgets it."""
+        stream, text = cursor_text(stream, value)
+        self._mine().submit(lambda ledger: ledger.set_cursor(stream, text), bulk=False)
+
+    def note_run(self, run: Run) -> None:
+        """Keep how a run went; the same id again replaces it."""
+        row = run_row(run)
+        self._mine().submit(lambda ledger: ledger.note_run(row), bulk=False)
+
+    def rebuild(self) -> None:
+        """Fold all facts into the current state again, in one transaction; it ends as it was."""
+        self._mine().submit(lambda ledger: ledger.rebuild(), bulk=True)
+
+    def close(self) -> None:
+        """Commit what waits, close, and let the next process write; again does nothing."""
+        if not self._lock.is_mine:
+            return
+        self._reader.close()
+        clean = False
+        try:
+            clean = self._writer.close()
+        finally:
+            self._lock.release(clean=clean)
+
+    def _after_commit(self, head: int) -> None:
+        self.on_commit(head)
+
+    def _open_ledger(self) -> Ledger:
+        return Ledger.open(
+            self.path, mode_of=self._lock.path, types=self._types, origin=self._origin, clock=self._clock
+        )
+
+    def _mine(self) -> Writer:
+        if not self._lock.is_mine:
+            raise Broken(f"{self.path} is closed, or open in the process that this one was forked from")
+        return self._writer
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    except OSError as err:
+        raise FolderUnusable(f"{folder} cannot be made: {err.strerror}") from err
+    if folder.is_symlink():
+        raise FileDamaged(f"{folder} is a link")
+
+
+def _producer(document: JsonObject | None) -> str | None:
+    try:
+        return provenance(document, "producer")
+    except BadRecord as err:
+        raise BadRequest(str(err)) from err
