@@ -39,8 +39,7 @@ def main(arguments):
     """The exit code; returns only in the environment's own Python, or when that cannot be had."""
     if sys.version_info < OLDEST:
         return refuse(*too_old())
-    command = next((word for word in arguments if not word.startswith("-")), "run")
-    name, pinned = ENVIRONMENTS.get(command, RUN)
+    name, pinned = ENVIRONMENTS.get(arguments[0] if arguments else "run", RUN)
     folder, requirements = os.path.join(ROOT, name), os.path.join(ROOT, pinned)
     is_inside = os.path.realpath(sys.prefix) == os.path.realpath(folder)
     entered = os.environ.pop(ENTERED, None)

@@ -1,0 +1,5 @@
+"""Faces for a terminal: one command, one small function."""
+
+from core.cli.main import main
+
+__all__ = ["main"]

@@ -106,7 +106,7 @@ class Checkout:
             "HOME": str(self.home),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(self.wheels),
+            "PIP_FIND_LINKS": self.wheels.as_uri(),
             **changed,
         }
         return {name: value for name, value in variables.items() if value is not None}

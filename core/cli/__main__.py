@@ -1,0 +1,9 @@
+"""`python -m core.cli`: the commands, in whatever environment this Python has."""
+
+from __future__ import annotations
+
+import sys
+
+from core.cli.main import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,158 @@
+"""`doctor`: what could keep Locker from running well here, each with its cure."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import apsw
+import click
+
+from core.cli import exits
+from core.cli.mounts import doubts_here
+from core.cli.options import as_json, placed, read_config
+from core.cli.places import Weight
+from core.cli.running_core import RunningCore, find
+from core.cli.screen import plain, say, show_json
+from core.config import Config
+from core.model.errors import ConfigInvalid, LockerError
+
+SQLITE_OLDEST = (3, 51, 3)
+OPEN_TO_OTHERS = 0o077
+GOOD, NOTE, FAULT = "good", "note", "fault"
+_SIGNS = {GOOD: ("✓", "green"), NOTE: ("!", "yellow"), FAULT: ("✗", "red")}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: good, worth a note, or a fault, with what to do about it."""
+
+    level: str
+    subject: str
+    sentence: str
+    cure: str = ""
+
+
+@click.command()
+@placed
+@as_json
+def doctor(me: Path | None, config_dir: Path | None, as_json: bool) -> int:
+    """Look at everything Locker stands on, and say what to mend."""
+    findings = list(examine(me, config_dir))
+    if as_json:
+        show_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            sign, colour = _SIGNS[finding.level]
+            click.echo(f"{click.style(sign, fg=colour)} {finding.subject}: {plain(finding.sentence)}")
+            if finding.cure:
+                say(f"  {plain(finding.cure)}")
+    return exits.FAILED if any(finding.level == FAULT for finding in findings) else exits.DONE
+
+
+def examine(me: Path | None, config_dir: Path | None) -> Iterator[Finding]:
+    """Everything there is to say, one thing after the other; what needs the configuration only where it is sound."""
+    yield of_python()
+    yield of_sqlite(apsw.sqlite_lib_version())
+    try:
+        config = read_config(me, config_dir)
+    except ConfigInvalid as err:
+        yield Finding(FAULT, "configuration", err.detail, err.remedy)
+        return
+    yield Finding(GOOD, "configuration", f"{config.config_dir} is sound.")
+    yield from of_place(config.me)
+    yield of_room(config)
+    yield from of_core(config)
+
+
+def of_python() -> Finding:
+    """The interpreter and its environment."""
+    return Finding(GOOD, "python", f"{platform.python_version()} in {sys.prefix} on {platform.platform()}.")
+
+
+def of_sqlite(version: str) -> Finding:
+    """The SQLite that stores are written with: older ones can damage a database that two connections tend."""
+    if tuple(int(part) for part in version.split(".")) < SQLITE_OLDEST:
+        oldest = ".".join(map(str, SQLITE_OLDEST))
+        return Finding(FAULT, "sqlite", f"{version} is older than {oldest}.", "Remove .venv and start Locker again.")
+    return Finding(GOOD, "sqlite", f"{version}.")
+
+
+def of_place(me: Path) -> Iterator[Finding]:
+    """Where Me is, and who may look into it."""
+    for doubt in doubts_here(me):
+        yield Finding(FAULT if doubt.weight == Weight.REFUSED else NOTE, "place", doubt.sentence, doubt.cure)
+    if not me.exists():
+        yield Finding(GOOD, "data", f"{me} is made at the first start.")
+    elif not os.access(me, os.R_OK | os.W_OK | os.X_OK):
+        yield Finding(
+            FAULT, "data", f"{me} cannot be written.", "Start Locker as its owner, or choose another: --me DIR."
+        )
+    elif os.name == "posix" and me.stat().st_mode & OPEN_TO_OTHERS:
+        yield Finding(NOTE, "data", f"{me} can be entered by others on this machine.", f"Close it with: chmod 700 {me}")
+    else:
+        yield Finding(GOOD, "data", f"{me} is yours alone.")
+
+
+def of_room(config: Config) -> Finding:
+    """How much room is left where Me is, or will be."""
+    place = next(folder for folder in (config.me, *config.me.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    words = f"{free / 1024**3:.1f} GiB are free."
+    if free < config.limits.disk_free_bytes_min:
+        return Finding(
+            FAULT, "disk", words + " Syncing pauses.", "Free some space, or lower limits.disk_free_bytes_min."
+        )
+    return Finding(GOOD, "disk", words)
+
+
+def of_core(config: Config) -> Iterator[Finding]:
+    """Whether a core runs and answers; if none does, whether its port is free for one."""
+    try:
+        core = find(config.me)
+    except LockerError as err:
+        yield Finding(FAULT, "core", err.detail, err.remedy)
+        return
+    if core is None:
+        yield Finding(GOOD, "core", "It does not run.")
+        yield of_port(config.host, config.port)
+        return
+    yield from _of_running(core)
+
+
+def _of_running(core: RunningCore) -> Iterator[Finding]:
+    try:
+        installed, available = core.get("/map")["installed"], core.get("/available")
+    except LockerError as err:
+        yield Finding(FAULT, "core", err.detail, err.remedy)
+        return
+    yield Finding(GOOD, "core", f"It answers at {core.url}.")
+    for service in installed.values():
+        if service["state"] == "failed":
+            yield Finding(FAULT, service["id"], f"It failed: {service['reason']}.", f"See: logs {service['id']}")
+    for fault in available["faults"]:
+        yield Finding(NOTE, fault["name"], "; ".join(fault["faults"]), f"Mend {fault['folder']}/connector.toml.")
+
+
+def of_port(host: str, port: int) -> Finding:
+    """Whether the core could listen where it is told to."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":
+            # As the core itself does: a connection that just ended must not look like a listener.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as err:
+            return Finding(
+                FAULT, "port", f"{host}:{port} cannot be had: {err.strerror}.", "Stop what has it, or use --port N."
+            )
+    return Finding(GOOD, "port", f"{host}:{port} is free.")
+
+
+COMMANDS = {"doctor": doctor}

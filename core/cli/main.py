@@ -1,0 +1,97 @@
+"""The command line: finds the command, runs it, and turns whatever ends it into words and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import click
+
+from core.cli import exits
+from core.cli.checkout import version
+from core.cli.login_token import take_login_token
+from core.cli.screen import plain
+from core.model.errors import LockerError
+
+PROGRAM = "locker.py"
+DEFAULT = "run"
+OWN_OPTIONS = ("-h", "--help", "--version")
+# A command's module is loaded when the command is called: --version need not pay for what the others import.
+COMMANDS = {
+    "run": "core.cli.run",
+    "status": "core.cli.services",
+    "list": "core.cli.services",
+    "install": "core.cli.services",
+    "uninstall": "core.cli.services",
+    "sync": "core.cli.sync",
+    "logs": "core.cli.logs",
+    "token": "core.cli.tokens",
+    "doctor": "core.cli.doctor",
+    "test": "core.cli.trials",
+    "bench": "core.cli.trials",
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """What this process was given beside its arguments."""
+
+    login_token: str | None = field(repr=False)
+
+
+class Commands(click.Group):
+    """The commands by name, each loaded when needed; without a name, `run`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
+        if cmd_name not in COMMANDS:
+            return None
+        commands: dict[str, click.Command] = importlib.import_module(COMMANDS[cmd_name]).COMMANDS
+        return commands[cmd_name]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_own = bool(args) and (args[0] in OWN_OPTIONS or not args[0].startswith("-"))
+        return super().parse_args(ctx, args if is_own else [DEFAULT, *args])
+
+
+def _show_version(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        click.echo(f"Locker {version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Locker brings a copy of your data home and keeps it alive. Without a command: run.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show the version."
+)
+def commands() -> None:
+    """Every command of Locker."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line to its end; the exit code for the shell."""
+    try:
+        session = Session(take_login_token(os.environ))
+        result = commands.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=session)
+    except LockerError as err:
+        click.echo(f"{plain(err.detail)}\n{plain(err.remedy)}", err=True)
+        return exits.exit_code(err)
+    except click.ClickException as err:
+        err.show()
+        return err.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough; nothing of it may be flushed to nobody at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.DONE
+    return result if isinstance(result, int) else exits.DONE

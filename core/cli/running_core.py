@@ -1,0 +1,138 @@
+"""The way from a command to the core that runs over the same Me: a ticket by its socket, then plain HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from core.model.errors import Broken, ChildMute, LockerError, MethodNotAllowed, Reject, UserActionNeeded
+
+SOCKET_NAME = "core.sock"
+SOCKET_PATH_BYTES_MAX = 100
+SOCKET_DEADLINE_S = 5.0
+LINE_BYTES_MAX = 65536
+CONNECT_S_MAX = 5.0
+ANSWER_S_MAX = 40.0
+START_IT = "Start it with: python locker.py"
+
+
+class RunningCore:
+    """The core's API, as the owner. Every refusal is raised as the error it stands for."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        # A proxy meant for the world has no business between a command and its own machine.
+        self._session.trust_env = False
+        self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def get(self, path: str) -> Any:
+        """What the path answers."""
+        return self.ask("GET", path)
+
+    def ask(self, method: str, path: str, *, body: object = None, wait_s: float = 0.0) -> Any:
+        """The JSON answer of one request that may take `wait_s` longer than usual; None where there is no body."""
+        try:
+            answer = self._session.request(
+                method, self.url + path, json=body, timeout=(CONNECT_S_MAX, ANSWER_S_MAX + wait_s)
+            )
+        except requests.ConnectionError as err:
+            raise UserActionNeeded(f"The core at {self.url} went away.", remedy=START_IT) from err
+        except requests.Timeout as err:
+            raise ChildMute(f"{method} {path} was not answered within {ANSWER_S_MAX + wait_s:.0f} s.") from err
+        content = _decoded(answer)
+        if answer.ok:
+            return content
+        raise error_of(answer.status_code, content)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
+
+def connect(me: Path) -> RunningCore:
+    """The core that runs over this Me; UserActionNeeded when there is none."""
+    core = find(me)
+    if core is None:
+        raise UserActionNeeded(f"No Locker is running over {me}.", remedy=START_IT)
+    return core
+
+
+def find(me: Path) -> RunningCore | None:
+    """The core that runs over this Me, if one does."""
+    ticket = _ticket(me)
+    if ticket is None:
+        return None
+    if "problem" in ticket:
+        raise error_of(int(ticket["problem"].get("status", 500)), ticket["problem"])
+    return RunningCore(str(ticket["url"]), str(ticket["token"]))
+
+
+def console_path(me: Path) -> Path:
+    """Where the core of this Me listens: in Me, or under a short name where Me's path is too long for a socket."""
+    path = me.absolute() / SOCKET_NAME
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX:
+        return path
+    name = hashlib.sha256(os.fsencode(me.absolute())).hexdigest()[:24]
+    return Path(f"/tmp/locker-{os.getuid()}") / f"{name}.sock"  # noqa: S108 - the core made it for us alone
+
+
+def error_of(status: int, problem: Any) -> LockerError:
+    """The error that a problem document stands for: by its type, else by the status."""
+    document: Mapping[str, Any] = problem if isinstance(problem, Mapping) else {}
+    detail = str(document.get("detail") or f"The core answered {status}.")
+    remedy = document.get("remedy")
+    cls = {c.code: c for c in _classes(LockerError)}.get(str(document.get("type")))
+    if cls is None or issubclass(cls, MethodNotAllowed):
+        cls = Reject if 400 <= status < 500 else Broken
+    return cls(detail, remedy=str(remedy) if remedy else None)
+
+
+def _classes(root: type[LockerError]) -> Iterator[type[LockerError]]:
+    for cls in root.__subclasses__():
+        yield cls
+        yield from _classes(cls)
+
+
+def _ticket(me: Path) -> dict[str, Any] | None:
+    path = console_path(me)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+            door.settimeout(SOCKET_DEADLINE_S)
+            door.connect(str(path))
+            door.sendall(b'{"op": "ticket"}\n')
+            with door.makefile("rb") as lines:
+                line = lines.readline(LINE_BYTES_MAX)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        return None
+    except TimeoutError as err:
+        raise ChildMute(f"The core over {me} does not answer at {path}.") from err
+    except OSError as err:
+        raise UserActionNeeded(
+            f"{path} cannot be asked: {err.strerror}.", remedy="Ask as the user who started Locker."
+        ) from err
+    try:
+        ticket = json.loads(line)
+    except ValueError as err:
+        raise Broken(f"{path} answered something that is not JSON.") from err
+    if not isinstance(ticket, dict) or not ({"url", "token"} <= set(ticket) or isinstance(ticket.get("problem"), dict)):
+        raise Broken(f"{path} answered without an address and a token.")
+    return ticket
+
+
+def _decoded(answer: requests.Response) -> Any:
+    if not answer.content:
+        return None
+    try:
+        return answer.json()
+    except ValueError as err:
+        if not answer.ok:
+            return None
+        raise Broken(f"{answer.request.method} {answer.request.path_url} answered something that is not JSON.") from err
