@@ -38,7 +38,8 @@ from core.process.spec import Endpoint, LaunchSpec, ProcessLimits
 log = logging.getLogger(__name__)
 
 ROUNDS_MAX = 5
-ENDED_IN_ORDER = "ended with exit status 0"
+# The second is what is known of a child that outlived the warm parent which would have reaped it.
+ENDED_IN_ORDER = ("ended with exit status 0", "ended")
 REASON_CHARS_MAX = 200
 
 Outcome = Endpoint | LockerError | None
@@ -114,7 +115,7 @@ class Charge:
             await asyncio.wait([self._life])
 
     def kill(self) -> None:
-        """Wait no longer for a child that was told to end."""
+        """End a child that was told to end, without further waiting."""
         if self.child is not None:
             self.child.kill()
 
@@ -124,11 +125,11 @@ class Charge:
             self._move(Clear())
 
     def report_dead(self, endpoint: Endpoint) -> None:
-        """Somebody could not reach `endpoint`: if the child no longer listens there, it is ended."""
+        """Somebody could not reach `endpoint`: if the child does not listen there, it is ended."""
         if endpoint != self.endpoint or not isinstance(self.state, Running) or self.child is None:
             return
         if not self.child.owns(endpoint.port):
-            self._move(Stop("it no longer listened on its port"))
+            self._move(Stop("it stopped listening on its port"))
             self._stop_asked.set()
 
     def touch(self) -> None:
@@ -145,7 +146,7 @@ class Charge:
         self._holds[reason] = self._means.clock.monotonic() + min(wanted_s, self._means.limits.hold_s_max)
 
     def release(self, reason: str) -> None:
-        """The hold is no longer needed."""
+        """The hold has served its purpose."""
         if self._holds.pop(reason, None) is not None:
             self.touch()
 
@@ -286,7 +287,7 @@ class Charge:
 
     def _own_end(self) -> lifecycle.Move:
         sentence = self.last_exit or "ended"
-        if sentence == ENDED_IN_ORDER:
+        if sentence in ENDED_IN_ORDER:
             return End("it ended by itself")
         log.warning("child died id=%s exit=%s", self.service_id, sentence)
         return self._crash("child_died", f"{self.service_id} {sentence}{self._last_words}")

@@ -107,14 +107,14 @@ class Child:
         self.remember()
         self._close_stdin()
         self.kill()
-        left = self._known
         loop = asyncio.get_running_loop()
+        await asyncio.wait([self.ended], timeout=GONE_WAIT_S)
+        left = self._known | tree.left_behind(tree.Member(self.pid, self.mark))
         deadline = loop.time() + GONE_WAIT_S
         while left and loop.time() < deadline:
             left = tree.alive(tree.kill(left))
             if left:
                 await asyncio.sleep(GONE_POLL_S)
-        await asyncio.wait([self.ended], timeout=GONE_WAIT_S)
         self._drain()
         self._stdout.close()
         self._stderr.close()

@@ -7,7 +7,7 @@ library is used. The entry holds paths and limits, never a secret; those arrive 
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import io
 import json
 import os
@@ -40,8 +40,8 @@ NAME_BYTES_MAX = 15
 class Entry:
     """How a process becomes a service's child.
 
-    `script` is run by this interpreter as `__main__`; without one, `argv` is executed. `packages` are imported before
-    the sandbox closes the folder they are found in. `abi` 0 puts up no sandbox.
+    `script` is run by this interpreter as `__main__`; without one, `argv` is executed. `packages` are looked up before
+    the sandbox closes the folders they are found in: Python remembers what it saw there. `abi` 0 puts up no sandbox.
     """
 
     name: str
@@ -87,7 +87,7 @@ def _prepare_python(entry: Entry) -> None:
     sys.path[:] = [*entry.path, *(p for p in sys.path if p not in known)]
     for package in entry.packages:
         try:
-            importlib.import_module(package)
+            importlib.util.find_spec(package)
         except ImportError:
             continue  # The script says so itself if it needs it.
     sys.argv[:] = entry.argv

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Protocol
 
 from core.model.errors import FolderUnusable, RunMissing
-from core.process import inside, tree
+from core.process import inside
 from core.process.inside import Entry
 from core.process.sandbox import Sandbox, landlock_abi, readable_folder_of
 from core.process.spec import LaunchSpec
-from core.process.zygote import CHECKOUT, Forked, Zygote, ZygoteLost
+from core.process.zygote import CHECKOUT, Forked, Zygote
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +89,6 @@ class SpawnedProcess:
 
     async def wait(self) -> int | None:
         await asyncio.shield(self._ended)
-        if self._process.returncode is None:
-            # Its number is still its own, for it is not reaped yet: now is the moment to end what it left behind.
-            tree.end_group_of_ended(self.pid)
         return self._process.wait()
 
     def _in_thread(self) -> asyncio.Future[None]:
@@ -169,7 +166,7 @@ class Launcher:
             entry = _bare(entry, command=self._command(entry, spec.python))
         try:
             return ForkedProcess(await self._zygote.fork(entry, pipes.theirs))
-        except ZygoteLost as err:
+        except ConnectionError as err:
             log.info("spawning plainly id=%s because=%s", spec.service_id, err)
             return None
 

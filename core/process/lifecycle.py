@@ -79,7 +79,7 @@ State: TypeAlias = Stopped | Starting | Running | Stopping | Failed
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Somebody asked for the service; a failure `calm_s` ago or more no longer counts against it."""
+    """Somebody asked for the service; a failure `calm_s` ago or more is forgotten."""
 
     calm_s: float = CALM_S
 

@@ -10,6 +10,7 @@ Only the standard library is used here: this module also runs in interpreters th
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import stat
 import sys
@@ -50,10 +51,6 @@ SYSTEM_READ = (
     "/run/systemd/resolve", "/run/NetworkManager/resolv.conf", "/run/resolvconf", "/run/connman",
 )  # fmt: skip
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
-
-
-class SandboxError(OSError):
-    """The kernel has Landlock and refused what we asked: the child must not run."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,10 @@ def handled_rights(abi: int) -> int:
 
 
 def restrict(sandbox: Sandbox, *, abi: int) -> None:
-    """Shut this process and all it will start into `sandbox`; does nothing where `abi` is 0."""
+    """Shut this process and all it will start into `sandbox`; does nothing where `abi` is 0.
+
+    Raises OSError where the kernel refuses: the process must not go on then.
+    """
     if abi < 1:
         return
     handled = handled_rights(abi)
@@ -163,6 +163,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         os.close(place)
 
 
+@functools.cache
 def _libc() -> Any:
     return ctypes.CDLL(None, use_errno=True)
 
@@ -170,12 +171,12 @@ def _libc() -> Any:
 def _prctl(option: int, value: int) -> None:
     zero = ctypes.c_ulong(0)
     if _libc().prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero) != 0:
-        raise SandboxError(ctypes.get_errno(), f"prctl {option} was refused")
+        raise OSError(ctypes.get_errno(), f"prctl {option} was refused")
 
 
 def _syscall(number: int, *arguments: Any) -> int:
     result = int(_libc().syscall(ctypes.c_long(number), *arguments))
     if result < 0:
         code = ctypes.get_errno()
-        raise SandboxError(code, f"system call {number} was refused: {os.strerror(code)}")
+        raise OSError(code, f"system call {number} was refused: {os.strerror(code)}")
     return result

@@ -174,7 +174,7 @@ class Supervisor:
         return found
 
     def report_dead(self, endpoint: Endpoint) -> None:
-        """The gateway was refused at `endpoint`: a child that no longer listens is ended."""
+        """The gateway was refused at `endpoint`: a child that has stopped listening is ended."""
         charge = self._charges.get(endpoint.service_id)
         if charge is not None:
             charge.report_dead(endpoint)

@@ -46,8 +46,8 @@ def boot_id() -> str:
 
 
 def members(pid: int) -> frozenset[Member]:
-    """The process, its descendants and its process group, as far as they live."""
-    pids = {pid, *_group(pid)}
+    """The process, its descendants, its process group and its session, as far as they live."""
+    pids = {pid, *_followers(pid)}
     with contextlib.suppress(psutil.Error):
         pids.update(child.pid for child in psutil.Process(pid).children(recursive=True))
     return frozenset(_marked(pids))
@@ -78,11 +78,15 @@ def signal_group(pid: int, number: int) -> None:
             os.kill(pid, number)
 
 
-def end_group_of_ended(leader: int) -> None:
-    """Kill what is left of the group whose leader has ended and is not reaped, so that its number is still its own."""
-    if sys.platform != "win32":
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(leader, KILL)
+def left_behind(leader: Member) -> frozenset[Member]:
+    """What lives in the group and session of a leader that is gone.
+
+    Its number is not given out again while they last, so whoever bears it now, the leader apart, is a stranger.
+    """
+    mark = mark_of(leader.pid)
+    if mark is not None and mark != leader.mark:
+        return frozenset()
+    return frozenset(_marked(_followers(leader.pid)))
 
 
 def kill(known: Iterable[Member]) -> frozenset[Member]:
@@ -109,13 +113,13 @@ def usage(pid: int) -> tuple[int, float]:
     return memory, cpu
 
 
-def _group(leader: int) -> set[int]:
+def _followers(leader: int) -> set[int]:
     if sys.platform == "win32":
         return set()
     found = set()
     for pid in psutil.pids():
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getpgid(pid) == leader:
+            if leader in (os.getpgid(pid), os.getsid(pid)):
                 found.add(pid)
     return found
 

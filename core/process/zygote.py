@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.model.errors import Retry
 from core.process.inside import Entry
 
 log = logging.getLogger(__name__)
@@ -32,10 +31,6 @@ FORK_DEADLINE_S = 5.0
 END_WAIT_S = 1.0
 LIVED_LONG_S = 10.0
 RESTART_FIRST_S, RESTART_MAX_S = 0.05, 60.0
-
-
-class ZygoteLost(Retry):
-    """The warm parent cannot fork at the moment; a plain spawn does the same, only slower."""
 
 
 class Forked:
@@ -106,26 +101,27 @@ class Zygote:
             self._loop.add_reader(ours, self._read)
 
     async def fork(self, entry: Entry, descriptors: tuple[int, int, int]) -> Forked:
-        """A child that begins with `entry` and has `descriptors` as stdin, stdout and stderr; raises ZygoteLost."""
+        """A child that begins with `entry` and has `descriptors` as stdin, stdout and stderr; raises
+        ConnectionError when there is none to be had from it now: a plain spawn does the same, only slower."""
         self._attach()
         if self._line is None:
-            raise ZygoteLost("the warm parent is not there")
+            raise ConnectionError("the warm parent is not there")
         self._number += 1
         number = self._number
         message = json.dumps({"id": number, "entry": entry.to_json()}).encode()
+        if len(message) > MESSAGE_BYTES_MAX:
+            raise ConnectionError("the request is too long for the warm parent")
         answer: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
-            if len(message) > MESSAGE_BYTES_MAX:
-                raise ZygoteLost("the request is too long for the warm parent")
             socket.send_fds(self._line, [message], descriptors)
             async with asyncio.timeout(FORK_DEADLINE_S + self._warming_s()):
                 return await answer
         except TimeoutError as err:
             self._lose()
-            raise ZygoteLost("the warm parent does not answer") from err
+            raise ConnectionError("the warm parent does not answer") from err
         except OSError as err:
-            raise ZygoteLost("the warm parent cannot be reached") from err
+            raise ConnectionError("the warm parent cannot be reached") from err
         finally:
             self._asked.pop(number, None)
 
@@ -219,7 +215,7 @@ class Zygote:
             self._line = None
         for asked in self._asked.values():
             if not asked.done():
-                asked.set_exception(ZygoteLost("the warm parent ended"))
+                asked.set_exception(ConnectionError("the warm parent ended"))
         for child in self._children.values():
             if not child.status.done():
                 child.status.set_result(None)
