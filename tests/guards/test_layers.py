@@ -6,7 +6,7 @@ from tests.guards.source import imports, modules
 
 RANKS = {
     "core.model": 0,
-    "core.store": 1, "core.vault": 1, "core.config": 1,
+    "core.store": 1, "core.vault": 1, "core.config": 1, "core.environment": 1,
     "core.process": 2, "core.registry": 2,
     "core.events": 3, "core.gateway": 3, "core.schedule": 3,
     "core.web": 4,

@@ -1,0 +1,157 @@
+"""Rooms that live on the loop, as the calls that Flask's threads may make of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import TimeoutError as NotInTime
+from typing import Any, TypeVar
+
+from core.events import Bus, DeadLetter, Deliveries, Listener
+from core.gateway import Door
+from core.model.clock import Clock
+from core.model.errors import Retry
+from core.model.event import Event, EventAction, Idr
+from core.process import ChildLogs, Failed, State, Stopped, Stopping, Supervisor
+from core.schedule import Pending, Scheduler
+from core.web import ChildDetails, ChildState
+
+T = TypeVar("T")
+QUICK_S = 30.0
+START_S_MAX = 660.0
+
+
+class Loop:
+    """The core's event loop, seen from other threads."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def run(self, work: Coroutine[Any, Any, T], *, timeout_s: float = QUICK_S) -> T:
+        """The coroutine's result; raises what it raises, Retry when it takes longer."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(timeout_s)
+        except NotInTime as err:
+            future.cancel()
+            raise Retry(f"the core did not get to it within {timeout_s:g} s") from err
+
+    def call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """A plain function's result, called on the loop."""
+
+        async def work() -> T:
+            return function(*arguments, **options)
+
+        return self.run(work())
+
+    def tell(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Have a plain function called on the loop, soon; nobody waits."""
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def child_state(state: State, clock: Clock) -> ChildState:
+    """A lifecycle state as a person sees it, with wall-clock time."""
+    if isinstance(state, Failed):
+        until = None if state.until is None else clock.now() + state.until - clock.monotonic()
+        return ChildState(state.name, state.code, state.detail, until, state.crashes)
+    return ChildState(state.name, state.reason if isinstance(state, Stopped | Stopping) else "")
+
+
+class ChildrenBridge:
+    """The processes of the services."""
+
+    def __init__(self, loop: Loop, supervisor: Supervisor, door: Door, logs: ChildLogs, clock: Clock) -> None:
+        self._loop = loop
+        self._supervisor = supervisor
+        self._door = door
+        self._logs = logs
+        self._clock = clock
+
+    def state(self, service_id: str, /) -> ChildState:
+        return child_state(self._supervisor.state(service_id), self._clock)
+
+    def details(self, service_id: str, /) -> ChildDetails:
+        found = self._supervisor.details(service_id)
+        return ChildDetails(
+            pid=found.pid,
+            memory_bytes=found.memory_bytes,
+            cpu_s=found.cpu_s,
+            started_at=found.started_at,
+            holds=found.holds,
+            leases=found.leases,
+            sandbox=found.sandbox,
+            last_exit=found.last_exit,
+        )
+
+    def stop(self, service_id: str, *, reason: str) -> None:
+        self._loop.run(self._supervisor.stop(service_id, reason=reason))
+
+    def restart(self, service_id: str, /) -> None:
+        self._loop.run(self._supervisor.restart(service_id), timeout_s=START_S_MAX)
+
+    def hold(self, service_id: str, *, reason: str, until: float) -> None:
+        self._loop.call(self._supervisor.hold, service_id, reason=reason, until=until)
+
+    def release(self, service_id: str, *, reason: str) -> None:
+        self._loop.call(self._supervisor.release, service_id, reason)
+
+    def call(
+        self, service_id: str, *, method: str, path: str, body: bytes, content_type: str, timeout_s: float
+    ) -> tuple[int, bytes]:
+        headers = {"content-type": content_type} if body else {}
+        work = self._door.call(service_id, method, path, headers=headers, body=body, timeout_s=timeout_s)
+        answer = self._loop.run(work, timeout_s=timeout_s + START_S_MAX)
+        return answer.status, answer.body
+
+    def log(self, service_id: str, *, lines: int) -> Sequence[str]:
+        return self._logs.tail(service_id, lines)
+
+
+class ScheduleBridge:
+    """What is called when."""
+
+    def __init__(self, loop: Loop, scheduler: Scheduler) -> None:
+        self._loop = loop
+        self._scheduler = scheduler
+
+    def at(self, service_id: str, path: str, at: float, /) -> None:
+        self._loop.run(self._scheduler.at(service_id, path, at))
+
+    def cancel(self, service_id: str, path: str, /) -> bool:
+        return self._loop.run(self._scheduler.cancel(service_id, path))
+
+    def pending(self, service_id: str | None = None, /) -> Sequence[Pending]:
+        return self._loop.run(self._scheduler.pending(service_id))
+
+
+class EventsBridge:
+    """What happened, and who hears of it."""
+
+    def __init__(self, loop: Loop, bus: Bus, deliveries: Deliveries) -> None:
+        self._loop = loop
+        self._bus = bus
+        self._deliveries = deliveries
+
+    def committed(self, service_id: str, seq: int, /) -> None:
+        self._loop.tell(self._bus.committed, service_id, seq)
+
+    def publish(self, service_id: str, *, idr: Idr, action: EventAction, value: Mapping[str, Any]) -> Event:
+        return self._loop.run(self._bus.publish(service_id, idr=idr, action=action, value=value))
+
+    def listen(self, service_id: str, *, wanted: str, path: str) -> None:
+        self._loop.run(self._deliveries.listen(service_id, type=wanted, path=path))
+
+    def deafen(self, service_id: str, *, wanted: str, path: str) -> bool:
+        return self._loop.run(self._deliveries.deafen(service_id, type=wanted, path=path))
+
+    def listeners(self) -> Sequence[Listener]:
+        return self._loop.run(self._deliveries.listeners())
+
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        return self._loop.run(self._deliveries.dead_letters())
+
+    def retry(self, dead_id: int, /) -> None:
+        self._loop.run(self._deliveries.retry(dead_id))
+
+    def drop(self, dead_id: int, /) -> None:
+        self._loop.run(self._deliveries.drop(dead_id))

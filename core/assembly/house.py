@@ -1,0 +1,306 @@
+"""The whole house: every room opened in order on one loop, and closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.assembly.bridges import ChildrenBridge, EventsBridge, Loop, ScheduleBridge, child_state
+from core.assembly.launching import Launching
+from core.assembly.listening import is_below
+from core.assembly.offices import ServiceDesk
+from core.assembly.stores import Stores
+from core.config import Config
+from core.events import Bus, Deliveries, DeliveryLimits, EventStreams
+from core.gateway import Door, GatewayLimits
+from core.model.clock import Clock
+from core.model.errors import LockerError, NotFound
+from core.process import ChildLogs, Endpoint, Failed, ProcessLimits, State, Stopped, Supervisor, Zygote
+from core.registry import Catalog, Services
+from core.schedule import Scheduler
+from core.store import CoreDb, Documents, Origin, Store
+from core.vault import Redactor, open_device, open_master_key
+from core.web import Caller, Console, Notice, Parts, Web, build, hears
+
+log = logging.getLogger(__name__)
+
+VERSION = "0.1.0"
+CALL_S = 120.0
+DELIVERY_S = 60.0
+CLOSE_S = 4.0
+
+
+@dataclass
+class Standing:
+    """What exists before the loop runs: the warm parent, and where the core listens."""
+
+    config: Config
+    clock: Clock
+    zygote: Zygote | None
+    redactor: Redactor
+    port: int
+    owner_token: str | None
+
+
+class House:
+    """Every room of one core. `open` and `close` on the loop; between them `web` is the application to serve."""
+
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
+        self._stack = AsyncExitStack()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.port = standing.port
+        self.web: Web
+
+    async def open(self) -> None:
+        """Open the rooms, lowest rank first; what was opened is closed again when one cannot be."""
+        try:
+            await self._open()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the rooms in reverse; nothing the core started is left afterwards."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        config, clock = self._standing.config, self._standing.clock
+        self._open_known()
+        self._open_processes()
+        self._door = Door(backends=_Backends(self._supervisor, self._launching), limits=_gateway_limits(config),
+                          spool_folder=config.me / "run")  # fmt: skip
+        self._stack.push_async_callback(self._door.close)
+        self._bus = Bus(self._coredb, clock, self._stores.logs)
+        self._deliveries = Deliveries(
+            self._bus, self._coredb, clock, self._deliver, allowed=self._may_listen,
+            limits=_delivery_limits(config),
+        )  # fmt: skip
+        self._streams = EventStreams(self._bus, may_hear=self._may_hear)
+        self._scheduler = Scheduler(self._coredb, clock, self._call, self._frequencies, services=self._service_ids)
+        self._desk = ServiceDesk(
+            self._services, supervisor=self._supervisor, scheduler=self._scheduler, deliveries=self._deliveries,
+            stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
+        )  # fmt: skip
+        self.web = build(self._parts())
+        self._stack.callback(self.web.close)
+        await self._start()
+
+    def _open_known(self) -> None:
+        """What is known and what is secret; all of it opens without a loop."""
+        config, clock, me = self._standing.config, self._standing.clock, self._standing.config.me
+        self._loop = Loop(asyncio.get_running_loop())
+        self._master = open_master_key(me)
+        self._device = open_device(me, self._master)
+        self._documents = Documents(me / "locker.json", clock)
+        self._coredb = CoreDb.open(me / "core.db")
+        self._stack.callback(self._coredb.close)
+        self._owner = Store.open(me / "owner", types={}, origin=Origin(log=self._device.id, epoch=1), clock=clock)
+        self._stack.callback(self._owner.close)
+        self._catalog = Catalog(config.connector_paths)
+        self._catalog.refresh()
+        self._services = Services(
+            self._documents, self._catalog, me=me, clock=clock, master=self._master, protected=(config.config_dir,)
+        )
+        self._stores = Stores(me, self._services, self._catalog)
+        self._stack.callback(self._stores.close)
+
+    def _open_processes(self) -> None:
+        config, clock = self._standing.config, self._standing.clock
+        self._launching = Launching(
+            config, catalog=self._catalog, services=self._services, master=self._master, device=self._device,
+            core_pid=os.getpid(), port=self._standing.port,
+        )  # fmt: skip
+        self._logs = ChildLogs(config.me / "logs", clock=clock)
+        self._stack.callback(self._logs.close)
+        if self._standing.zygote is not None:
+            self._stack.callback(self._standing.zygote.close)
+        self._supervisor = Supervisor(
+            spec_for=self._launching.spec_for, me=config.me, clock=clock, limits=_process_limits(config),
+            zygote=self._standing.zygote, logs=self._logs, on_change=self._child_changed,
+        )  # fmt: skip
+        self._stack.push_async_callback(self._supervisor.close, deadline_s=CLOSE_S)
+
+    async def _start(self) -> None:
+        """Everything is there: take up work where it was left."""
+        await self._supervisor.start()
+        console = Console(self._standing.config.me, answers=self._console_answers(), is_child=self._is_child)
+        await console.start()
+        self._stack.push_async_callback(console.close)
+        await self._streams.start()
+        self._stack.push_async_callback(self._streams.close)
+        await self._desk.declare_all()
+        await self._deliveries.start()
+        self._stack.push_async_callback(self._deliveries.close)
+        await self._bus.check()
+        await self._scheduler.start()
+        self._stack.push_async_callback(self._scheduler.stop)
+        for service_id in self._desk.resident():
+            self._spawn(self._wake(service_id))
+
+    def _parts(self) -> Parts:
+        standing = self._standing
+        return Parts(
+            port=standing.port,
+            version=VERSION,
+            device=self._device.id,
+            timezone=standing.config.timezone,
+            clock=standing.clock,
+            catalog=self._catalog,
+            services=self._desk,
+            children=ChildrenBridge(self._loop, self._supervisor, self._door, self._logs, standing.clock),
+            schedule=ScheduleBridge(self._loop, self._scheduler),
+            events=EventsBridge(self._loop, self._bus, self._deliveries),
+            reader=self._stores.reader,
+            coredb=self._coredb,
+            documents=self._documents,
+            door=self._door,
+            event_stream=self._streams,
+            service_of_token=self._supervisor.service_of_token,
+            is_open_door=self._launching.is_open_door,
+            notices=self._notices,
+            owner_token=standing.owner_token,
+        )
+
+    def _notices(self) -> list[Notice]:
+        found = [self._supervisor.sandbox_notice, self._master.notice]
+        if self._documents.notice is not None:
+            found.append(f"{self._documents.notice.detail} {self._documents.notice.remedy}")
+        return [Notice(text) for text in found if text]
+
+    def _console_answers(self) -> Mapping[str, Callable[[], Mapping[str, str]]]:
+        url = f"http://{self._standing.config.host}:{self._standing.port}"
+        return {
+            "ticket": lambda: {"url": url, "token": self.web.short_token()},
+            "login": lambda: {"url": self.web.login_url()},
+        }
+
+    def _is_child(self, pid: int) -> bool:
+        """Whether a process stands below the core, and so may not make itself the owner."""
+        return is_below(pid, os.getpid())
+
+    # What the rooms ask of each other
+
+    async def _call(self, service_id: str, path: str) -> int:
+        """The schedule's call: the child's own path by POST."""
+        answer = await self._door.call(service_id, "POST", path, headers={}, body=b"", timeout_s=CALL_S)
+        return answer.status
+
+    async def _deliver(self, service_id: str, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        answer = await self._door.call(service_id, "POST", path, headers=headers, body=body, timeout_s=DELIVERY_S)
+        return answer.status
+
+    def _frequencies(self) -> Iterable[tuple[str, str, float]]:
+        for service in self._services.list():
+            with contextlib.suppress(NotFound):
+                if service.enabled:
+                    for stream in self._catalog.get(service.connector).streams.values():
+                        yield service.id, stream.name, float(stream.frequency_s)
+
+    def _service_ids(self) -> Collection[str]:
+        return {service.id for service in self._services.list()}
+
+    def _uses(self, service_id: str) -> tuple[str, ...]:
+        try:
+            manifest = self._catalog.get(self._services.get(service_id).connector)
+        except NotFound:
+            return ()
+        return (*manifest.uses, *manifest.events)
+
+    def _may_listen(self, service_id: str, wanted: str) -> bool:
+        return hears(self._uses(service_id), wanted)
+
+    def _may_hear(self, caller: Caller | None, wanted: str) -> bool:
+        if caller is None:
+            return False
+        if caller.is_owner or "read" in caller.scopes:
+            return True
+        return caller.service_id is not None and hears(self._uses(caller.service_id), wanted)
+
+    def _child_changed(self, service_id: str, state: State) -> None:
+        """A child's lifecycle moved: show it, and when it ended see what it stored without telling."""
+        shown = child_state(state, self._standing.clock)
+        self._bus.announce(service_id, "service", {"state": shown.name, "reason": shown.reason, "detail": shown.detail})
+        if isinstance(state, Stopped | Failed):
+            self._spawn(self._bus.check(service_id))
+
+    async def _wake(self, service_id: str) -> None:
+        try:
+            await self._supervisor.ensure_running(service_id)
+        except LockerError as error:
+            log.warning("resident service did not start id=%s: %s", service_id, error)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Backends:
+    """What the door asks: services from the registry, processes from the supervisor."""
+
+    def __init__(self, supervisor: Supervisor, launching: Launching) -> None:
+        self._supervisor = supervisor
+        self._launching = launching
+        self.ensure_running = supervisor.ensure_running
+        self.lease = supervisor.lease
+
+    def check(self, service_id: str) -> None:
+        self._launching.check(service_id)
+
+    def report_dead(self, endpoint: object) -> None:
+        """The endpoints that the door knows are those the supervisor gave it."""
+        if isinstance(endpoint, Endpoint):
+            self._supervisor.report_dead(endpoint)
+
+    def open_doors(self, service_id: str) -> tuple[str, ...]:
+        return self._launching.open_doors(service_id)
+
+
+def _gateway_limits(config: Config) -> GatewayLimits:
+    own = config.limits
+    return GatewayLimits(
+        first_byte_s=own.first_byte_s,
+        silence_s=own.silence_s,
+        body_bytes_max=own.body_bytes_max,
+        body_memory_bytes=own.body_memory_bytes,
+        spool_bytes_total_max=own.spool_bytes_total_max,
+        waiting_requests_max=own.waiting_requests_max,
+    )
+
+
+def _delivery_limits(config: Config) -> DeliveryLimits:
+    own = config.limits
+    return DeliveryLimits(batch_events_max=own.event_batch_max, batch_wait_s=own.event_batch_wait_s)
+
+
+def _process_limits(config: Config) -> ProcessLimits:
+    own = config.limits
+    return ProcessLimits(
+        stop_grace_s=own.stop_grace_s, backoff_first_s=own.backoff_first_s, backoff_max_s=own.backoff_max_s
+    )
+
+
+def warm_parent(config: Config, environment: Mapping[str, str]) -> Zygote | None:
+    """The warm parent, not yet started; None where children are spawned plainly."""
+    if config.spawn != "auto" or not Zygote.is_possible():
+        return None
+    return Zygote(preload=("connectors.sdk.connector",), python=sys.executable, environment=environment)
+
+
+def prepare_me(me: Path) -> None:
+    """Make the folder of the owner's data, for the owner alone."""
+    for folder in (me, me / "run", me / "logs", me / "owner"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    me.chmod(0o700)

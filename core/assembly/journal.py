@@ -1,0 +1,55 @@
+"""Me/logs/core.log: what the core did, rotated by size, without a secret."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import time
+from pathlib import Path
+
+from core.vault import Redactor
+
+FILE_BYTES_MAX = 2 * 1024 * 1024
+FILES_KEPT = 3
+# Libraries whose debug output would drown ours, and whose access lines may hold tickets.
+_QUIET = ("apscheduler", "asyncio", "uvicorn", "websockets", "urllib3")
+
+
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """A rotated file that only the owner can read."""
+
+    def _open(self):  # type: ignore[no-untyped-def]
+        return os.fdopen(
+            os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8"
+        )
+
+
+class Journal:
+    """Takes every log record of the process from `open` to `close`."""
+
+    def __init__(self, folder: Path, redactor: Redactor, *, level: str) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._handler = _PrivateFile(
+            folder / "core.log", maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8"
+        )
+        formatter = logging.Formatter(
+            "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+        )
+        formatter.converter = time.gmtime
+        self._handler.setFormatter(formatter)
+        self._handler.addFilter(redactor)
+        self._level = level.upper()
+
+    def open(self) -> None:
+        """Begin."""
+        root = logging.getLogger()
+        root.addHandler(self._handler)
+        root.setLevel(self._level)
+        for name in _QUIET:
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        logging.getLogger().removeHandler(self._handler)
+        self._handler.close()

@@ -1,0 +1,131 @@
+"""What a service needs to be started: its connector, its settings with their secrets, its key."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.config import Config
+from core.model.errors import NotFound, ServiceDisabled
+from core.model.handshake import Greeting
+from core.model.manifest import Limits, Manifest
+from core.process import LaunchSpec
+from core.registry import Catalog, Service, Services
+from core.vault import Device, MasterKey
+
+
+class Launching:
+    """Makes launch specs; asked by the supervisor at every start, so that a change counts from the next one."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        catalog: Catalog,
+        services: Services,
+        master: MasterKey,
+        device: Device,
+        core_pid: int,
+        port: int,
+    ) -> None:
+        self._config = config
+        self._catalog = catalog
+        self._services = services
+        self._master = master
+        self._device = device
+        self._core_pid = core_pid
+        self._port = port
+
+    def check(self, service_id: str) -> Service:
+        """The service, if requests may go to it; raises NotFound or ServiceDisabled."""
+        service = self._services.get(service_id)
+        if not service.enabled:
+            raise ServiceDisabled(f"{service_id} is switched off")
+        return service
+
+    def spec_for(self, service_id: str) -> LaunchSpec:
+        """Everything to start the service's child with; raises NotFound, ServiceDisabled, SettingsInvalid."""
+        service = self.check(service_id)
+        manifest = self._catalog.get(service.connector)
+        settings = self._services.settings_of(service_id)
+        limits = self._limits(manifest)
+        own_python = self._services.venv_python(manifest)
+        return LaunchSpec(
+            service_id=service.id,
+            uid=service.uid,
+            title=service.title,
+            argv=manifest.run,
+            source_directory=Path(manifest.folder),
+            working_directory=self._config.me / service.id,
+            python=str(own_python),
+            forkable=manifest.is_python and str(own_python) == sys.executable and self._config.spawn == "auto",
+            start_timeout_s=limits.start_timeout_s,
+            idle_stop_s=limits.idle_stop_s,
+            resident=limits.resident,
+            memory_bytes=limits.memory_bytes,
+            reads=tuple(self._services.allowed_folders(service_id)),
+            greeting=lambda port, token: self._greeting(service, manifest, settings, port=port, token=token),
+            secrets=tuple(_texts(self._services.secrets_of(service_id))),
+        )
+
+    def open_doors(self, service_id: str) -> tuple[str, ...]:
+        """The declared doors of a service that the owner opened."""
+        service = self._services.get(service_id)
+        return tuple(door for door in service.doors_open if door in self._catalog.get(service.connector).doors)
+
+    def is_open_door(self, service_id: str, path: str) -> bool:
+        """Whether `path` of the service lies behind an open door."""
+        try:
+            doors = self.open_doors(service_id)
+        except NotFound:
+            return False
+        return any(path == door or path.startswith(door.rstrip("/") + "/") for door in doors)
+
+    def _limits(self, manifest: Manifest) -> Limits:
+        """The manifest's limits; where it says nothing, the owner's."""
+        limits, default, own = manifest.limits, Limits(), self._config.limits
+        return Limits(
+            start_timeout_s=own.start_deadline_s
+            if limits.start_timeout_s == default.start_timeout_s
+            else limits.start_timeout_s,
+            idle_stop_s=own.idle_stop_s if limits.idle_stop_s == default.idle_stop_s else limits.idle_stop_s,
+            resident=limits.resident,
+            memory_bytes=limits.memory_bytes,
+            reads=limits.reads,
+            hosts=limits.hosts,
+        )
+
+    def _greeting(
+        self, service: Service, manifest: Manifest, settings: Mapping[str, Any], *, port: int, token: str
+    ) -> Greeting:
+        base = f"http://{self._config.host}:{self._port}"
+        return Greeting(
+            port=port,
+            working_directory=str(self._config.me / service.id),
+            locker_url=base,
+            id=service.id,
+            uid=service.uid,
+            device=self._device.id,
+            origin_epoch=service.origin_epoch,
+            account=service.account,
+            core_pid=self._core_pid,
+            source_directory=manifest.folder,
+            external_base=f"{base}/Me/{service.id}/",
+            token=token,
+            key=self._master.service_key_text(service.uid),
+            settings=dict(settings),
+            app=dict(self._config.app_keys.get(manifest.name, {})),
+        )
+
+
+def _texts(value: Any) -> list[str]:
+    """Every text inside a value."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for item in value.values() for text in _texts(item)]
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in _texts(item)]
+    return []

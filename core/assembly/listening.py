@@ -1,0 +1,76 @@
+"""The core's port and the signals that end it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import psutil
+import uvicorn
+
+from core.gateway import open_listener
+from core.model.errors import PortTaken
+
+SECOND_SIGNAL_STATUS = 130
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on the port, which is never moved silently; raises PortTaken, naming who holds it."""
+    try:
+        return open_listener(host, port)
+    except PortTaken as err:
+        holder = _holder(port)
+        if holder is None:
+            raise
+        raise PortTaken(f"port {port} is in use by {holder}") from err
+
+
+def _holder(port: int) -> str | None:
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
+                if connection.pid is None:
+                    return "a program of another user"
+                with contextlib.suppress(psutil.Error):
+                    return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return None
+
+
+def is_below(pid: int, root: int) -> bool:
+    """Whether a process was started, however indirectly, by `root`; one that has gone counts as below."""
+    try:
+        return any(parent.pid == root for parent in psutil.Process(pid).parents())
+    except psutil.Error:
+        return True
+
+
+class Server(uvicorn.Server):
+    """uvicorn on a socket of ours; signals are not its business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+class Signals:
+    """SIGINT and SIGTERM: the first asks everything to stop, the second ends the process at once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, at_once: Callable[[], None]) -> None:
+        self.asked = asyncio.Event()
+        self._at_once = at_once
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self._hear)
+            except NotImplementedError:  # Windows has no handlers on its loop.
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._hear))
+
+    def _hear(self) -> None:
+        if self.asked.is_set():
+            self._at_once()
+            os._exit(SECOND_SIGNAL_STATUS)
+        self.asked.set()

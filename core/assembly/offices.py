@@ -1,0 +1,137 @@
+"""Installing, changing and removing services, with everything that hangs on them in the other rooms."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.assembly.bridges import START_S_MAX, Loop
+from core.assembly.stores import Stores
+from core.events import Deliveries
+from core.model.errors import LockerError, NotFound
+from core.process import ChildLogs, Supervisor
+from core.registry import Catalog, Service, Services
+from core.schedule import Scheduler
+
+log = logging.getLogger(__name__)
+
+INSTALL_S_MAX = 1800.0
+
+
+class ServiceDesk:
+    """The registry's services as the web room asks for them: from any thread, with all that a change entails."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        supervisor: Supervisor,
+        scheduler: Scheduler,
+        deliveries: Deliveries,
+        stores: Stores,
+        catalog: Catalog,
+        logs: ChildLogs,
+        loop: Loop,
+    ) -> None:
+        self._services = services
+        self._supervisor = supervisor
+        self._scheduler = scheduler
+        self._deliveries = deliveries
+        self._stores = stores
+        self._catalog = catalog
+        self._logs = logs
+        self._loop = loop
+
+    def list(self) -> Sequence[Service]:
+        return self._services.list()
+
+    def get(self, service_id: str, /) -> Service:
+        return self._services.get(service_id)
+
+    def settings_of(self, service_id: str, /) -> Mapping[str, Any]:
+        return self._services.settings_of(service_id)
+
+    def faults_in(self, connector: str, settings: Mapping[str, Any], /) -> Sequence[tuple[str, str]]:
+        return self._services.faults_in(connector, settings)
+
+    def install(
+        self, connector: str, *, settings: Mapping[str, Any], title: str | None, service_id: str | None
+    ) -> Service:
+        service = self._services.install(connector, settings=settings, title=title, id=service_id)
+        self._loop.run(self._take_up(service.id))
+        return service
+
+    def uninstall(self, service_id: str, *, erase: bool) -> None:
+        service = self._services.get(service_id)
+        self._services.disable(service_id)  # Nothing may start it while its rooms are cleared.
+        self._loop.run(self._let_go(service), timeout_s=START_S_MAX)
+        self._stores.forget(service_id)
+        self._services.uninstall(service_id, erase=erase)
+        if erase:
+            self._logs.erase(service_id)
+
+    def enable(self, service_id: str, /) -> Service:
+        service = self._services.enable(service_id)
+        self._loop.run(self._take_up(service_id))
+        return service
+
+    def disable(self, service_id: str, /) -> Service:
+        service = self._services.disable(service_id)
+        self._loop.run(self._supervisor.stop(service_id, reason="switched off by the owner"))
+        return service
+
+    def update_settings(self, service_id: str, settings: Mapping[str, Any], /) -> Service:
+        service = self._services.update_settings(service_id, settings)
+        self._loop.run(self._renew(service_id), timeout_s=START_S_MAX)
+        return service
+
+    def resident(self) -> Sequence[str]:
+        """The services that are started with the core and never stopped for idleness."""
+        return [s.id for s in self._services.list() if s.enabled and self._is_resident(s.id)]
+
+    async def declare_all(self) -> None:
+        """Make what every manifest listens to so, as it stands now."""
+        for service in self._services.list():
+            await self._declare(service.id)
+
+    async def _declare(self, service_id: str) -> None:
+        try:
+            manifest = self._catalog.get(self._services.get(service_id).connector)
+            await self._deliveries.declare(service_id, manifest.events)
+        except NotFound as error:
+            log.warning("what a service listens to is not known id=%s: %s", service_id, error)
+
+    async def _take_up(self, service_id: str) -> None:
+        """A service is there, or again: what it listens to, its streams, and its process if it is resident."""
+        await self._declare(service_id)
+        await self._scheduler.resume(service_id)
+        await self._scheduler.ensure_streams()
+        self._deliveries.resume(service_id)
+        if self._is_resident(service_id):
+            await self._start(service_id)
+
+    async def _renew(self, service_id: str) -> None:
+        """Settings changed: a running child is restarted with them, and what met a problem is tried again."""
+        was_running = self._supervisor.state(service_id).name in ("starting", "running")
+        await self._supervisor.stop(service_id, reason="its settings changed")
+        await self._scheduler.resume(service_id)
+        if was_running and self._services.get(service_id).enabled:
+            await self._start(service_id)
+
+    async def _start(self, service_id: str) -> None:
+        try:
+            await self._supervisor.restart(service_id)
+        except LockerError as error:
+            log.warning("service did not start id=%s: %s", service_id, error)
+
+    async def _let_go(self, service: Service) -> None:
+        await self._scheduler.purge(service.id)
+        await self._deliveries.purge(service.id, log=service.uid)
+        await self._supervisor.stop(service.id, reason="uninstalled")
+
+    def _is_resident(self, service_id: str) -> bool:
+        try:
+            return self._catalog.get(self._services.get(service_id).connector).limits.resident
+        except NotFound:
+            return False
