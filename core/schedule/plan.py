@@ -28,6 +28,7 @@ TRIES_MAX = 12
 UNANSWERED_S = 600.0
 SPREAD_S = 60.0
 STEP_S = 5.0
+LATE_S = 90.0
 
 _NUMBER = re.compile(r"\d{1,12}(\.\d{1,9})?")
 _PATH = re.compile(r"/[A-Za-z0-9_.~%!$&'()*+,;=:@/-]*(\?[A-Za-z0-9_.~%!$&'()*+,;=:@/?-]*)?")

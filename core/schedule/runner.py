@@ -50,7 +50,6 @@ class Scheduler:
         self._services = services
         self._random_unit = random_unit
         self._call_s_max = call_s_max
-        self._pulse_s = pulse_s
         self._alarm = Alarm(self.replan, pulse_s=pulse_s)
         self._look_again = asyncio.Event()
         self._planner: asyncio.Task[None] | None = None
@@ -158,7 +157,7 @@ class Scheduler:
         if step_s < 0:
             log.info("the clock was set back step_s=%.0f", step_s)
             await asyncio.to_thread(self._table.shift, step_s)
-        elif step_s > 0 or self._seen[1] - seen[1] > 3 * self._pulse_s:
+        elif step_s > 0 or self._seen[1] - seen[1] > plan.LATE_S:
             # Some systems count sleep as monotonic time: then only the late pulse tells of it.
             log.info("the clock ran on without us step_s=%.0f", step_s)
             await self._spread_missed()

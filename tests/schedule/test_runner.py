@@ -1,0 +1,462 @@
+"""Calls at their times, through restarts, failures and clocks that jump."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from core.model.clock import SystemClock
+from core.model.errors import BadRequest, ChildDied, NotFound, ServiceDisabled, TooBusy
+from core.schedule import Scheduler
+from core.schedule.plan import CALLS_MAX, CALLS_PER_SERVICE_MAX, TRIES_MAX
+from core.schedule.table import PENDING_PER_SERVICE_MAX
+from core.store import CoreDb
+from tests.schedule.desk import DAY, HOUR, MINUTE, open_desk, until
+
+
+def test_firing_one_keeps_the_others(tmp_path: Path) -> None:
+    """Of three pending calls the due one is made and the other two stay."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            for path, wait in (("/a", 10), ("/b", 100), ("/c", 1000)):
+                await desk.scheduler.at("feeds", path, desk.clock.now() + wait)
+            desk.clock.advance(11)
+            await desk.settle()
+
+            assert [("feeds", "/a")] == desk.calls
+            assert {"/b", "/c"} == set(desk.entries())
+
+    asyncio.run(scene())
+
+
+def test_same_uri_dedupes(tmp_path: Path) -> None:
+    """A second request for a path replaces the first, other services' paths are their own, and one can be cancelled."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            now = desk.clock.now()
+            await desk.scheduler.at("feeds", "/a", now + 10)
+            await desk.scheduler.at("feeds", "/a", now + 20)
+            await desk.scheduler.at("mail", "/a", now + 30)
+
+            assert [now + 20, now + 30] == [each.at for each in await desk.scheduler.pending()]
+            assert await desk.scheduler.cancel("feeds", "/a")
+            assert not await desk.scheduler.cancel("feeds", "/a")
+            assert ["mail"] == [each.service for each in await desk.scheduler.pending()]
+
+    asyncio.run(scene())
+
+
+def test_pending_survive_restart(tmp_path: Path) -> None:
+    """What was asked before a restart is called after it, at its time."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            await desk.scheduler.at("feeds", "/a", desk.clock.now() + 100)
+            await desk.restart()
+            desk.clock.advance(99)
+            await desk.settle()
+            before = list(desk.calls)
+            desk.clock.advance(2)
+            await desk.settle()
+
+            assert ([], [("feeds", "/a")]) == (before, desk.calls)
+
+    asyncio.run(scene())
+
+
+def test_orphan_schedule_purged(tmp_path: Path) -> None:
+    """Entries of services that are gone go at start, and those of one that is being uninstalled at once."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            for service in desk.services:
+                await desk.scheduler.at(service, "/a", desk.clock.now() + 100)
+            await desk.scheduler.purge("mail")
+            desk.services.remove("github")
+            await desk.restart()
+
+            assert ["feeds"] == [each.service for each in await desk.scheduler.pending()]
+
+    asyncio.run(scene())
+
+
+def test_a_service_that_vanishes_before_its_call_is_purged(tmp_path: Path) -> None:
+    """When the door knows no such service, nothing more is called of it."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.answers["feeds", "/a"] = NotFound()
+            await desk.scheduler.at("feeds", "/b", desk.clock.now() + 100)
+            await desk.scheduler.at("feeds", "/a", 0)
+            await until(lambda: not desk.entries())
+
+            assert [("feeds", "/a")] == desk.calls
+
+    asyncio.run(scene())
+
+
+def test_at_checks_what_it_is_given(tmp_path: Path) -> None:
+    """A missing service, a foreign path and a time that is none leave the list as it is."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            with pytest.raises(NotFound):
+                await desk.scheduler.at("nobody", "/a", desk.clock.now())
+            with pytest.raises(BadRequest):
+                await desk.scheduler.at("feeds", "/../mail/sync", desk.clock.now())
+            with pytest.raises(BadRequest):
+                await desk.scheduler.at("feeds", "/a", "soon")
+
+            assert [] == await desk.scheduler.pending()
+
+    asyncio.run(scene())
+
+
+def test_failed_sync_reschedules(tmp_path: Path) -> None:
+    """A stream that answers 500 is tried again with growing waits, shown with its problem, and never forgotten."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.frequencies.append(("feeds", "entry", 6 * HOUR))
+            desk.answers["feeds", "/sync/entry"] = 500
+            await desk.scheduler.at("feeds", "/sync/entry", 0)
+            waits = []
+            for _ in range(4):
+                await desk.settle()
+                shown = desk.entries()["/sync/entry"]
+                waits.append(shown.at - desk.clock.now())
+                desk.clock.advance(waits[-1] + 0.01)
+            await desk.settle()
+
+            assert [15.0, 30.0, 60.0, 120.0] == [round(wait, 1) for wait in waits]
+            assert (5, "it answered 500") == (len(desk.calls), desk.entries()["/sync/entry"].last_problem)
+            desk.answers.clear()
+            desk.clock.advance(HOUR)
+            await desk.settle()
+            assert (0, None) == (desk.entries()["/sync/entry"].tries, desk.entries()["/sync/entry"].last_problem)
+
+    asyncio.run(scene())
+
+
+def test_crash_timeout_or_garbage_reschedules(tmp_path: Path) -> None:
+    """A child that dies, hangs or breaks in any way leaves its streams in the list."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path, start=False) as desk:
+            desk.scheduler = Scheduler(
+                desk.coredb,
+                desk.clock,
+                desk.call,
+                lambda: desk.frequencies,
+                services=lambda: desk.services,
+                call_s_max=0.05,
+                pulse_s=0.02,
+            )
+            desk.frequencies += [("feeds", "died", HOUR), ("github", "garbage", HOUR), ("mail", "hung", HOUR)]
+            desk.answers["feeds", "/sync/died"] = ChildDied("feeds died")
+            desk.answers["github", "/sync/garbage"] = ValueError("not a status")
+            await desk.scheduler.start()
+            desk.gate.clear()
+            desk.clock.advance(MINUTE)
+            desk.scheduler.replan()
+            await until(lambda: desk.entries("mail")["/sync/hung"].last_problem)
+            desk.gate.set()
+            await until(lambda: all(each.last_problem for each in desk.entries().values()))
+            problems = {each.path: each.last_problem for each in desk.entries().values()}
+
+            assert {"/sync/died", "/sync/garbage", "/sync/hung"} == set(problems)
+            assert problems["/sync/hung"] == "it did not answer within 0 s"
+            assert all(each.at <= desk.clock.now() + HOUR for each in desk.entries().values())
+
+    asyncio.run(scene())
+
+
+def test_the_childs_own_at_wins_over_the_fallback(tmp_path: Path) -> None:
+    """What a child asks while its run is called replaces the turn that the core had put there."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.frequencies.append(("feeds", "entry", HOUR))
+            desk.gate.clear()
+            await desk.scheduler.at("feeds", "/sync/entry", 0)
+            await until(lambda: desk.calls)
+            standing_in = desk.entries()["/sync/entry"]
+            mine = desk.clock.now() + 5 * MINUTE
+            await desk.scheduler.at("feeds", "/sync/entry", mine)
+            desk.gate.set()
+            await desk.settle()
+
+            assert ("fallback", desk.clock.now() + HOUR) == (standing_in.kind, standing_in.at)
+            assert ("asked", mine) == (desk.entries()["/sync/entry"].kind, desk.entries()["/sync/entry"].at)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("answer", [401, ServiceDisabled("feeds is switched off")])
+def test_what_waits_for_the_owner_is_not_hammered(tmp_path: Path, answer: int | Exception) -> None:
+    """A stream that is not signed in or switched off is asked by its frequency, and at once when that is over."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.frequencies.append(("feeds", "entry", HOUR))
+            desk.answers["feeds", "/sync/entry"] = answer
+            await desk.scheduler.ensure_streams()
+            await desk.pass_time(4 * HOUR + MINUTE)
+            calls_meanwhile = len(desk.calls)
+            desk.answers.clear()
+            await desk.scheduler.resume("feeds")
+            await desk.settle()
+
+            assert (5, 6) == (calls_meanwhile, len(desk.calls))
+            assert desk.entries()["/sync/entry"].last_problem is None
+
+    asyncio.run(scene())
+
+
+def test_a_plain_path_is_given_up_and_shown(tmp_path: Path) -> None:
+    """After its last try it is called no more, stays in the list with its problem, and a new request revives it."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.answers["feeds", "/poll"] = 500
+            await desk.scheduler.at("feeds", "/poll", 0)
+            await desk.pass_time(12 * HOUR)
+            [shown] = await desk.scheduler.pending("feeds")
+            calls_meanwhile = len(desk.calls)
+            desk.answers.clear()
+            await desk.scheduler.at("feeds", "/poll", 0)
+            await desk.settle()
+
+            assert (TRIES_MAX, TRIES_MAX, "it answered 500") == (calls_meanwhile, shown.tries, shown.last_problem)
+            assert shown.is_given_up
+            assert ({}, TRIES_MAX + 1) == (desk.entries(), len(desk.calls))
+
+    asyncio.run(scene())
+
+
+def test_streams_without_an_entry_start_by_frequency(tmp_path: Path) -> None:
+    """A stream that nobody asked for runs at once, then by its frequency, and its next run is known."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.frequencies += [("feeds", "entry", HOUR), ("github", "repo", 2 * HOUR)]
+            await desk.scheduler.ensure_streams()
+            await desk.settle()
+            next_run = (await desk.scheduler.next_runs("feeds"))["entry"]
+            await desk.pass_time(4 * HOUR + 2 * MINUTE)
+
+            assert HOUR == next_run - desk.clock.now() + 4 * HOUR + 2 * MINUTE
+            assert {("feeds", "/sync/entry"): 5, ("github", "/sync/repo"): 3} == {
+                place: desk.calls.count(place) for place in set(desk.calls)
+            }
+
+    asyncio.run(scene())
+
+
+def test_missed_runs_are_spread(tmp_path: Path) -> None:
+    """After a start, what was missed meanwhile is called over the next minute, not at once."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path, start=False) as desk:
+            for number in range(30):
+                await desk.scheduler.at("feeds", f"/{number:02}", desk.clock.now() + number)
+            desk.clock.advance(DAY)
+            await desk.scheduler.start()
+            await desk.settle()
+            at_once = len(desk.calls)
+            desk.clock.advance(MINUTE / 2)
+            await desk.settle()
+            halfway = len(desk.calls)
+            desk.clock.advance(MINUTE / 2)
+            await desk.settle()
+
+            assert (1, 30) == (at_once, len(desk.calls))
+            assert 13 <= halfway <= 17
+            assert sorted(desk.calls) == sorted(set(desk.calls))
+
+    asyncio.run(scene())
+
+
+def test_wake_from_sleep_spreads_what_was_slept_through(tmp_path: Path) -> None:
+    """A wall clock that ran on while the machine slept is noticed by the pulse alone."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            for number in range(30):
+                await desk.scheduler.at("feeds", f"/{number:02}", desk.clock.now() + HOUR + number)
+            await desk.settle()
+            desk.clock.step(8 * HOUR)
+            await until(lambda: desk.calls)
+            await until(desk.is_quiet)
+            last = max(each.at for each in desk.entries().values())
+
+            assert len(desk.calls) == 1
+            assert desk.clock.now() + 55 < last < desk.clock.now() + 60
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("step_s", [-DAY, DAY])
+def test_clock_steps_do_not_stall(tmp_path: Path, step_s: float) -> None:
+    """With the clock set a day back or ahead, a stream due in half an hour runs within it and by its frequency on."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.frequencies.append(("feeds", "entry", HOUR))
+            await desk.scheduler.at("feeds", "/sync/entry", desk.clock.now() + HOUR / 2)
+            await desk.settle()
+            asked = desk.entries()["/sync/entry"].at
+            desk.clock.step(step_s)
+            await until(lambda: desk.calls or desk.entries()["/sync/entry"].at != asked)
+            await desk.pass_time(HOUR / 2 + MINUTE)
+            first = len(desk.calls)
+            await desk.pass_time(3 * HOUR)
+
+            assert (1, 4) == (first, len(desk.calls))
+
+    asyncio.run(scene())
+
+
+def test_a_clock_that_was_ahead_before_the_start_does_not_stall(tmp_path: Path) -> None:
+    """What the core itself planned under a wrong clock comes within a day."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.frequencies.append(("feeds", "entry", HOUR))
+            desk.clock.advance(30 * DAY)
+            await desk.scheduler.ensure_streams()
+            await desk.settle()
+            desk.clock.step(-30 * DAY)
+            desk.scheduler._seen = (desk.clock.now(), desk.clock.monotonic())
+            await desk.restart()
+
+            assert desk.entries()["/sync/entry"].at <= desk.clock.now() + DAY
+
+    asyncio.run(scene())
+
+
+def test_calls_are_bounded_and_never_doubled(tmp_path: Path) -> None:
+    """A thousand due calls are made a few at once, never two of one path, and a hanging service stops no other."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.services += [f"s{number}" for number in range(20)]
+            for number in range(PENDING_PER_SERVICE_MAX // 20):
+                for service in desk.services[-20:]:
+                    await desk.scheduler.at(service, f"/{number}", desk.clock.now() + MINUTE)
+            desk.gate.clear()
+            desk.clock.advance(MINUTE)
+            desk.scheduler.replan()
+            await until(lambda: desk.open_calls.total() == CALLS_MAX)
+            desk.gate.set()
+            await desk.settle()
+
+            assert PENDING_PER_SERVICE_MAX == len(desk.calls) == len(set(desk.calls))
+            assert CALLS_MAX == desk.most_open
+
+    asyncio.run(scene())
+
+
+def test_a_hanging_service_leaves_the_others_alone(tmp_path: Path) -> None:
+    """With every call of one service open, another one's is made."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.gate.clear()
+            for number in range(20):
+                await desk.scheduler.at("feeds", f"/{number}", 0)
+            await until(lambda: len(desk.calls) == CALLS_PER_SERVICE_MAX)
+            await desk.scheduler.at("mail", "/a", 0)
+            await until(lambda: ("mail", "/a") in desk.calls)
+
+            assert CALLS_PER_SERVICE_MAX + 1 == desk.open_calls.total()
+
+    asyncio.run(scene())
+
+
+def test_a_call_asked_during_itself_comes_after_it(tmp_path: Path) -> None:
+    """A path that asks for itself at once while it runs is called again when it has answered."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.gate.clear()
+            await desk.scheduler.at("feeds", "/a", 0)
+            await until(lambda: desk.calls)
+            await desk.scheduler.at("feeds", "/a", 0)
+            await desk.scheduler.at("mail", "/b", 0)
+            await until(lambda: len(desk.calls) == 2)
+            during = list(desk.calls)
+            desk.gate.set()
+            await desk.settle()
+
+            assert [("feeds", "/a"), ("mail", "/b")] == during
+            assert 2 == desk.calls.count(("feeds", "/a"))
+
+    asyncio.run(scene())
+
+
+def test_a_service_may_have_a_thousand_entries_and_no_more(tmp_path: Path) -> None:
+    """The bound is met exactly; a path that is pending already may still be moved."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            later = desk.clock.now() + DAY
+            for number in range(PENDING_PER_SERVICE_MAX):
+                await desk.scheduler.at("feeds", f"/{number}", later)
+            await desk.scheduler.at("feeds", "/0", later + 1)
+            await desk.scheduler.at("mail", "/0", later)
+            with pytest.raises(TooBusy):
+                await desk.scheduler.at("feeds", "/one-more", later)
+
+            assert PENDING_PER_SERVICE_MAX == len(await desk.scheduler.pending("feeds"))
+
+    asyncio.run(scene())
+
+
+def test_stop_breaks_off_and_the_next_start_tries_again(tmp_path: Path) -> None:
+    """A call under way at the stop is shown as broken off and made again soon after the start."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.gate.clear()
+            await desk.scheduler.at("feeds", "/a", 0)
+            await until(lambda: desk.calls)
+            await desk.restart()
+            shown = desk.entries()["/a"]
+            desk.gate.set()
+            desk.clock.advance(MINUTE / 2)
+            await desk.settle()
+
+            assert "Locker stopped during the call" == shown.last_problem
+            assert (2, {}) == (len(desk.calls), desk.entries())
+
+    asyncio.run(scene())
+
+
+def test_the_real_timer_fires_on_time(tmp_path: Path) -> None:
+    """With the machine's clock and APScheduler, a call a quarter of a second ahead comes then, not at the pulse."""
+
+    async def scene() -> None:
+        called: list[float] = []
+        clock = SystemClock()
+
+        async def call(service: str, path: str) -> int:
+            called.append(clock.now())
+            return 200
+
+        with CoreDb.open(tmp_path / "core.db") as coredb:
+            scheduler = Scheduler(coredb, clock, call, list, services=lambda: ["feeds"])
+            await scheduler.start()
+            when = clock.now() + 0.25
+            await scheduler.at("feeds", "/a", when)
+            await until(lambda: called)
+            await until(lambda: not coredb.read("SELECT 1 FROM pending_at"))
+            await scheduler.stop()
+
+        assert 0 <= called[0] - when < 2
+
+    asyncio.run(scene())
