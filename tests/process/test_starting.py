@@ -1,0 +1,387 @@
+"""From a request to a running child, and every way in which that can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.model.errors import (
+    ChildDied,
+    ChildSilent,
+    CoolingDown,
+    HandshakeInvalid,
+    KeyMissing,
+    NotFound,
+    RunMissing,
+    ServiceDisabled,
+)
+from core.process import Failed, Running, Stopped
+from core.process.lifecycle import Starting
+from tests.process.yard import BRISK, Yard, until
+
+MakeYard = Callable[..., Yard]
+
+
+def test_a_request_starts_the_child(make_yard: MakeYard) -> None:
+    """The endpoint answers, and the state went from starting to running."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            endpoint = await yard.supervisor.ensure_running(yard.add("obedient"))
+            answer = await yard.get_json(endpoint, "/hello")
+            state = yard.supervisor.state("obedient")
+
+            assert {"name": "obedient", "pid": endpoint.pid, "path": "/hello"} == answer
+            assert ["starting", "running"] == yard.states("obedient")
+            assert isinstance(state, Running) and endpoint.port == state.port
+            assert 1 == endpoint.generation
+
+    asyncio.run(scenario())
+
+
+def test_many_callers_share_one_start(make_yard: MakeYard) -> None:
+    """INV-04: a hundred callers at once get the same child; one that leaves ends nothing."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            name = yard.add("slow", settings={"delay_s": 0.3})
+            callers = [asyncio.create_task(yard.supervisor.ensure_running(name)) for _ in range(100)]
+            await until(lambda: isinstance(yard.supervisor.state(name), Starting))
+            callers.pop(0).cancel()
+            endpoints = await asyncio.gather(*callers)
+
+            assert 1 == len({(e.pid, e.generation) for e in endpoints})
+            assert 1 == len(yard.greetings)
+            assert ["starting", "running"] == yard.states(name)
+
+    asyncio.run(scenario())
+
+
+def test_client_leaves_while_waiting(make_yard: MakeYard) -> None:
+    """The only caller goes away; the start goes on, and the next caller finds the child."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            name = yard.add("slow", settings={"delay_s": 0.2})
+            caller = asyncio.create_task(yard.supervisor.ensure_running(name))
+            await until(lambda: isinstance(yard.supervisor.state(name), Starting))
+            caller.cancel()
+            await until(lambda: isinstance(yard.supervisor.state(name), Running))
+            endpoint = await yard.supervisor.ensure_running(name)
+
+            assert 1 == endpoint.generation
+
+    asyncio.run(scenario())
+
+
+def test_silent_child(make_yard: MakeYard) -> None:
+    """A child without a word is killed at its deadline; the error says what it last said on stderr."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            name = yard.add("silent", start_timeout_s=0.5)
+            began = time.monotonic()
+            with pytest.raises(ChildSilent, match=r"within 0.5 s; its last words: still thinking"):
+                await yard.supervisor.ensure_running(name)
+
+            assert 0.5 <= time.monotonic() - began < 5
+            assert isinstance(yard.supervisor.state(name), Failed)
+            assert [] == _living()
+
+    asyncio.run(scenario())
+
+
+def test_dies_before_announce(make_yard: MakeYard) -> None:
+    """All who wait get the reason at once, and the next request spawns afresh."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            name = yard.add("dies_early")
+            outcomes = await asyncio.gather(
+                *(yard.supervisor.ensure_running(name) for _ in range(5)), return_exceptions=True
+            )
+            yard.add("obedient", service_id=name)
+            endpoint = await yard.supervisor.ensure_running(name)
+
+            assert {ChildDied} == {type(outcome) for outcome in outcomes}
+            assert "exit status 3" in str(outcomes[0])
+            assert "the moon is full" in str(outcomes[0])
+            assert 2 == endpoint.generation
+
+    asyncio.run(scenario())
+
+
+def test_keeps_crashing_cools_down(make_yard: MakeYard) -> None:
+    """Three crashes cost nothing; then starts wait, and Restart ends the waiting."""
+
+    async def scenario() -> None:
+        limits = replace(BRISK, backoff_first_s=1000.0, backoff_max_s=2000.0)
+        async with make_yard(limits=limits) as yard:
+            name = yard.add("dies_early")
+            for _ in range(4):
+                with pytest.raises(ChildDied):
+                    await yard.supervisor.ensure_running(name)
+            with pytest.raises(CoolingDown) as cooling:
+                await yard.supervisor.ensure_running(name)
+            yard.add("obedient", service_id=name)
+            endpoint = await yard.supervisor.restart(name)
+
+            assert cooling.value.retry_after_s is not None and 0 < cooling.value.retry_after_s <= 1000
+            assert "exit status 3" in str(cooling.value)
+            assert 5 == endpoint.generation
+
+    asyncio.run(scenario())
+
+
+def test_run_command_missing(make_yard: MakeYard) -> None:
+    """A command, a script or an interpreter that is not there is named; no process is started, none cools down."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            name = yard.add("obedient", argv=("no-such-program", "x"))
+            for _ in range(5):
+                with pytest.raises(RunMissing, match="no-such-program"):
+                    await yard.supervisor.ensure_running(name)
+            yard.add("obedient", argv=("python", "absent.py"))
+            with pytest.raises(RunMissing, match=r"absent\.py"):
+                await yard.supervisor.ensure_running(name)
+            yard.add("obedient", python="/nowhere/python")
+            with pytest.raises(RunMissing, match="/nowhere/python"):
+                await yard.supervisor.ensure_running(name)
+            state = yard.supervisor.state(name)
+
+            assert isinstance(state, Failed) and "run_missing" == state.code and state.until is None
+
+    asyncio.run(scenario())
+
+
+def test_command_that_cannot_be_executed(make_yard: MakeYard, tmp_path: Path) -> None:
+    """A script whose interpreter is missing is a missing command, not a crash."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "start").write_text("#!/nowhere/interpreter\n")
+    (source / "start").chmod(0o755)
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            name = yard.add("broken", source=source, argv=("./start",))
+            with pytest.raises(RunMissing):
+                await yard.supervisor.ensure_running(name)
+
+    asyncio.run(scenario())
+
+
+def test_announcement_in_two_writes(make_yard: MakeYard) -> None:
+    """A line that arrives in pieces is one line."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            endpoint = await yard.supervisor.ensure_running(yard.add("half_line"))
+
+            assert b"half-line" == await yard.get(endpoint)
+
+    asyncio.run(scenario())
+
+
+def test_noise_before_json(make_yard: MakeYard) -> None:
+    """Talk before the announcement is logged and skipped."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            endpoint = await yard.supervisor.ensure_running(yard.add("babbler", settings={"noise_lines": 30}))
+            await yard.get(endpoint)
+
+            assert "out | babble 29\n" in yard.log_text("babbler")
+            assert "out | {neither is this\n" in yard.log_text("babbler")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("lines_max", "is_heard"), [(12, True), (11, False)])
+def test_noise_is_bounded(make_yard: MakeYard, lines_max: int, is_heard: bool) -> None:
+    """INV-10: as many lines as allowed pass; one more ends the child."""
+
+    async def scenario() -> None:
+        async with make_yard(limits=replace(BRISK, noise_lines_max=lines_max)) as yard:
+            name = yard.add("babbler", settings={"noise_lines": 10})
+            if is_heard:
+                await yard.supervisor.ensure_running(name)
+                return
+            with pytest.raises(HandshakeInvalid, match="too much"):
+                await yard.supervisor.ensure_running(name)
+            assert [] == _living()
+
+    asyncio.run(scenario())
+
+
+def test_line_without_end(make_yard: MakeYard) -> None:
+    """INV-10: a line past 64 KiB ends the child instead of filling the core."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            with pytest.raises(HandshakeInvalid, match="65536 bytes"):
+                await yard.supervisor.ensure_running(yard.add("long_line"))
+            assert [] == _living()
+
+    asyncio.run(scenario())
+
+
+def test_port_that_nobody_owns(make_yard: MakeYard) -> None:
+    """A port on which the child does not listen is refused, and the child ended."""
+
+    async def scenario() -> None:
+        async with make_yard(limits=replace(BRISK, port_grace_s=0.1)) as yard:
+            with pytest.raises(HandshakeInvalid, match="does not listen"):
+                await yard.supervisor.ensure_running(yard.add("wrong_port"))
+            assert [] == _living()
+
+    asyncio.run(scenario())
+
+
+def test_port_of_a_neighbour(make_yard: MakeYard) -> None:
+    """INV-11: a child cannot pass off a neighbour's port as its own."""
+
+    async def scenario() -> None:
+        async with make_yard(limits=replace(BRISK, port_grace_s=0.1)) as yard:
+            neighbour = await yard.supervisor.ensure_running(yard.add("obedient"))
+            with pytest.raises(HandshakeInvalid):
+                await yard.supervisor.ensure_running(yard.add("squats_port", settings={"port": neighbour.port}))
+
+            assert isinstance(yard.supervisor.state("obedient"), Running)
+
+    asyncio.run(scenario())
+
+
+def test_any_language_on_the_suggested_port(make_yard: MakeYard) -> None:
+    """A shell script that answers {} is reached at the port it was offered."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            endpoint = await yard.supervisor.ensure_running(yard.add("shell_minimal"))
+
+            assert b"shell-minimal" == await yard.get(endpoint)
+            assert yard.greetings[0].port == endpoint.port
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node: apt-get install nodejs")
+def test_node_runs_in_the_sandbox(make_yard: MakeYard) -> None:
+    """A connector in JavaScript starts and answers like any other."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            endpoint = await yard.supervisor.ensure_running(yard.add("node_minimal"))
+
+            assert b"node-minimal node-minimal" == await yard.get(endpoint)
+
+    asyncio.run(scenario())
+
+
+def test_what_spec_for_refuses_starts_nothing(make_yard: MakeYard) -> None:
+    """An unknown or disabled service is refused without a change of state."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            for error in (NotFound("no such service"), ServiceDisabled("switched off")):
+                yard.refusals["obedient"] = error
+                with pytest.raises(type(error)):
+                    await yard.supervisor.ensure_running("obedient")
+
+            assert [] == yard.moves
+            assert isinstance(yard.supervisor.state("obedient"), Stopped)
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_does_not_fit_is_no_crash(make_yard: MakeYard) -> None:
+    """What the owner must mend fails the start with its own code and never cools down."""
+
+    def without_key(port: int, token: str) -> object:
+        raise KeyMissing("the key does not open auth.sealed")
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            name = yard.add("obedient", greeting=without_key)
+            for _ in range(6):
+                with pytest.raises(KeyMissing):
+                    await yard.supervisor.ensure_running(name)
+            state = yard.supervisor.state(name)
+
+            assert isinstance(state, Failed) and "key_missing" == state.code
+
+    asyncio.run(scenario())
+
+
+def test_slow_starter(make_yard: MakeYard) -> None:
+    """Two requests wait together for a slow child; it leaves; two more wait together for the next one."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            name = yard.add("ends_in_order")
+            first = await asyncio.gather(*(yard.supervisor.ensure_running(name) for _ in range(2)))
+            await yard.get(first[0], "/leave")
+            await until(lambda: isinstance(yard.supervisor.state(name), Stopped))
+            second = await asyncio.gather(*(yard.supervisor.ensure_running(name) for _ in range(2)))
+
+            assert [1, 1, 2, 2] == [e.generation for e in (*first, *second)]
+            assert ["starting", "running", "stopped", "starting", "running"] == yard.states(name)
+
+    asyncio.run(scenario())
+
+
+def test_twenty_services_woken_at_once(make_yard: MakeYard) -> None:
+    """On two cores every one of twenty starts arrives, a few at a time, in the order they came."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            names = [yard.add("obedient", service_id=f"service-{n}") for n in range(20)]
+            endpoints = await asyncio.gather(*(yard.supervisor.ensure_running(name) for name in names))
+
+            assert 20 == len({e.port for e in endpoints}) == len({e.pid for e in endpoints})
+            assert names == [greeting.id for greeting in yard.greetings]
+
+    asyncio.run(scenario())
+
+
+def test_sleepers_do_not_keep_others_from_starting(make_yard: MakeYard) -> None:
+    """Children that take long give their place to the next after a while."""
+
+    async def scenario() -> None:
+        limits = replace(BRISK, starts_at_once=2, start_slot_s=0.1)
+        async with make_yard(limits=limits) as yard:
+            sleepers = [
+                asyncio.create_task(yard.supervisor.ensure_running(yard.add("silent", service_id=f"silent-{n}")))
+                for n in range(4)
+            ]
+            await until(lambda: len(yard.greetings) == 4)
+            endpoint = await asyncio.wait_for(yard.supervisor.ensure_running(yard.add("obedient")), 5)
+            for n in range(4):
+                yard.refusals[f"silent-{n}"] = ServiceDisabled("switched off")
+                await yard.supervisor.stop(f"silent-{n}", reason="switched off")
+            outcomes = await asyncio.gather(*sleepers, return_exceptions=True)
+
+            assert 1 == endpoint.generation
+            assert [ServiceDisabled] * 4 == [type(outcome) for outcome in outcomes]
+
+    asyncio.run(scenario())
+
+
+def _living() -> list[int]:
+    """Those of our descendants that run a fake program."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            cwd = process.cwd()
+        except psutil.Error:
+            continue
+        if "/programs/" in cwd:
+            found.append(process.pid)
+    return found
