@@ -81,13 +81,19 @@ class Deliveries:
                 await self._end(place)
 
     async def listen(
-        self, service: str, *, wanted: str, path: str, source: Source = "call", since: str | None = None
+        self,
+        service: str,
+        *,
+        type: str,  # noqa: A002 -- the API's own word
+        path: str,
+        source: Source = "call",
+        since: str | None = None,
     ) -> None:
-        """Deliver the wanted events to the path: from now on, or from the cursor `since` (`0`: the beginning).
+        """Deliver events of that type to the path: from now on, or from the cursor `since` (`0`: the beginning).
 
         Raises BadRequest, Forbidden for a type that the manifest does not declare, CursorUnknown, TooBusy.
         """
-        name = wanted_name(wanted)
+        name = wanted_name(type)
         self._check_allowed(service, name)
         listener = Listener(service=service, type=name, path=callback_path(path), source=source)
         async with self._changing:
@@ -106,9 +112,9 @@ class Deliveries:
             await asyncio.to_thread(self._table.declare, service, wanted, heads=heads)
             await self._follow_table()
 
-    async def deafen(self, service: str, *, wanted: str, path: str) -> bool:
+    async def deafen(self, service: str, *, type: str, path: str) -> bool:  # noqa: A002 -- the API's own word
         """Whether it listened so; it does not any more. Raises Conflict for what its manifest declares."""
-        name, callback = wanted_name(wanted), callback_path(path)
+        name, callback = wanted_name(type), callback_path(path)
         async with self._changing:
             there = [each for each in await asyncio.to_thread(self._table.all) if each.service == service]
             found = next((each for each in there if (each.type, each.path) == (name, callback)), None)
