@@ -18,7 +18,7 @@ from core.web.caller import NOBODY, OWNER, OWNER_SESSION, READING, Caller, app_m
 from core.web.hosts import Hosts
 from core.web.login import Login
 from core.web.parts import AsgiApp, Message, Parts, Receive, Scope, Send
-from core.web.problems import render
+from core.web.problems import incident, render
 from core.web.rendering import PAGE_HEADERS, page
 from core.web.throttle import Throttle
 from core.web.tokens import AppTokens
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 TOKEN_LENGTH_MAX = 512
 FORGEABLE = frozenset({b"x-locker-actor", b"x-locker-scopes", b"x-locker-token"})
 _DOOR_PATH = re.compile(r"/Me/([^/]+)(/.*)")
+_PAGE_HEADERS = [
+    (name.encode("ascii"), value.encode("ascii")) for name, value in (*PAGE_HEADERS, ("cache-control", "no-store"))
+]
 _OPEN_PATHS = frozenset({"/health", "/login"})
 
 
@@ -49,11 +52,15 @@ class Access:
             await self._inner(scope, receive, send)
             return
         request = Request(scope)
-        guarded = send if request.path.startswith("/Me/") else _with_page_headers(send)
+        reply = _Reply(send, is_of_core=not request.path.startswith("/Me/"))
         try:
-            await self._judge(request, receive, guarded)
+            await self._judge(request, receive, reply)
         except LockerError as error:
-            await self._refuse(request, error, _with_page_headers(send))
+            await self._refuse(request, error, reply)
+        except Exception as error:
+            if reply.has_begun:
+                raise
+            await self._refuse(request, incident(error, where=f"{request.method} {request.path[:200]}"), reply)
 
     async def _judge(self, request: Request, receive: Receive, send: Send) -> None:
         self._check_address(request)
@@ -193,7 +200,8 @@ class Access:
             body = page("login.html", was_refused=False)
         await answer(send, 401, [*headers, ("www-authenticate", "Bearer")], body.encode("utf-8"))
 
-    async def _refuse(self, request: Request, error: LockerError, send: Send) -> None:
+    async def _refuse(self, request: Request, error: LockerError, send: _Reply) -> None:
+        send.is_of_core = True
         status, headers, body = render(error, for_person=request.is_navigation and not request.is_websocket)
         log.info("refused status=%d code=%s method=%s path=%s", status, error.code, request.method, request.path[:200])
         if request.is_websocket:
@@ -235,15 +243,18 @@ def _passed_on(scope: Scope, caller: Caller) -> Scope:
     return {**scope, "headers": headers, "locker.caller": caller}
 
 
-def _with_page_headers(send: Send) -> Send:
-    """Add what keeps a page of the core to itself; nothing there is kept by the browser unless it says so."""
+class _Reply:
+    """Adds what keeps a page of the core to itself; none of them is stored by the browser unless it says so."""
 
-    async def guarded(message: Message) -> None:
-        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+    def __init__(self, send: Send, *, is_of_core: bool) -> None:
+        self._send = send
+        self.is_of_core = is_of_core
+        self.has_begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.has_begun = True
+        if self.is_of_core and message["type"] in ("http.response.start", "websocket.http.response.start"):
             present = {name.lower() for name, _ in message["headers"]}
-            wanted = [*PAGE_HEADERS, ("cache-control", "no-store")]
-            extra = [(n.encode("ascii"), v.encode("ascii")) for n, v in wanted if n.encode("ascii") not in present]
+            extra = [(name, value) for name, value in _PAGE_HEADERS if name not in present]
             message = {**message, "headers": [*message["headers"], *extra]}
-        await send(message)
-
-    return guarded
+        await self._send(message)

@@ -8,9 +8,9 @@ import msgspec
 
 from core.model.errors import BadRequest
 from core.model.ids import is_service_id
+from core.vault import merge_settings, split_settings
 from core.web.records import ServiceRecord, service_record
 from core.web.routes import Ask, Field, Route
-from core.web.secret_settings import masked, with_kept_secrets
 
 TITLE_LENGTH_MAX = 80
 LOG_LINES_DEFAULT = 200
@@ -40,10 +40,9 @@ class Uninstalled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """A service's settings without its secrets; `secrets` names those that are set, by dotted paths."""
+    """A service's settings. Where a secret is set stands `{"sealed": "/name"}`; sent back, it keeps that secret."""
 
     settings: dict[str, Any]
-    secrets: list[str] = []
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -103,15 +102,15 @@ def read_settings(ask: Ask) -> Settings:
     """Tell the service's settings; of a secret only that it is set."""
     service = ask.parts.services.get(ask.service_id)
     schema = ask.parts.catalog.get(service.connector).settings
-    plain, secrets = masked(schema, ask.parts.services.settings_of(ask.service_id))
-    return Settings(settings=plain, secrets=secrets)
+    return Settings(settings=split_settings(schema, ask.parts.services.settings_of(service.id))[0])
 
 
 def write_settings(ask: Ask) -> ServiceRecord:
-    """Replace the service's settings; a secret that is left out stays as it is. The child restarts."""
+    """Replace the service's settings; where they were read with a mark for a secret, the mark keeps it."""
     service = ask.parts.services.get(ask.service_id)
     schema = ask.parts.catalog.get(service.connector).settings
-    settings = with_kept_secrets(schema, ask.body.settings, ask.parts.services.settings_of(ask.service_id))
+    secrets = split_settings(schema, ask.parts.services.settings_of(service.id))[1]
+    settings = merge_settings(schema, ask.body.settings, secrets)
     return service_record(ask.parts, ask.parts.services.update_settings(service.id, settings), for_owner=True)
 
 

@@ -1,5 +1,20 @@
-"""The dashboard: pages that work without scripts."""
+"""The dashboard: pages that need no script, one module for each thing a person looks at."""
 
-from core.web.dashboard.pages import serve_dashboard
+from flask import Flask
 
-__all__ = ["serve_dashboard"]
+from core.web.dashboard.home import PAGES as HOME
+from core.web.dashboard.owner import PAGES as OWNER
+from core.web.dashboard.records import PAGES as RECORDS
+from core.web.dashboard.service import PAGES as SERVICE
+from core.web.dashboard.visit import serve_pages
+from core.web.routes import Desk
+
+PAGES = (*HOME, *SERVICE, *RECORDS, *OWNER)
+
+
+def serve_dashboard(flask: Flask, desk: Desk) -> None:
+    """Give the Flask application every page of the dashboard."""
+    serve_pages(flask, PAGES, desk)
+
+
+__all__ = ["HOME", "OWNER", "PAGES", "RECORDS", "SERVICE", "serve_dashboard"]

@@ -1,0 +1,184 @@
+"""The door for the owner's terminal: `Me/core.sock`, where a command gets a token for ten minutes.
+
+The socket is the owner's alone (0600), each caller's user is asked of the kernel, and a process out of a child's
+tree is refused: otherwise a connector could make itself the owner. One line of JSON each way:
+
+    {"op": "ticket"} -> {"url": "http://127.0.0.1:8042", "token": "lkc_…"}
+    {"op": "login"}  -> {"url": "http://locker.localhost:8042/login?ticket=…"}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import socket
+import stat
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.model.errors import AlreadyRunning, BadRequest, FolderUnusable, Forbidden, LockerError
+from core.model.problem import as_locker_error, problem_document
+
+log = logging.getLogger(__name__)
+
+SOCKET_NAME = "core.sock"
+PATH_BYTES_MAX = 100
+LINE_BYTES_MAX = 4096
+LINE_DEADLINE_S = 5.0
+CALLERS_MAX = 16
+PROBE_DEADLINE_S = 2.0
+_DARWIN_SOL_LOCAL, _DARWIN_PEERCRED, _DARWIN_PEERPID = 0, 1, 2
+# Where Me's own path is too long for a socket's address. Fixed, so that the core and a command agree on it
+# whatever their environments say.
+_SHORT_FOLDER = "/tmp/locker-{uid}"  # noqa: S108 -- used only when it is ours alone
+
+Answer = Mapping[str, str]
+
+
+def console_path(me: Path) -> Path:
+    """Where the core of this Me listens; a command finds it by the same rule."""
+    path = me.absolute() / SOCKET_NAME
+    if len(os.fsencode(path)) <= PATH_BYTES_MAX:
+        return path
+    name = hashlib.sha256(os.fsencode(me.absolute())).hexdigest()[:24]
+    return Path(_SHORT_FOLDER.format(uid=os.getuid())) / f"{name}.sock"
+
+
+class Console:
+    """Serves the socket; owned by the event loop that started it."""
+
+    def __init__(
+        self, me: Path, *, answers: Mapping[str, Callable[[], Answer]], is_child: Callable[[int], bool]
+    ) -> None:
+        self._path = console_path(me)
+        self._answers = answers
+        self._is_child = is_child
+        self._server: asyncio.AbstractServer | None = None
+        self._callers = 0
+
+    async def start(self) -> None:
+        """Listen; a socket that nobody answers is replaced, AlreadyRunning when somebody does."""
+        _prepare_folder(self._path.parent)
+        await asyncio.to_thread(_clear, self._path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(str(self._path))
+            self._path.chmod(0o600)
+        except OSError as err:
+            listener.close()
+            raise FolderUnusable(f"{self._path} cannot be made: {err.strerror}") from err
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=LINE_BYTES_MAX)
+
+    async def close(self) -> None:
+        """Stop listening and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+            self._path.unlink(missing_ok=True)
+            self._server = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if self._callers < CALLERS_MAX:
+                self._callers += 1
+                try:
+                    async with asyncio.timeout(LINE_DEADLINE_S):
+                        writer.write(msgspec.json.encode(await self._answer(reader, writer)) + b"\n")
+                        await writer.drain()
+                finally:
+                    self._callers -= 1
+        except (TimeoutError, ConnectionError):
+            log.info("console caller left without an answer")
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Mapping[str, Any]:
+        try:
+            await self._check_peer(writer)
+            return self._answers[_operation(await _line(reader), self._answers)]()
+        except LockerError as error:
+            log.info("console refused code=%s", error.code)
+            return {"problem": problem_document(error)}
+        except Exception as error:
+            log.exception("console failed")
+            return {"problem": problem_document(as_locker_error(error))}
+
+    async def _check_peer(self, writer: asyncio.StreamWriter) -> None:
+        uid, pid = _peer(writer.get_extra_info("socket").fileno())
+        if uid != os.getuid() or pid <= 0:
+            raise Forbidden("Only the user that runs the core may ask here.")
+        if await asyncio.to_thread(self._is_child, pid):
+            raise Forbidden("A connector may not ask here.")
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readuntil(b"\n")
+    except asyncio.LimitOverrunError as err:
+        raise BadRequest(f"The line is longer than {LINE_BYTES_MAX} bytes.") from err
+    except asyncio.IncompleteReadError as err:
+        raise BadRequest("The line has no end.") from err
+
+
+def _operation(line: bytes, known: Mapping[str, object]) -> str:
+    try:
+        request = msgspec.json.decode(line, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError) as err:
+        raise BadRequest("The line is not a JSON object.") from err
+    operation = request.get("op")
+    if not isinstance(operation, str) or operation not in known:
+        raise BadRequest(f"op must be one of {', '.join(known)}.")
+    return operation
+
+
+def _peer(fileno: int) -> tuple[int, int]:
+    """User and process at the other end, as the kernel knows them; (-1, -1) where it cannot be asked."""
+    with socket.socket(fileno=os.dup(fileno)) as peer:
+        if hasattr(socket, "SO_PEERCRED"):
+            pid, uid, _gid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            return uid, pid
+        if sys.platform == "darwin":
+            _version, uid = struct.unpack_from("II", peer.getsockopt(_DARWIN_SOL_LOCAL, _DARWIN_PEERCRED, 76))
+            (pid,) = struct.unpack("i", peer.getsockopt(_DARWIN_SOL_LOCAL, _DARWIN_PEERPID, 4))
+            return uid, pid
+    return -1, -1
+
+
+def _prepare_folder(folder: Path) -> None:
+    """Make the short folder if it is needed; use it only when nobody else can put anything there."""
+    if str(folder) == _SHORT_FOLDER.format(uid=os.getuid()):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise FolderUnusable(f"{folder} is not a folder of this user alone", remedy="Remove it, then start again.")
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket that nobody answers; whatever else has that name is left alone."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FolderUnusable(f"{path} is in the way: it is not a socket", remedy="Move it away, then start again.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_DEADLINE_S)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+        except OSError as err:
+            raise AlreadyRunning(f"{path} belongs to a core that does not answer: {err.strerror}") from err
+    raise AlreadyRunning(f"A core answers at {path} already.")

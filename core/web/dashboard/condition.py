@@ -1,0 +1,115 @@
+"""How a service is, in one sentence with one button. Pure: what is known of it in, a condition out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.model.manifest import Manifest
+from core.web.dashboard.words import Words
+from core.web.parts import ChildState, Pending, Run, Service
+
+SENTENCE_LENGTH_MAX = 300
+# What mends a problem follows from its kind, which is the error's class.
+_ACTIONS = {
+    "settings_invalid": ("Correct the settings", "settings"),
+    "auth_required": ("Open the settings", "settings"),
+    "reauthorise": ("Open the settings", "settings"),
+    "key_missing": ("Open the settings", "settings"),
+    "run_missing": ("Restart", "restart"),
+    "rate_limited": ("", ""),
+    "offline": ("Try again", "sync"),
+    "retry": ("Try again", "sync"),
+    "storage_full": ("Try again", "sync"),
+    "too_busy": ("Try again", "sync"),
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The state in a word, what it means in a sentence, and the one thing to do about it.
+
+    `tone` is ok, busy, idle, warn, bad or off. `action` is `settings`, `log`, `faults` (pages) or `restart`,
+    `enable`, `sync` (deeds), or empty where nothing need be done.
+    """
+
+    tone: str
+    label: str
+    sentence: str = ""
+    button: str = ""
+    action: str = ""
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether the owner should look."""
+        return self.tone in ("warn", "bad")
+
+
+def condition_of(
+    service: Service, manifest: Manifest | None, *, state: ChildState, runs: Sequence[Run], words: Words
+) -> Condition:
+    """The condition that matters most: what keeps the service from working, else how its last runs went."""
+    if manifest is None:
+        sentence = f"Its connector, {service.connector}, is missing or has faults. What it holds is safe."
+        return Condition("bad", "Connector missing", sentence, "See what is wrong", "faults")
+    if not service.enabled:
+        return Condition("off", "Switched off", "It does not sync, and nobody can reach it.", "Enable", "enable")
+    if state.name == "failed":
+        return _failed(state, words)
+    troubled = [run for run in last_of_each(runs) if run.status in ("failed", "held", "partial")]
+    if any(run.ended_at is None for run in runs):
+        return Condition("busy", "Syncing")
+    if troubled:
+        return _troubled(max(troubled, key=lambda run: (run.status != "partial", run.started_at)))
+    if state.name in ("starting", "stopping"):
+        return Condition("busy", state.name.capitalize())
+    if not runs and manifest.streams:
+        return Condition("idle", "New", "Its first sync has not run yet.")
+    return Condition("ok", "Up to date" if runs else "Ready")
+
+
+def last_of_each(runs: Iterable[Run]) -> list[Run]:
+    """The newest run of each stream."""
+    newest: dict[str, Run] = {}
+    for run in runs:
+        if run.stream not in newest or run.started_at > newest[run.stream].started_at:
+            newest[run.stream] = run
+    return [newest[stream] for stream in sorted(newest)]
+
+
+def next_sync(pending: Iterable[Pending], stream: str | None = None) -> Pending | None:
+    """The next call that syncs, of one stream or of any."""
+    path = "/sync" if stream is None else f"/sync/{stream}"
+    wanted = [entry for entry in pending if entry.path == path or entry.path.startswith((path + "/", path + "?"))]
+    return min(wanted, key=lambda entry: entry.at, default=None)
+
+
+def _failed(state: ChildState, words: Words) -> Condition:
+    detail = _sentence(state.detail) or "Its process ended."
+    if state.until is not None and state.until > words.now:
+        detail = f"{detail} The next try is {words.until(state.until)}."
+    button, action = _ACTIONS.get(state.reason, ("Restart", "restart"))
+    return Condition("bad", "Failed", detail, button or "Restart", action or "restart")
+
+
+def _troubled(run: Run) -> Condition:
+    problem: Mapping[str, Any] = run.problem or {}
+    sentence = _sentence(problem.get("detail") or problem.get("title") or "")
+    if run.status == "partial":
+        return Condition("warn", "Partly synced", sentence or "Some of it could not be read.", "See the log", "log")
+    if run.status == "held":
+        held = sentence or f"Much of {run.stream} vanished at the source, so nothing was deleted here."
+        return Condition("warn", "Held", held, "See the log", "log")
+    button, action = _ACTIONS.get(str(problem.get("type", "")), ("See the log", "log"))
+    tone = "warn" if action in ("sync", "") else "bad"
+    return Condition(tone, "Sync failed", sentence or "The last sync failed.", button, action)
+
+
+def _sentence(text: object) -> str:
+    words = " ".join(str(text).split())
+    if len(words) > SENTENCE_LENGTH_MAX:
+        words = words[: SENTENCE_LENGTH_MAX - 1] + "…"
+    if not words:
+        return ""
+    return words[0].upper() + words[1:] + ("" if words[-1] in ".!?…" else ".")

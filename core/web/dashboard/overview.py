@@ -1,0 +1,81 @@
+"""Everything known of a service for the dashboard, gathered once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from core.model.manifest import Manifest, StreamSpec
+from core.web.dashboard.condition import Condition, condition_of, last_of_each, next_sync
+from core.web.dashboard.words import Words
+from core.web.parts import ChildState, Parts, Pending, Run, Service
+from core.web.records import manifest_of
+
+RUNS_READ = 60
+
+
+@dataclass(frozen=True)
+class StreamOverview:
+    """One stream: what it pulls, how its last run went, and when the next is due."""
+
+    name: str
+    spec: StreamSpec
+    last: Run | None
+    due: Pending | None
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A service as its card and its page show it."""
+
+    service: Service
+    manifest: Manifest | None
+    state: ChildState
+    condition: Condition
+    counts: Mapping[str, int]
+    runs: Sequence[Run]
+    pending: Sequence[Pending]
+
+    @property
+    def last_run(self) -> Run | None:
+        """The newest run of any stream."""
+        return max(self.runs, key=lambda run: run.started_at, default=None)
+
+    @property
+    def due(self) -> Pending | None:
+        """The next sync of any stream."""
+        return next_sync(self.pending)
+
+    @property
+    def streams(self) -> list[StreamOverview]:
+        """Its streams, in the manifest's order."""
+        last = {run.stream: run for run in last_of_each(self.runs)}
+        specs = self.manifest.streams if self.manifest else {}
+        return [StreamOverview(n, spec, last.get(n), next_sync(self.pending, n)) for n, spec in specs.items()]
+
+    @property
+    def can_sync(self) -> bool:
+        """Whether asking it to sync makes sense."""
+        return self.service.enabled and self.manifest is not None and bool(self.manifest.streams)
+
+    @property
+    def href(self) -> str:
+        """The address of its page."""
+        return f"/services/{self.service.id}"
+
+
+def overview(parts: Parts, service: Service, words: Words) -> Overview:
+    """The service as it is now."""
+    manifest = manifest_of(parts, service)
+    with parts.reader(service.id) as reader:
+        counts, runs = dict(reader.counts()), reader.runs(limit=RUNS_READ)
+    state = parts.children.state(service.id)
+    return Overview(
+        service=service,
+        manifest=manifest,
+        state=state,
+        condition=condition_of(service, manifest, state=state, runs=runs, words=words),
+        counts=counts,
+        runs=runs,
+        pending=parts.schedule.pending(service.id),
+    )

@@ -1,0 +1,157 @@
+"""Browsing what a service holds: the list of a type, one record, and its history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response
+
+from core.model.errors import BadRequest, NotFound
+from core.model.fact import Fact, Record
+from core.model.ids import key_from_path, key_to_path
+from core.model.manifest import Manifest, TypeSpec
+from core.web.dashboard.values import at_path, changed, plain, tree
+from core.web.dashboard.visit import Page, Visit
+from core.web.records import manifest_of
+
+RECORDS_SHOWN = 50
+VERSIONS_SHOWN = 50
+TITLE_LENGTH_MAX = 160
+SUMMARY_LENGTH_MAX = 240
+COMMON_ORDER = ("title", "author", "at", "people", "place", "link", "summary", "text", "thumbnail")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record in a list."""
+
+    href: str
+    title: str
+    summary: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a record in its history."""
+
+    fact: Fact
+    changes: Sequence[str]
+    is_first: bool
+
+
+def records(visit: Visit) -> Response:
+    """The records of a type, newest first, a page at a time."""
+    service, type_name = visit.parts.services.get(visit.service_id), visit.names["type"]
+    manifest = manifest_of(visit.parts, service)
+    with visit.parts.reader(service.id) as reader:
+        counts = dict(reader.counts())
+        if type_name not in counts and (manifest is None or type_name not in manifest.types):
+            raise NotFound(f"{service.id} has no type {type_name[:64]!r}.")
+        page = reader.records(type_name, limit=RECORDS_SHOWN, after=visit.query.get("after"), order="newest")
+    spec = _spec(manifest, type_name)
+    return visit.show(
+        "records",
+        service=service,
+        type_name=type_name,
+        types=sorted({*counts, *(manifest.types if manifest else ())}),
+        total=counts.get(type_name, 0),
+        rows=[_row(service.id, spec, record) for record in page.records],
+        next_page=page.next,
+        is_first_page="after" not in visit.query,
+    )
+
+
+def record(visit: Visit) -> Response:
+    """One record: its shared fields, its value as a tree, and its history."""
+    service, type_name = visit.parts.services.get(visit.service_id), visit.names["type"]
+    key = key_from_path(visit.names["key"])
+    with visit.parts.reader(service.id) as reader:
+        current = reader.record(type_name, key)
+        page = reader.history(type_name, key, limit=VERSIONS_SHOWN + 1, after=None)
+    if current is None and not page.facts:
+        raise NotFound(f"{service.id} has no {type_name[:64]} {key[:80]!r}.")
+    shown = _chosen(visit, page.facts, is_deleted=current is None)
+    value, common = (shown.value, shown.common) if shown else (current.value, current.common) if current else ({}, {})
+    spec = _spec(manifest_of(visit.parts, service), type_name)
+    return visit.show(
+        "record",
+        service=service,
+        type_name=type_name,
+        key=key,
+        title=_title(spec, key, value, common),
+        common=[(name, _common_text(visit, name, common[name]), common[name]) for name in _ordered(common)],
+        root=tree("value", value),
+        versions=_versions(page.facts),
+        has_older=len(page.facts) > VERSIONS_SHOWN,
+        shown=shown,
+        is_deleted=current is None,
+        raw=f"/Me/{service.id}/records/{type_name}/{key_to_path(key)}",
+        at=current.at if current else None,
+    )
+
+
+def _chosen(visit: Visit, facts: Sequence[Fact], *, is_deleted: bool) -> Fact | None:
+    """The version that the address asks for, or the last one of a record that is deleted."""
+    wanted = visit.query.get("version")
+    if wanted is None:
+        return next((fact for fact in facts if fact.action == "put"), None) if is_deleted else None
+    if not wanted.isdecimal():
+        raise BadRequest("version must be a number.")
+    found = next((fact for fact in facts if str(fact.seq) == wanted), None)
+    if found is None:
+        raise NotFound(f"There is no version {wanted[:20]} of this record.")
+    return found
+
+
+def _versions(facts: Sequence[Fact]) -> list[Version]:
+    older = [*facts[1:], None]
+    return [
+        Version(fact, changed(fact.value, before.value) if before else (), before is None)
+        for fact, before in zip(facts, older, strict=True)
+    ][:VERSIONS_SHOWN]
+
+
+def _row(service_id: str, spec: TypeSpec, record: Record) -> Row:
+    summary = record.common.get("summary") or record.common.get("text") or ""
+    return Row(
+        href=f"/services/{service_id}/records/{record.type}/{key_to_path(record.key)}",
+        title=_title(spec, record.key, record.value, record.common),
+        summary=plain(" ".join(plain(summary).split()), SUMMARY_LENGTH_MAX),
+        at=record.at,
+    )
+
+
+def _title(spec: TypeSpec, key: str, value: Mapping[str, Any], common: Mapping[str, Any]) -> str:
+    title = common.get("title") or at_path(value, spec.title)
+    return plain(" ".join(plain(title).split()) or key, TITLE_LENGTH_MAX)
+
+
+def _common_text(visit: Visit, name: str, value: Any) -> str:
+    if name == "at" and isinstance(value, int | float) and not isinstance(value, bool):
+        return visit.words.moment(value)
+    if isinstance(value, list):
+        return ", ".join(_one(item) for item in value)
+    return _one(value)
+
+
+def _one(value: Any) -> str:
+    return plain(value.get("name") or value) if isinstance(value, Mapping) else plain(value)
+
+
+def _ordered(common: Mapping[str, Any]) -> list[str]:
+    known = [name for name in COMMON_ORDER if name in common]
+    return [*known, *sorted(name for name in common if name not in COMMON_ORDER)]
+
+
+def _spec(manifest: Manifest | None, type_name: str) -> TypeSpec:
+    found = manifest.types.get(type_name) if manifest else None
+    return found or TypeSpec(name=type_name)
+
+
+PAGES = (
+    Page("GET", "/services/<id>/records/<type>", records),
+    Page("GET", "/services/<id>/records/<type>/<key>", record),
+)

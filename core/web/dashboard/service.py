@@ -1,0 +1,217 @@
+"""A service's own page, and what its owner can do there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import Response
+
+from core.model.errors import BadRequest, LockerError
+from core.vault import merge_settings, split_settings
+from core.web.dashboard import forms
+from core.web.dashboard.overview import overview
+from core.web.dashboard.visit import Page, Trouble, Visit
+from core.web.records import manifest_of
+
+RUNS_SHOWN = 20
+LOG_LINES = 400
+LOG_REFRESH_S = 3
+SYNC_START_S = 30.0
+
+
+def service(visit: Visit) -> Response:
+    """Everything about the service on one page."""
+    return _service(visit)
+
+
+def sync(visit: Visit) -> Response:
+    """Ask the child to sync now, one stream or all."""
+    stream = visit.form.get("stream", "")
+    found = overview(visit.parts, visit.parts.services.get(visit.service_id), visit.words)
+    if stream and (found.manifest is None or stream not in found.manifest.streams):
+        raise BadRequest(f"There is no stream {stream[:64]!r}.")
+    try:
+        status, body = visit.parts.children.call(
+            visit.service_id,
+            method="POST",
+            path=f"/sync/{stream}" if stream else "/sync",
+            body=b"",
+            content_type="application/json",
+            timeout_s=SYNC_START_S,
+        )
+    except LockerError as error:
+        return _service(visit, trouble=Trouble.of(error))
+    if status >= 400:
+        return _service(visit, trouble=_refusal(status, body))
+    return visit.go(found.href, done="sync")
+
+
+def stop(visit: Visit) -> Response:
+    """Stop the child."""
+    return _deed(visit, lambda: visit.parts.children.stop(visit.service_id, reason="the owner asked"), "stopped")
+
+
+def restart(visit: Visit) -> Response:
+    """Stop the child and start it again."""
+    return _deed(visit, lambda: visit.parts.children.restart(visit.service_id), "restarted")
+
+
+def enable(visit: Visit) -> Response:
+    """Switch the service on."""
+    return _deed(visit, lambda: visit.parts.services.enable(visit.service_id), "enabled")
+
+
+def disable(visit: Visit) -> Response:
+    """Switch the service off."""
+    return _deed(visit, lambda: visit.parts.services.disable(visit.service_id), "disabled")
+
+
+def settings_form(visit: Visit) -> Response:
+    """The service's settings as a form; a secret is never in it."""
+    schema = _schema(visit)
+    plain, _ = split_settings(schema, visit.parts.services.settings_of(visit.service_id))
+    return _settings(visit, forms.typed_of(schema, plain))
+
+
+def settings(visit: Visit) -> Response:
+    """Save the settings; what does not fit is shown beside its input."""
+    typed, schema = dict(visit.form), _schema(visit)
+    if "@add" in typed:
+        return _settings(visit, forms.with_row(typed, typed["@add"]))
+    if "@remove" in typed:
+        return _settings(visit, forms.without_row(typed, typed["@remove"]))
+    _, secrets = split_settings(schema, visit.parts.services.settings_of(visit.service_id))
+    wanted = merge_settings(schema, forms.settings_of(schema, typed), secrets)
+    connector = visit.parts.services.get(visit.service_id).connector
+    faults = forms.fault_names(visit.parts.services.faults_in(connector, wanted))
+    if faults:
+        return _settings(visit, typed, faults=faults, status=422)
+    try:
+        visit.parts.services.update_settings(visit.service_id, wanted)
+    except LockerError as error:
+        return _settings(visit, typed, trouble=Trouble.of(error))
+    return visit.go(f"/services/{visit.service_id}", done="settings")
+
+
+def log_page(visit: Visit) -> Response:
+    """The end of the service's log; it may look again by itself."""
+    return visit.show(
+        "log",
+        service=visit.parts.services.get(visit.service_id),
+        lines=visit.parts.children.log(visit.service_id, lines=LOG_LINES),
+        lines_max=LOG_LINES,
+        refresh_s=LOG_REFRESH_S if "follow" in visit.query else None,
+    )
+
+
+def uninstall_form(visit: Visit) -> Response:
+    """What becomes of the data is asked before anything is removed."""
+    return _uninstall(visit)
+
+
+def uninstall(visit: Visit) -> Response:
+    """Remove the service; erasing its data wants its id typed."""
+    visit.parts.services.get(visit.service_id)
+    choice = visit.form.get("data", "")
+    if choice not in ("keep", "erase"):
+        return _uninstall(visit, fault="Choose what becomes of its data.")
+    if choice == "erase" and visit.form.get("confirm", "").strip() != visit.service_id:
+        return _uninstall(visit, fault=f"To erase its data, type {visit.service_id} below.")
+    visit.parts.services.uninstall(visit.service_id, erase=choice == "erase")
+    return visit.go("/", done="erased" if choice == "erase" else "kept")
+
+
+def _service(visit: Visit, *, trouble: Trouble | None = None) -> Response:
+    visit.parts.catalog.refresh()
+    found = overview(visit.parts, visit.parts.services.get(visit.service_id), visit.words)
+    return visit.show(
+        "service",
+        trouble=trouble,
+        overview=found,
+        runs=found.runs[:RUNS_SHOWN],
+        details=visit.parts.children.details(visit.service_id),
+        listeners=[one for one in visit.parts.events.listeners() if one.service == visit.service_id],
+        watches_progress=visit.query.get("done") == "sync" or found.condition.label == "Syncing",
+    )
+
+
+def _deed(visit: Visit, deed: Any, done: str) -> Response:
+    visit.parts.services.get(visit.service_id)
+    try:
+        deed()
+    except LockerError as error:
+        return _service(visit, trouble=Trouble.of(error))
+    return visit.go(f"/services/{visit.service_id}", done=done)
+
+
+def _settings(
+    visit: Visit,
+    typed: dict[str, str],
+    *,
+    faults: dict[str, str] | None = None,
+    status: int = 200,
+    trouble: Trouble | None = None,
+) -> Response:
+    return visit.show(
+        "settings",
+        status=status,
+        trouble=trouble,
+        service=visit.parts.services.get(visit.service_id),
+        inputs=forms.inputs(_schema(visit), typed, faults or {}),
+        faults=faults or {},
+    )
+
+
+def _uninstall(visit: Visit, *, fault: str = "") -> Response:
+    service = visit.parts.services.get(visit.service_id)
+    with visit.parts.reader(service.id) as reader:
+        counts = reader.counts()
+    choice = visit.form.get("data", "")
+    return visit.show(
+        "uninstall",
+        status=422 if fault else 200,
+        service=service,
+        total=sum(counts.values()),
+        fault=fault,
+        choice=choice,
+    )
+
+
+def _schema(visit: Visit) -> Any:
+    service = visit.parts.services.get(visit.service_id)
+    manifest = manifest_of(visit.parts, service)
+    if manifest is None:
+        raise BadRequest(
+            f"The connector {service.connector} is missing or has faults.", remedy="Mend its folder, then come back."
+        )
+    return manifest.settings
+
+
+def _refusal(status: int, body: bytes) -> Trouble:
+    """What the child's problem document says."""
+    try:
+        problem = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        problem = {}
+    return Trouble(
+        title=str(problem.get("title") or "The connector refused"),
+        detail=str(problem.get("detail") or f"The connector answered {status}."),
+        remedy=str(problem.get("remedy") or "Look at the service's log."),
+        status=status if status < 600 else 502,
+    )
+
+
+PAGES = (
+    Page("GET", "/services/<id>", service),
+    Page("POST", "/services/<id>/sync", sync),
+    Page("POST", "/services/<id>/stop", stop),
+    Page("POST", "/services/<id>/restart", restart),
+    Page("POST", "/services/<id>/enable", enable),
+    Page("POST", "/services/<id>/disable", disable),
+    Page("GET", "/services/<id>/settings", settings_form),
+    Page("POST", "/services/<id>/settings", settings),
+    Page("GET", "/services/<id>/log", log_page),
+    Page("GET", "/services/<id>/uninstall", uninstall_form),
+    Page("POST", "/services/<id>/uninstall", uninstall),
+)

@@ -1,0 +1,121 @@
+"""One request to the dashboard: what it asks, and the ways to answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from flask import Flask, Response, request
+
+from core.model.errors import Forbidden, LockerError
+from core.web.caller import Caller
+from core.web.dashboard import words
+from core.web.dashboard.links import link
+from core.web.dashboard.words import Words
+from core.web.parts import Parts
+from core.web.rendering import page
+from core.web.routes import Desk, caller_of_request
+
+# What a page says after a deed; the address carries only the key, so no text can be put into a page by a link.
+DONE = {
+    "installed": "Installed. The first sync starts by itself.",
+    "settings": "The settings are saved.",
+    "sync": "The sync has been started.",
+    "stopped": "Stopped. It starts again when it is needed.",
+    "restarted": "Restarted.",
+    "enabled": "Switched on.",
+    "disabled": "Switched off.",
+    "kept": "Uninstalled. Its data is kept in its folder.",
+    "erased": "Uninstalled, and its data erased.",
+    "deleted": "The token is deleted: it opens nothing any more.",
+    "retried": "The events are being delivered again.",
+    "dropped": "The events are given up.",
+}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a deed failed, as it stands at the top of the page it was asked from."""
+
+    title: str
+    detail: str
+    remedy: str
+    status: int
+
+    @classmethod
+    def of(cls, error: LockerError) -> Trouble:
+        """What the error says."""
+        return cls(error.title, error.detail, error.remedy, error.status)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a page's view works with."""
+
+    desk: Desk
+    caller: Caller
+    names: Mapping[str, str]
+    query: Mapping[str, str]
+    form: Mapping[str, str]
+    words: Words
+
+    @property
+    def parts(self) -> Parts:
+        """The other rooms."""
+        return self.desk.parts
+
+    @property
+    def service_id(self) -> str:
+        """The service that the path names."""
+        return self.names["id"]
+
+    def show(self, template: str, *, status: int = 200, trouble: Trouble | None = None, **values: Any) -> Response:
+        """The page of that template, with what a deed before it did or why it failed."""
+        html = page(
+            f"{template}.html",
+            words=self.words,
+            count=words.count,
+            plural=words.plural,
+            size=words.size,
+            span=words.span,
+            link=link,
+            done=DONE.get(self.query.get("done", "")),
+            trouble=trouble,
+            **values,
+        )
+        return Response(html, trouble.status if trouble else status, content_type="text/html; charset=utf-8")
+
+    def go(self, path: str, **query: str) -> Response:
+        """Lead the browser to another page, so that reloading it repeats no deed."""
+        return Response(status=303, headers={"Location": path + (f"?{urlencode(query)}" if query else "")})
+
+
+@dataclass(frozen=True)
+class Page:
+    """One method of one address of the dashboard."""
+
+    method: str
+    path: str
+    view: Callable[[Visit], Response]
+
+
+def serve_pages(flask: Flask, pages: Iterable[Page], desk: Desk) -> None:
+    """Give the Flask application the pages; they are the owner's alone."""
+    zone = ZoneInfo(desk.parts.timezone)
+    for one in pages:
+        name = f"dashboard.{one.view.__module__.rpartition('.')[2]}.{one.view.__name__}"
+        flask.add_url_rule(one.path, endpoint=name, view_func=_view(one, desk, zone), methods=[one.method])
+
+
+def _view(one: Page, desk: Desk, zone: ZoneInfo) -> Callable[..., Response]:
+    def view(**names: str) -> Response:
+        caller = caller_of_request()
+        if not caller.is_owner:
+            raise Forbidden("The dashboard is the owner's.")
+        words = Words(desk.parts.clock.now(), zone)
+        return one.view(Visit(desk, caller, names, request.args.to_dict(), request.form.to_dict(), words))
+
+    return view

@@ -1,0 +1,98 @@
+"""A Locker in full use: every state a service can be in, long texts, and much of everything."""
+
+from __future__ import annotations
+
+from core.web import ChildDetails, ChildState, Notice
+from tests.web.fakes import FakeFault, FakeLetter, FakePending, FakeReader, FakeRun, World
+
+MINUTE = 60.0
+HOUR = 3600.0
+LONG = "Anunusuallylongwordwithoutanyblankinit" * 4
+
+
+def furnish(world: World) -> None:
+    """Fill the world."""
+    now = world.clock.now()
+    for connector, service_id in (
+        ("feeds", "feeds"),
+        ("feeds", "feeds-news"),
+        ("mail", "mail"),
+        ("mail", "mail-work"),
+        ("feeds", "feeds-old"),
+    ):
+        world.install(connector, service_id)
+    world.services.settings["mail"] = {
+        "accounts": [{"host": "imap.example.org", "port": 993, "password": "secret-one"}],
+        "since": "year",
+        "token": "secret-two",
+    }
+    world.services.disable("feeds-old")
+    world.children.states["feeds"] = ChildState("running")
+    world.children.figures["feeds"] = ChildDetails(
+        pid=4711,
+        memory_bytes=48_300_000,
+        cpu_s=3.2,
+        started_at=now - 12 * MINUTE,
+        holds=("syncing entry",),
+        sandbox="Landlock, ABI 5",
+    )
+    world.children.states["mail-work"] = ChildState(
+        "failed", "child_died", "mail-work ended with exit code 1 before its first line", now + 40, 4
+    )
+    feeds = world.readers.setdefault("feeds", FakeReader())
+    for number in range(120):
+        feeds.put(
+            "entry",
+            f"https://example.org/entry/{number}",
+            _entry(number),
+            common={
+                "title": f"Entry {number}: how the lighthouse keepers kept time",
+                "summary": "A short account of lamps, clocks and fog signals along a northern coast. " * 2,
+                "link": f"https://example.org/entry/{number}",
+                "author": "Ada Keeper",
+                "at": now - number * HOUR,
+            },
+        )
+    feeds.put("entry", "awkward", {"title": LONG, "link": "http://localhost:9999/admin"}, common={"title": LONG})
+    feeds.put("feed", "https://example.org/feed", {"title": "Coast Notes"}, common={"title": "Coast Notes"})
+    feeds.put("entry", "plain-key", _entry(1), common={"title": "First wording"})
+    feeds.put("entry", "plain-key", {**_entry(1), "title": "Second wording"}, common={"title": "Second wording"})
+    feeds.all_runs = [
+        FakeRun("entry", now - 5 * MINUTE, now - 5 * MINUTE + 4, new=12, updated=3, same=105),
+        FakeRun("entry", now - 35 * MINUTE, now - 35 * MINUTE + 70, status="partial", new=108, quarantined=2,
+                problem={"type": "bad_record", "detail": "2 records could not be read"}),
+    ]  # fmt: skip
+    world.schedule.at("feeds", "/sync/entry", now + 25 * MINUTE)
+    news = world.readers.setdefault("feeds-news", FakeReader())
+    news.put("entry", "1", _entry(1), common={"title": "One"})
+    news.all_runs = [
+        FakeRun("entry", now - 2 * HOUR, now - 2 * HOUR + 30, status="failed",
+                problem={"type": "offline", "detail": "news.example.org cannot be reached: no address found for the name"})
+    ]  # fmt: skip
+    world.schedule.entries["feeds-news", "/sync/entry"] = FakePending(
+        "feeds-news", "/sync/entry", now + 3 * MINUTE, tries=2, last_problem="it answered 503"
+    )
+    world.children.logs["feeds"] = [f"2026-11-20 08:00:{s:02d} INFO fetched feed number={s} new=0" for s in range(60)]
+    world.catalog.folder_faults = [
+        FakeFault("/home/ada/connectors/birds", "birds", (
+            "streams.sightings.frequency: 'often' is not a number and one of s m h d w, such as 30m",
+            "settings.region: must be a table with at least a type",
+            "colour: is not a key of connector.toml"))
+    ]  # fmt: skip
+    world.notices = [
+        Notice("This kernel cannot sandbox connectors, so each can read everything that you can.", None, None),
+        Notice("The key to your secrets lies beside the data, in Me/key: keep backups of Me apart."),
+    ]
+    world.events.letters[7] = FakeLetter(7, "mail", "/hear/entries", now - 9 * HOUR, now - HOUR)
+
+
+def _entry(number: int) -> dict[str, object]:
+    return {
+        "id": f"https://example.org/entry/{number}",
+        "title": f"Entry {number}: how the lighthouse keepers kept time",
+        "link": f"https://example.org/entry/{number}",
+        "published": "2026-11-19T07:30:00Z",
+        "tags": [{"term": "coast", "scheme": None}, {"term": "clocks", "scheme": None}],
+        "content": [{"type": "text/html", "value": "<p>Some <script>alert(1)</script> text</p>", "size": 1234.5}],
+        "read": False,
+    }
