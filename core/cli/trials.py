@@ -44,20 +44,21 @@ def pytest_arguments(*, slow: bool, arguments: Sequence[str]) -> list[str]:
 def bench(names: tuple[str, ...], is_list: bool) -> int:
     """Run the benches NAMES, or all of them, one after the other."""
     known = bench_names()
-    if is_list or not known:
+    if is_list:
         for name in known:
             say(name)
         return exits.DONE
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise NotFound(f"There is no bench {unknown[0]!r}.", remedy=f"There are: {', '.join(known)}.")
+        raise NotFound(f"There is no bench {unknown[0]!r}.", remedy="See: python locker.py bench --list")
     # One interpreter for each: what one loads must not weigh on the next.
-    return max(
+    codes = [
         subprocess.run(
             [sys.executable, "-m", f"tests.bench.{name}"], cwd=ROOT, env=_environment(), check=False
         ).returncode
         for name in names or known
-    )
+    ]
+    return max(codes, default=exits.DONE)
 
 
 def bench_names() -> list[str]:

@@ -1,0 +1,110 @@
+"""The command line as a whole: every command explains itself and stands in the docs, and no other does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from core.cli import exits
+from core.cli.main import COMMANDS, commands
+from core.config import load_config, setting_names
+from tests.cli.conftest import Locker
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = (ROOT / "docs" / "cli.md").read_text()
+
+
+def every_command() -> Iterator[tuple[str, click.Command]]:
+    """Each command with its full name, subcommands included, groups not."""
+    context = click.Context(commands)
+    for name in COMMANDS:
+        command = commands.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {sub}", found) for sub, found in command.commands.items())
+        else:
+            yield name, command
+
+
+@pytest.mark.parametrize(("name", "command"), list(every_command()), ids=lambda value: str(value))
+def test_every_command_has_help(name: str, command: click.Command, locker: Locker) -> None:
+    """--help answers with a sentence, and every option that is not plain from its name has one too."""
+    done = locker(*name.split(), "--help")
+
+    assert 0 == done.code
+    assert (command.help or "").endswith(".")
+    assert [] == [p.name for p in command.params if isinstance(p, click.Option) and not p.help and p.name != "lines"]
+
+
+def test_docs_and_commands_agree() -> None:
+    """docs/cli.md has a row for each command, each option and each exit code, and for no other."""
+    named = set(re.findall(r"^\| `([a-z]+(?: (?:new|list|revoke))?)[ `]", DOCS, flags=re.M))
+    in_docs = {
+        option
+        for row in re.findall(r"^\| (`-.*?`) \|", DOCS, flags=re.M)
+        for option in re.findall(r"`(--?\w[\w-]*)", row)
+    }
+    options = {
+        option
+        for _, command in every_command()
+        for param in command.params
+        if isinstance(param, click.Option)
+        for option in param.opts
+    }
+    codes = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
+
+    assert {name for name, _ in every_command()} == named
+    assert options == in_docs
+    assert codes | {10} == {int(code) for code in re.findall(r"^\| (\d+) \|", DOCS, flags=re.M)}
+
+
+def test_version_and_unknown_command(locker: Locker) -> None:
+    """The version is pyproject's; a word that is no command is a fault of usage."""
+    version = locker("--version")
+
+    assert (0, True) == (version.code, bool(re.fullmatch(r"Locker \d+\.\d+\.\d+\n", version.out)))
+    assert exits.USAGE == locker("bogus").code
+    assert exits.USAGE == locker("run", "--port", "65536").code
+
+
+def test_without_a_command_it_runs(locker: Locker) -> None:
+    """Options without a command are those of `run`."""
+    assert "locker.py run" in locker("--port", "nonsense").err
+
+
+def test_an_error_is_two_lines(locker: Locker) -> None:
+    """What it is and what helps; no traceback."""
+    done = locker("sync", "feeds")
+
+    assert exits.OWNER_MUST_ACT == done.code
+    assert 2 == len(done.err.splitlines())
+    assert "Start it with: python locker.py" in done.err
+
+
+def test_the_configuration_s_example_is_the_default() -> None:
+    """config/locker.toml shows every setting with its default, and sets none."""
+    text = (ROOT / "config" / "locker.toml").read_text()
+    lines = re.findall(r"^# (\[limits\]|\w+ = .*)$", text, flags=re.M)
+    shown = [line.split(" = ")[0] for line in lines if line != "[limits]"]
+
+    assert "" == re.sub(r"^#.*$", "", text, flags=re.M).strip()
+    assert sorted(name.removeprefix("limits.") for name in setting_names()) == sorted(shown)
+
+
+def test_the_configuration_s_example_loads_as_the_default(tmp_path: Path) -> None:
+    """With every # taken away nothing changes, but for what depends on the machine."""
+    text = (ROOT / "config" / "locker.toml").read_text()
+    (tmp_path / "locker.toml").write_text(re.sub(r"^# (\[limits\]|\w+ = .*)$", r"\1", text, flags=re.M))
+    example, default = (
+        load_config(root=ROOT, config_dir=folder, environment={"HOME": str(tmp_path)}, overrides={"timezone": "UTC"})
+        for folder in (tmp_path, ROOT / "config")
+    )
+
+    assert default.limits == example.limits
+    assert (default.me, default.port, default.host) == (example.me, example.port, example.host)
+    assert (default.spawn, default.open_browser) == (example.spawn, example.open_browser)
+    assert default.log_level == example.log_level

@@ -1,0 +1,89 @@
+"""doctor: what it looks at, and what it says to do."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from core.cli import exits
+from core.cli.doctor import FAULT, GOOD, NOTE, of_place, of_port, of_sqlite
+from core.model.errors import TooBusy
+from core.model.problem import problem_document
+from tests.cli.conftest import Locker
+from tests.cli.fake_core import FakeCore
+
+
+def test_a_sound_machine(locker: Locker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a core and with a free port there is nothing to mend."""
+    monkeypatch.setenv("LOCKER_PORT", "0")
+    done = locker("doctor", "--json")
+    findings = json.loads(done.out)
+
+    assert exits.DONE == done.code
+    assert [] == [f for f in findings if f["level"] == FAULT]
+    assert {"python", "sqlite", "configuration", "data", "disk", "core", "port"} <= {f["subject"] for f in findings}
+
+
+def test_a_faulty_configuration_ends_the_round(locker: Locker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What depends on it cannot be looked at; the fault and its cure are told."""
+    monkeypatch.setenv("LOCKER_PORT", "many")
+    done = locker("doctor")
+
+    assert exits.FAILED == done.code
+    assert "LOCKER_PORT" in done.out
+    assert "docs/configuration.md" in done.out
+
+
+def test_a_running_core_and_what_ails_it(locker: Locker, core: FakeCore) -> None:
+    """Failed services and folders that cannot be used are found by asking the core."""
+    core.me.chmod(0o700)
+    failed = {"feeds": {"id": "feeds", "state": "failed", "reason": "child_died"}}
+    core.answer("GET", "/map", {"installed": failed})
+    core.answer("GET", "/available", {"faults": [{"name": "bad", "folder": "/c/bad", "faults": ["name: is missing"]}]})
+    done = locker("doctor")
+
+    assert exits.FAILED == done.code
+    assert "feeds: It failed: child_died." in done.out
+    assert "bad: name: is missing" in done.out
+
+
+def test_a_core_that_refuses(locker: Locker, core: FakeCore) -> None:
+    """A core in trouble is a finding, not the doctor's end."""
+    core.answer("GET", "/map", problem_document(TooBusy("Too many ask.")), status=503)
+    done = locker("doctor")
+
+    assert exits.FAILED == done.code
+    assert "core: Too many ask." in done.out
+
+
+def test_me_inside_the_checkout_is_noted(locker: Locker) -> None:
+    """The command that would delete everything is named."""
+    done = locker("doctor", "--me", str(Path(__file__).resolve().parents[2] / "Me"))
+
+    assert "git clean -fdx" in done.out
+
+
+def test_a_taken_port_is_named() -> None:
+    """The owner hears it before the core would."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        assert (FAULT, "port") == (of_port("127.0.0.1", port).level, of_port("127.0.0.1", port).subject)
+    assert GOOD == of_port("127.0.0.1", port).level
+
+
+@pytest.mark.parametrize(("version", "level"), [("3.51.2", FAULT), ("3.51.3", GOOD), ("3.54.1", GOOD)])
+def test_an_sqlite_that_damages_is_a_fault(version: str, level: str) -> None:
+    """The first version that is safe with two connections is the oldest that passes."""
+    assert level == of_sqlite(version).level
+
+
+@pytest.mark.parametrize(("mode", "level"), [(0o755, NOTE), (0o700, GOOD)])
+def test_a_me_open_to_others_is_noted(tmp_path: Path, mode: int, level: str) -> None:
+    """Whoever else has an account on the machine could look in."""
+    tmp_path.chmod(mode)
+
+    assert level == next(finding.level for finding in of_place(tmp_path) if finding.subject == "data")

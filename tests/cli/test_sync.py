@@ -1,0 +1,62 @@
+"""sync: what came, and the code that says how it went."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from core.cli import exits
+from core.model.errors import AuthRequired
+from core.model.problem import problem_document
+from tests.cli.conftest import Locker
+from tests.cli.fake_core import FakeCore
+
+
+def run(status: str, **changed: Any) -> dict[str, Any]:
+    """One run as a service tells it."""
+    counts = {"new": 2, "updated": 1, "same": 7, "deleted": 0, "quarantined": 0, "took_s": 0.5}
+    return {"stream": "entry", "status": status, **counts, **changed}
+
+
+def test_sync_tells_what_came(locker: Locker, core: FakeCore) -> None:
+    """A row for each stream."""
+    core.answer("POST", "/Me/feeds/sync?wait_s=600", {"runs": [run("ok")]})
+    done = locker("sync", "feeds")
+
+    assert exits.DONE == done.code
+    assert ["entry", "ok", "2", "1", "0", "7", "0"] == done.out.splitlines()[-1].split()
+
+
+@pytest.mark.parametrize("status", ["failed", "partial", "held"])
+def test_sync_that_did_not_go_well(locker: Locker, core: FakeCore, status: str) -> None:
+    """One stream that failed is enough for the code; its problem is told."""
+    runs = [run("ok"), run(status, stream="other", problem={"detail": "The source is away."})]
+    core.answer("POST", "/Me/feeds/sync?wait_s=600", {"runs": runs})
+    done = locker("sync", "feeds")
+
+    assert exits.FAILED == done.code
+    assert "The source is away." in done.out
+    assert runs == json.loads(locker("sync", "feeds", "--json").out)["runs"]
+
+
+def test_sync_one_stream_without_waiting(locker: Locker, core: FakeCore) -> None:
+    """--wait 0 only starts it."""
+    core.answer("POST", "/Me/feeds/sync/entry", {"status": "started"}, status=202)
+
+    assert exits.DONE == locker("sync", "feeds", "entry", "--wait", "0").code
+
+
+def test_sync_that_takes_longer(locker: Locker, core: FakeCore) -> None:
+    """When the wait runs out the run goes on; the code says: later."""
+    core.answer("POST", "/Me/feeds/sync?wait_s=1", {"status": "running"}, status=202)
+
+    assert exits.LATER == locker("sync", "feeds", "--wait", "1").code
+
+
+def test_sync_before_sign_in(locker: Locker, core: FakeCore) -> None:
+    """The owner is sent to the service's page."""
+    core.answer("POST", "/Me/feeds/sync?wait_s=600", problem_document(AuthRequired()), status=401)
+
+    assert exits.OWNER_MUST_ACT == locker("sync", "feeds").code
