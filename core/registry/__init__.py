@@ -1,0 +1,10 @@
+"""What could run and what is installed: the catalog of connectors, and the services with their settings."""
+
+from core.registry.catalog import Catalog, FolderFault
+from core.registry.environments import Environments
+from core.registry.reads import Reads
+from core.registry.service import Service
+from core.registry.services import Services
+from core.registry.settings import validate
+
+__all__ = ["Catalog", "Environments", "FolderFault", "Reads", "Service", "Services", "validate"]

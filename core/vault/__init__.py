@@ -2,9 +2,9 @@
 
 from core.vault.cipher import SealedFile, key_from_text, key_to_text, seal, unseal
 from core.vault.keys import Device, MasterKey, open_device, open_master_key
-from core.vault.private_file import PrivateFile
+from core.vault.private_file import PrivateFile, sync_folder
 from core.vault.redact import Redactor
-from core.vault.secrets import merge_settings, split_settings, without_secrets
+from core.vault.secrets import is_marker, merge_settings, split_settings, without_secrets
 
 __all__ = [
     "Device",
@@ -12,6 +12,7 @@ __all__ = [
     "PrivateFile",
     "Redactor",
     "SealedFile",
+    "is_marker",
     "key_from_text",
     "key_to_text",
     "merge_settings",
@@ -19,6 +20,7 @@ __all__ = [
     "open_master_key",
     "seal",
     "split_settings",
+    "sync_folder",
     "unseal",
     "without_secrets",
 ]

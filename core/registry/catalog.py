@@ -1,0 +1,184 @@
+"""The connectors that could run: what the folders of `connector_paths` hold.
+
+A folder that was added or changed counts from the next `refresh` on, which reads only what changed.
+One with faults is reported and hides no other.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from core.model.errors import ManifestInvalid, NotFound
+from core.model.manifest import MANIFEST_BYTES_MAX, Manifest, parse_manifest
+from core.registry.environments import requires_faults
+from core.registry.schema import schema_faults
+
+MANIFEST_FILE = "connector.toml"
+FOLDERS_MAX = 1000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FolderFault:
+    """A folder that cannot be used; `name` is the connector's where it can be told, else the folder's."""
+
+    folder: Path
+    name: str
+    faults: tuple[str, ...]
+
+
+# What tells whether a manifest is the one that was read: when it was changed, its size, its inode.
+_Mark = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One manifest file as it was read."""
+
+    mark: _Mark
+    manifest: Manifest | None
+    fault: FolderFault | None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one look found."""
+
+    reads: Mapping[Path, _Read]
+    entries: Mapping[str, Manifest]
+    faults: tuple[FolderFault, ...]
+
+
+class Catalog:
+    """Every usable connector by its name. Answers come from memory, to any thread, and what they hold never changes.
+
+    Of two connectors with one name the first in the order of `paths` stays, and within one path the one
+    whose folder bears the name: a person's broken copy must not take the place of what works.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = tuple(dict.fromkeys(paths))
+        # Replaced whole by each look, so that nobody waits for anybody.
+        self._seen = _Seen(reads={}, entries=MappingProxyType({}), faults=())
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the folders; only new and changed manifests are read."""
+        faults: list[FolderFault] = []
+        folders = [folder for path in self._paths for folder in _folders_in(path, faults)]
+        looks = {folder: self._look(folder) for folder in folders}
+        self._seen = self._arranged({folder: read for folder, read in looks.items() if read is not None}, faults)
+
+    def entries(self) -> Mapping[str, Manifest]:
+        """Every usable connector by its name, in the order of the names."""
+        return self._seen.entries
+
+    def faults(self) -> tuple[FolderFault, ...]:
+        """Every folder that cannot be used, with all its faults."""
+        return self._seen.faults
+
+    def get(self, name: str) -> Manifest:
+        """The connector of that name; raises NotFound, which says what is wrong where it was found but is faulty."""
+        seen = self._seen
+        manifest = seen.entries.get(name)
+        if manifest is not None:
+            return manifest
+        for fault in seen.faults:
+            if fault.name == name:
+                raise NotFound(
+                    f"the connector {name} cannot be used: " + "; ".join(fault.faults),
+                    remedy=f"Correct {fault.folder / MANIFEST_FILE}.",
+                )
+        raise NotFound(f"there is no connector {name[:80]!r}", remedy="GET /available lists those there are.")
+
+    def _look(self, folder: Path) -> _Read | None:
+        """What the folder's manifest says, read anew only if it changed; None where there is none."""
+        path = folder / MANIFEST_FILE
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as err:
+            return _Read(
+                (0, 0, 0), None, FolderFault(folder, folder.name, (f"(file): cannot be read: {err.strerror}",))
+            )
+        mark = (found.st_mtime_ns, found.st_size, found.st_ino)
+        known = self._seen.reads.get(folder)
+        if known is not None and known.mark == mark:
+            return known
+        read = _read(folder, found, mark)
+        if read.fault is not None:
+            log.warning("connector has faults folder=%s faults=%s", folder, "; ".join(read.fault.faults))
+        return read
+
+    def _arranged(self, reads: Mapping[Path, _Read], faults: list[FolderFault]) -> _Seen:
+        places = {path: place for place, path in enumerate(self._paths)}
+
+        def rank(folder: Path) -> tuple[int, bool, str]:
+            manifest = reads[folder].manifest
+            return places[folder.parent], manifest is None or manifest.name != folder.name, folder.name
+
+        entries: dict[str, Manifest] = {}
+        for folder in sorted(reads, key=rank):
+            manifest, fault = reads[folder].manifest, reads[folder].fault
+            if manifest is not None and entries.setdefault(manifest.name, manifest) is not manifest:
+                first = entries[manifest.name].folder
+                what = f"name: {manifest.name!r} is taken by {first}, so {folder} is not used"
+                fault = FolderFault(folder, manifest.name, (what,))
+            if fault is not None:
+                faults.append(fault)
+        return _Seen(reads=reads, entries=MappingProxyType(dict(sorted(entries.items()))), faults=tuple(faults))
+
+
+def _folders_in(path: Path, faults: list[FolderFault]) -> list[Path]:
+    """The folders of one connector path by name, links to folders included, hidden ones not."""
+    try:
+        with os.scandir(path) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith((".", "_")))
+    except OSError as err:
+        faults.append(FolderFault(path, path.name, (f"connector_paths: {path} cannot be read: {err.strerror}",)))
+        return []
+    if len(names) > FOLDERS_MAX:
+        faults.append(FolderFault(path, path.name, (f"connector_paths: {path} holds more than {FOLDERS_MAX} folders",)))
+    return [path / name for name in names[:FOLDERS_MAX]]
+
+
+def _read(folder: Path, found: os.stat_result, mark: _Mark) -> _Read:
+    try:
+        manifest = _parsed(folder, found)
+    except ManifestInvalid as err:
+        return _Read(mark, None, FolderFault(folder, folder.name, err.faults))
+    faults = (*schema_faults(manifest.settings), *requires_faults(manifest.requires), *_unnamed_reads(manifest))
+    if faults:
+        return _Read(mark, None, FolderFault(folder, manifest.name, faults))
+    return _Read(mark, manifest, None)
+
+
+def _parsed(folder: Path, found: os.stat_result) -> Manifest:
+    if not stat.S_ISREG(found.st_mode):
+        raise ManifestInvalid(faults=("(file): is not a plain file",))
+    try:
+        with (folder / MANIFEST_FILE).open("rb") as file:
+            content = file.read(MANIFEST_BYTES_MAX + 1)
+        if len(content) > MANIFEST_BYTES_MAX:
+            raise ManifestInvalid(faults=(f"(file): is larger than {MANIFEST_BYTES_MAX} bytes",))
+        return parse_manifest(content.decode("utf-8"), str(folder))
+    except OSError as err:
+        raise ManifestInvalid(faults=(f"(file): cannot be read: {err.strerror}",)) from err
+    except UnicodeDecodeError as err:
+        raise ManifestInvalid(faults=(f"(file): is not UTF-8 at byte {err.start}",)) from err
+    except (ValueError, RecursionError) as err:  # A number of thousands of digits, brackets within brackets.
+        raise ManifestInvalid(faults=("(file): holds a value that is too large or too deep",)) from err
+
+
+def _unnamed_reads(manifest: Manifest) -> list[str]:
+    """Folders to read that are named by a setting which is not declared."""
+    named = [read["setting"] for read in manifest.limits.reads if not isinstance(read, str)]
+    return [f"limits.reads: there is no setting {name!r}" for name in named if name not in manifest.settings]

@@ -1,0 +1,143 @@
+"""The packages that a connector needs and the core has not: an environment of its own, beneath the core's.
+
+One is kept per set of pins and Python, so connectors that need the same share it. It stands in the
+checkout, not in `Me`: it is nobody's data, and can be made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+from core.environment import Blueprint, Progress, make_environment
+from core.model.errors import Broken, RunMissing
+from core.model.manifest import Manifest
+
+FOLDER = ".venv.connectors"
+REQUIRES_MAX = 200
+LINE_CHARS_MAX = 500
+
+_PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(\[[A-Za-z0-9._,-]{1,99}\])?==[A-Za-z0-9][A-Za-z0-9.!+_-]{0,99}")
+_STAMP = "connector.stamp"
+_BENEATH = "beneath.pth"
+_MEND = "Switch the service off and on again: that installs them."
+
+OnLine = Callable[[str], None]
+
+
+def requires_faults(requires: tuple[str, ...]) -> list[str]:
+    """What is wrong with a manifest's `requires`: each package must be pinned, and nothing may be an option of pip."""
+    faults = [
+        f"requires: {text[:80]!r} is not pinned as name==version" for text in requires if not _PIN.fullmatch(text)
+    ]
+    if len(requires) > REQUIRES_MAX:
+        faults.append(f"requires: names more than {REQUIRES_MAX} packages")
+    return faults
+
+
+class Environments:
+    """The environments under `folder`; `python` is the core's own interpreter, which most connectors share."""
+
+    def __init__(self, folder: Path, *, python: Path) -> None:
+        self._folder = folder
+        self._python = python
+        self._beneath = sysconfig.get_path("purelib")
+
+    def folder_for(self, manifest: Manifest) -> Path | None:
+        """The environment that a child of `manifest` must be able to read; None when the core's own will do."""
+        if not manifest.requires:
+            return None
+        about = "\n".join([sys.implementation.cache_tag or "", sysconfig.get_platform(), *_pins(manifest)])
+        return self._folder / hashlib.sha256(about.encode()).hexdigest()[:20]
+
+    def python_for(self, manifest: Manifest) -> Path:
+        """The interpreter for a child of `manifest`; raises RunMissing when its packages are not installed."""
+        folder = self.folder_for(manifest)
+        if folder is None:
+            return self._python
+        if not self._is_ready(str(folder), str(_requirements(folder))):
+            raise RunMissing(f"the packages that {manifest.name} needs are not installed", remedy=_MEND)
+        self._lay_beneath(folder)
+        return _python_of(folder)
+
+    def prepare(self, manifest: Manifest, on_line: OnLine) -> None:
+        """Install what `manifest` needs, unless it is there; `on_line` hears each line of progress.
+
+        Takes as long as it takes: not for the event loop. Raises RunMissing, Offline, StorageFull or
+        FolderUnusable; then nothing half-made is left.
+        """
+        folder = self.folder_for(manifest)
+        if folder is None:
+            return
+        self._folder.mkdir(exist_ok=True)
+        requirements = _requirements(folder)
+        requirements.write_text("".join(f"{pin}\n" for pin in _pins(manifest)), encoding="utf-8")
+        blueprint = Blueprint(
+            folder=str(folder),
+            requirements=str(requirements),
+            stamp_name=_STAMP,
+            stamp_of=_stamp_of,
+            is_ready=self._is_ready,
+            hashed=False,
+        )
+        try:
+            make_environment(blueprint, Progress(_Lines(on_line)))
+        except Broken as err:
+            raise RunMissing(
+                f"the packages that {manifest.name} needs cannot be installed: {err}", remedy=err.remedy
+            ) from err
+        self._lay_beneath(folder)
+
+    def _is_ready(self, folder: str, requirements: str) -> bool:
+        try:
+            stamp = (Path(folder) / _STAMP).read_bytes()
+            return stamp == _stamp_of(folder, requirements, None) and _python_of(Path(folder)).exists()
+        except OSError:
+            return False
+
+    def _lay_beneath(self, folder: Path) -> None:
+        """Let the core's packages be found after the environment's own, wherever the checkout stands today."""
+        scheme = sysconfig.get_path("purelib", "venv", vars={"base": str(folder), "platbase": str(folder)})
+        path = Path(scheme) / _BENEATH
+        if not path.exists() or path.read_text(encoding="utf-8") != f"{self._beneath}\n":
+            path.write_text(f"{self._beneath}\n", encoding="utf-8")
+
+
+class _Lines(io.StringIO):
+    """A stream that hands on whole lines."""
+
+    def __init__(self, on_line: OnLine) -> None:
+        super().__init__()
+        self._on_line = on_line
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._on_line(line[:LINE_CHARS_MAX])
+        self._begun = self._begun[:LINE_CHARS_MAX]
+        return len(text)
+
+
+def _pins(manifest: Manifest) -> list[str]:
+    return sorted(set(manifest.requires))
+
+
+def _requirements(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.txt")
+
+
+def _stamp_of(folder: str, requirements: str, place: str | None) -> bytes:
+    """Where it stands, whose Python it uses, and what was installed."""
+    python = _python_of(Path(folder)).resolve()
+    return f"{place or folder}\n{python}\n".encode() + Path(requirements).read_bytes()
+
+
+def _python_of(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

@@ -1,0 +1,115 @@
+"""A service's working directory: made private, given a copy of its record, and erased without a trace.
+
+The child owns what is in it, so nothing here follows a link or trusts a depth.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.model.errors import FolderUnusable
+from core.vault import PrivateFile, sync_folder
+
+RECORD_FILE = "me.json"
+SEALED_FILE = "auth.sealed"
+SCRATCH_FOLDER = "tmp"
+MODE = 0o700
+RECORD_BYTES_MAX = 1024 * 1024
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def make_folder(folder: Path) -> None:
+    """Make the working directory and the scratch folder in it, for the owner only; what is there stays."""
+    for path in (folder, folder / SCRATCH_FOLDER):
+        try:
+            path.mkdir(mode=MODE)
+        except FileExistsError:
+            _close_to_others(path)
+        except OSError as err:
+            raise FolderUnusable(f"{path} cannot be made: {err.strerror}") from err
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Put a copy of the service's record beside its data, for the child; the core never reads it."""
+    text = msgspec.json.format(msgspec.json.encode(record, order="deterministic"), indent=2)
+    PrivateFile(folder / RECORD_FILE, bytes_max=RECORD_BYTES_MAX).replace(text + b"\n")
+
+
+def is_unclaimed(folder: Path) -> bool:
+    """Whether a new service may have `folder`: nothing is there, or an empty folder."""
+    if folder.is_symlink() or not folder.is_dir():
+        return not os.path.lexists(folder)
+    return next(folder.iterdir(), None) is None
+
+
+def erase(folder: Path) -> None:
+    """Remove `folder` and everything in it, durably. Links are removed, never followed.
+
+    Raises FolderUnusable when something resists; a second call goes on where the first one stopped.
+    """
+    try:
+        if folder.is_symlink() or not folder.is_dir():
+            folder.unlink(missing_ok=True)
+        else:
+            folder.chmod(MODE)  # A child may have shut itself out.
+            _empty(folder)
+            folder.rmdir()
+        sync_folder(folder.parent)
+    except OSError as err:
+        raise FolderUnusable(
+            f"{folder} cannot be erased: {err.strerror}", remedy="Remove what resists by hand, then start Locker again."
+        ) from err
+
+
+def _empty(folder: Path) -> None:
+    """Each folder found is moved to the top before it is emptied, so that no depth can exhaust anything."""
+    top = os.open(folder, _FOLDER)
+    try:
+        prefix = f".{secrets.token_hex(8)}-"
+        numbers = itertools.count()
+        waiting = ["."]
+        while waiting:
+            name = waiting.pop()
+            inside = os.open(name, _FOLDER, dir_fd=top)
+            try:
+                waiting += _take_out(inside, top, (f"{prefix}{number}" for number in numbers))
+            finally:
+                os.close(inside)
+            if name != ".":
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+
+
+def _take_out(inside: int, top: int, names: Iterator[str]) -> list[str]:
+    """Remove the files of the open folder `inside` and move its folders to `top`; the names they have there."""
+    moved = []
+    with os.scandir(inside) as entries:
+        found = list(entries)
+    for entry in found:
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.name, dir_fd=inside)
+            continue
+        # Moving a folder elsewhere changes its "..", for which it must be writable itself.
+        os.chmod(entry.name, MODE, dir_fd=inside)
+        name = next(names)
+        os.rename(entry.name, name, src_dir_fd=inside, dst_dir_fd=top)
+        moved.append(name)
+    return moved
+
+
+def _close_to_others(path: Path) -> None:
+    mode = path.lstat().st_mode
+    if not stat.S_ISDIR(mode):
+        raise FolderUnusable(f"{path} is no folder", remedy=f"Move {path} away, then try again.")
+    if stat.S_IMODE(mode) & 0o077:
+        path.chmod(MODE)

@@ -1,0 +1,65 @@
+"""Which id a new service gets: the one asked for, or the connector's name with the first free number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.model.errors import BadRequest, Conflict
+from core.model.ids import is_service_id
+from core.model.manifest import Manifest
+from core.registry.folders import is_unclaimed
+from core.registry.records import ServiceRecords, State
+
+ID_CHARS_MAX = 64
+SERVICES_MAX = 1000
+
+
+class Naming:
+    """Chooses an id that no record and no folder of `me` has yet, or one under which the connector's data was kept."""
+
+    def __init__(self, records: ServiceRecords, me: Path) -> None:
+        self._records = records
+        self._me = me
+
+    def chosen(self, manifest: Manifest, wanted: str | None) -> str:
+        """The id for a new service of `manifest`; raises BadRequest or Conflict when `wanted` cannot be had."""
+        if len(self._records.of_state(State.INSTALLED)) >= SERVICES_MAX:
+            raise Conflict(f"there are {SERVICES_MAX} services already", remedy="Uninstall one that is not needed.")
+        if wanted is not None:
+            if not is_service_id(wanted):
+                raise BadRequest(
+                    f"{wanted[:ID_CHARS_MAX]!r} cannot be a service's id",
+                    remedy="Use lower case letters, digits and hyphens, beginning with a letter, at most 64.",
+                )
+            obstacle = self._obstacle(manifest, wanted)
+            if obstacle is not None:
+                raise obstacle
+            return wanted
+        candidates = (_numbered(manifest.name, number) for number in range(1, 2 * SERVICES_MAX))
+        chosen = next((name for name in candidates if self._obstacle(manifest, name) is None), None)
+        if chosen is None:
+            raise Conflict(f"every id that begins with {manifest.name} is taken", remedy="Give the service an id.")
+        return chosen
+
+    def _obstacle(self, manifest: Manifest, service_id: str) -> Conflict | None:
+        if service_id in self._records.of_state(State.INSTALLED) or service_id in self._records.unreadable_ids:
+            return Conflict(f"there is a service {service_id} already", remedy="Install it under another id.")
+        kept = self._records.of_state(State.KEPT).get(service_id)
+        if kept is not None:
+            if kept.connector == manifest.name:
+                return None
+            return Conflict(
+                f"the data of {kept.connector} was kept under {service_id}",
+                remedy="Erase that first, or install under another id.",
+            )
+        if not is_unclaimed(self._me / service_id):
+            return Conflict(
+                f"{self._me / service_id} holds files that belong to no service",
+                remedy="Move that folder away, or install under another id.",
+            )
+        return None
+
+
+def _numbered(name: str, number: int) -> str:
+    ending = "" if number == 1 else f"-{number}"
+    return name[: ID_CHARS_MAX - len(ending)] + ending
