@@ -1,5 +1,5 @@
 """Faces for a terminal: one command, one small function."""
 
-from core.cli.main import main
+from core.cli.command_line import main
 
 __all__ = ["main"]

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from core.cli.main import main
+from core.cli.command_line import main
 
 sys.exit(main(sys.argv[1:]))

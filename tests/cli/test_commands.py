@@ -10,7 +10,7 @@ import click
 import pytest
 
 from core.cli import exits
-from core.cli.main import COMMANDS, commands
+from core.cli.command_line import COMMANDS, commands
 from core.config import load_config, setting_names
 from tests.cli.conftest import Locker
 
