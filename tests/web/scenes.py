@@ -67,7 +67,7 @@ def furnish(world: World) -> None:
     news.put("entry", "1", _entry(1), common={"title": "One"})
     news.all_runs = [
         FakeRun("entry", now - 2 * HOUR, now - 2 * HOUR + 30, status="failed",
-                problem={"type": "offline", "detail": "news.example.org cannot be reached: no address found for the name"})
+                problem={"type": "offline", "detail": "news.example.org has no address: is the network up?"})
     ]  # fmt: skip
     world.schedule.entries["feeds-news", "/sync/entry"] = FakePending(
         "feeds-news", "/sync/entry", now + 3 * MINUTE, tries=2, last_problem="it answered 503"

@@ -112,4 +112,7 @@ def _sentence(text: object) -> str:
         words = words[: SENTENCE_LENGTH_MAX - 1] + "…"
     if not words:
         return ""
-    return words[0].upper() + words[1:] + ("" if words[-1] in ".!?…" else ".")
+    first = words.partition(" ")[0]
+    # A name such as news.example.org or mail-work stays as it is written.
+    start = words[0].upper() + words[1:] if first.rstrip(",:;").isalpha() else words
+    return start + ("" if words[-1] in ".!?…" else ".")

@@ -118,7 +118,7 @@ def _input(
     elif kind == "list":
         items = schema.get("items", {"type": "string"})
         nested = [
-            _input(items, f"{name}/{row}", typed, faults, title=items.get("title", "Entry"), is_required=False)
+            _input(items, row, _with_defaults(items, row, typed), faults, title="Entry", is_required=False)
             for row in _rows_shown(typed, name)
         ]
     sealed = typed.get(f"{name}/@sealed", "")
@@ -153,8 +153,17 @@ def _kind(schema: Schema) -> str:
     return "url" if schema.get("format") in ("url", "uri") else "text"
 
 
-def _rows_shown(typed: Mapping[str, str], name: str) -> list[int]:
-    return _row_numbers(typed, name) or list(range(ROWS_SHOWN_EMPTY))
+def _rows_shown(typed: Mapping[str, str], name: str) -> list[str]:
+    return [f"{name}/{row}" for row in _row_numbers(typed, name) or range(ROWS_SHOWN_EMPTY)]
+
+
+def _with_defaults(items: Schema, row: str, typed: Mapping[str, str]) -> Mapping[str, str]:
+    """What was typed; in a row that is new, what its fields have from the start."""
+    if any(key == row or (key.startswith(f"{row}/") and key != f"{row}/@row") for key in typed):
+        return typed
+    defaults: Typed = {}
+    _type_in(items, row, items.get("default", {} if _kind(items) == "group" else ""), defaults)
+    return {**defaults, **typed}
 
 
 def _row_numbers(typed: Mapping[str, str], name: str) -> list[int]:

@@ -75,14 +75,14 @@ def record(visit: Visit) -> Response:
         raise NotFound(f"{service.id} has no {type_name[:64]} {key[:80]!r}.")
     shown = _chosen(visit, page.facts, is_deleted=current is None)
     value, common = (shown.value, shown.common) if shown else (current.value, current.common) if current else ({}, {})
-    spec = _spec(manifest_of(visit.parts, service), type_name)
+    title = _title(_spec(manifest_of(visit.parts, service), type_name), key, value, common)
     return visit.show(
         "record",
         service=service,
         type_name=type_name,
         key=key,
-        title=_title(spec, key, value, common),
-        common=[(name, _common_text(visit, name, common[name]), common[name]) for name in _ordered(common)],
+        title=title,
+        common=[(name, _common_text(visit, name, common[name]), common[name]) for name in _ordered(common, title)],
         root=tree("value", value),
         versions=_versions(page.facts),
         has_older=len(page.facts) > VERSIONS_SHOWN,
@@ -141,8 +141,9 @@ def _one(value: Any) -> str:
     return plain(value.get("name") or value) if isinstance(value, Mapping) else plain(value)
 
 
-def _ordered(common: Mapping[str, Any]) -> list[str]:
-    known = [name for name in COMMON_ORDER if name in common]
+def _ordered(common: Mapping[str, Any], title: str) -> list[str]:
+    """The shared fields to show; a title that heads the page is not said again."""
+    known = [name for name in COMMON_ORDER if name in common and common[name] != title]
     return [*known, *sorted(name for name in common if name not in COMMON_ORDER)]
 
 

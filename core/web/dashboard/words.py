@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 _STEPS = ((60.0, 1.0, "s"), (3600.0, 60.0, "min"), (86_400.0, 3600.0, "h"), (30 * 86_400.0, 86_400.0, "days"))
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 JUST_NOW_S = 5.0
-YEAR_MAX = 9999
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,11 @@ class Words:
         """The date and time on the owner's clock."""
         moment = self._local(at)
         return moment.strftime("%-d %b %Y, %H:%M") if moment else "an unknown time"
+
+    def seconds(self, at: float) -> str:
+        """The seconds that `moment` leaves out, as `:07`."""
+        moment = self._local(at)
+        return moment.strftime(":%S") if moment else ""
 
     def machine(self, at: float) -> str:
         """The same for a `datetime` attribute."""
