@@ -84,7 +84,7 @@ class Deliveries:
         self,
         service: str,
         *,
-        type: str,  # noqa: A002 -- the API's own word
+        type: str,
         path: str,
         source: Source = "call",
         since: str | None = None,
@@ -112,7 +112,7 @@ class Deliveries:
             await asyncio.to_thread(self._table.declare, service, wanted, heads=heads)
             await self._follow_table()
 
-    async def deafen(self, service: str, *, type: str, path: str) -> bool:  # noqa: A002 -- the API's own word
+    async def deafen(self, service: str, *, type: str, path: str) -> bool:
         """Whether it listened so; it does not any more. Raises Conflict for what its manifest declares."""
         name, callback = wanted_name(type), callback_path(path)
         async with self._changing:
