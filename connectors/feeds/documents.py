@@ -14,12 +14,16 @@ _SPACE = b" \t\r\n\xef\xbb\xbf"
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """One fetched feed. `entries` are the items as the source wrote them; `notes` say what is wrong with it."""
+    """One fetched feed. `entries` are its items as the source wrote them, `moments` when each was published.
+
+    `notes` say what is wrong with the document.
+    """
 
     format: str
     title: str = ""
     link: str = ""
     entries: tuple[dict[str, Any], ...] = ()
+    moments: tuple[float | None, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
 
@@ -33,7 +37,7 @@ def parse(body: bytes, *, content_type: str, url: str) -> Document:
         raise UserActionNeeded(
             "the address answers, but not with a feed", remedy="Look for the feed's own address on that page."
         )
-    form, head, entries, notes = found
+    form, head, entries, moments, notes = found
     if len(entries) > ENTRIES_MAX:
         notes = [*notes, f"it has {len(entries)} entries; the first {ENTRIES_MAX} are kept"]
     return Document(
@@ -41,5 +45,6 @@ def parse(body: bytes, *, content_type: str, url: str) -> Document:
         title=head.get("title", ""),
         link=head.get("link", ""),
         entries=tuple(entries[:ENTRIES_MAX]),
+        moments=tuple(moments[:ENTRIES_MAX]),
         notes=tuple(notes),
     )

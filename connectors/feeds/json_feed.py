@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from connectors.feeds.charset import decoded
 
-Found = tuple[str, dict[str, str], list[dict[str, Any]], list[str]]
+Found = tuple[str, dict[str, str], list[dict[str, Any]], list[float | None], list[str]]
 
 _MARK = "jsonfeed.org/version/"
 
@@ -32,7 +33,18 @@ def parse(body: bytes) -> Found | None:
     wrong = [name for name in ("title", "home_page_url") if not isinstance(document.get(name, ""), str)]
     notes += [f"its {name} is no text" for name in wrong]
     head = {"title": _text(document.get("title")), "link": _text(document.get("home_page_url"))}
-    return f"json{str(document['version']).rpartition('/')[2][:8]}", head, entries, notes
+    version = str(document["version"]).rpartition("/")[2][:8]
+    return f"json{version}", head, entries, [_moment(item) for item in entries], notes
+
+
+def _moment(item: dict[str, Any]) -> float | None:
+    for name in ("date_published", "date_modified"):
+        try:
+            parsed = datetime.fromisoformat(_text(item.get(name)).upper())
+            return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            continue
+    return None
 
 
 def _text(value: Any) -> str:

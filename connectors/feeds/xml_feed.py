@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import io
 import re
 from typing import Any
@@ -18,7 +19,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ENTITY = re.compile(r"<!ENTITY", re.IGNORECASE)
 _UNKEPT = ("_parsed",)
 
-Found = tuple[str, dict[str, str], list[dict[str, Any]], list[str]]
+Found = tuple[str, dict[str, str], list[dict[str, Any]], list[float | None], list[str]]
 
 
 def parse(body: bytes, *, content_type: str, url: str) -> Found | None:
@@ -39,8 +40,8 @@ def parse(body: bytes, *, content_type: str, url: str) -> Found | None:
     if parsed.bozo:
         notes.append(_fault(parsed.get("bozo_exception")))
     head = {name: _text(parsed.feed.get(name)) for name in ("title", "link")}
-    entries = [entry for entry in map(plain, parsed.entries) if isinstance(entry, dict)]
-    return parsed.get("version") or "xml", head, entries, notes
+    entries = [plain(entry) for entry in parsed.entries]
+    return parsed.get("version") or "xml", head, entries, [_moment(entry) for entry in parsed.entries], notes
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -56,6 +57,19 @@ def plain(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, (bool, int)):
         return value
     return _sound(str(value))
+
+
+def _moment(entry: Any) -> float | None:
+    """When the entry was published, else changed, as feedparser understood its date."""
+    for name in ("published_parsed", "updated_parsed", "created_parsed"):
+        # A plain look-up: feedparser answers one name with another, and says so in a warning.
+        parts = dict[Any, Any].get(entry, name)
+        if parts is not None:
+            try:
+                return float(calendar.timegm(parts))
+            except (ValueError, OverflowError, TypeError):
+                continue
+    return None
 
 
 def _prepared(text: str) -> bytes:

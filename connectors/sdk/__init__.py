@@ -1,5 +1,6 @@
 """What a connector in Python stands on: `run`, streams and what they yield, routes, a session to the outside."""
 
+from connectors.sdk.addresses import is_loopback_host, is_public_host
 from connectors.sdk.connector import run
 from connectors.sdk.context import Context
 from connectors.sdk.media import content_type_of
@@ -23,6 +24,8 @@ __all__ = [
     "Stream",
     "checked",
     "content_type_of",
+    "is_loopback_host",
+    "is_public_host",
     "retry_after_s",
     "route",
     "run",

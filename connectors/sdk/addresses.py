@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 SETTINGS_DEPTH_MAX = 8
+
+_NUMBER = re.compile(r"0x[0-9a-f]*|\d+")
+_HOME_NAMES = (".localhost", ".local", ".internal", ".home.arpa", ".lan")
 
 Origin = tuple[str, int]
 
@@ -28,6 +33,43 @@ def is_public(address: str) -> bool:
         if inner is not None:
             parsed = inner
     return parsed.is_global and not parsed.is_multicast
+
+
+def is_public_host(host: str) -> bool:
+    """Whether a host name or address may lead a browser out of the owner's network, as far as the name alone tells.
+
+    >>> [is_public_host(h) for h in ("example.org", "a.localhost", "127.1", "0x7f000001", "nas", "[::1]")]
+    [True, False, False, False, False, False]
+    """
+    host = host.strip("[]").rstrip(".").lower()
+    if ":" in host:
+        return is_public(host)
+    if _NUMBER.fullmatch(host.rpartition(".")[2]):
+        # Browsers read 127.1, 0x7f000001 and 2130706433 as addresses.
+        try:
+            return is_public(socket.inet_ntoa(socket.inet_aton(host)))
+        except (OSError, ValueError):
+            return False
+    return "." in host and not host.endswith(_HOME_NAMES)
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether a host name or address leads a browser to the machine it runs on.
+
+    >>> [is_loopback_host(h) for h in ("localhost", "a.localhost", "127.1", "[::1]", "0.0.0.0", "192.168.0.1")]
+    [True, True, True, True, True, False]
+    """
+    host = host.strip("[]").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        text = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except (OSError, ValueError):
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    address = mapped or address
+    return address.is_loopback or address.is_unspecified
 
 
 def origin_of(url: str) -> Origin | None:

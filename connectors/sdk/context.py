@@ -13,7 +13,7 @@ from connectors.sdk.addresses import typed_origins
 from connectors.sdk.core_client import Core
 from connectors.sdk.messages import Delete, Put
 from connectors.sdk.rows import Rows
-from connectors.sdk.session import Session
+from connectors.sdk.session import BODY_BYTES_MAX, DEADLINE_S, Session
 from core.model.clock import Clock
 from core.model.fact import Fact, Record
 from core.model.manifest import Manifest
@@ -54,9 +54,14 @@ class Service:
         self.stopping = threading.Event()
         self.rows = Rows(manifest.types)
 
-    def new_session(self) -> Session:
+    def new_session(self, *, body_bytes_max: int = BODY_BYTES_MAX, deadline_s: float = DEADLINE_S) -> Session:
         """A session that may call public hosts, those the owner typed, and none but those the manifest names."""
-        return Session(typed=typed_origins(self.settings), hosts=self.manifest.limits.hosts)
+        return Session(
+            typed=typed_origins(self.settings),
+            hosts=self.manifest.limits.hosts,
+            body_bytes_max=body_bytes_max,
+            deadline_s=deadline_s,
+        )
 
 
 class Context:
@@ -85,7 +90,11 @@ class Context:
     @cached_property
     def session(self) -> Session:
         """A `requests.Session` with limits, signed in where auth.py says how."""
-        session = self._service.new_session()
+        return self.new_session()
+
+    def new_session(self, *, body_bytes_max: int = BODY_BYTES_MAX, deadline_s: float = DEADLINE_S) -> Session:
+        """A further session, for a thread of its own or with limits of its own; signed in as `session` is."""
+        session = self._service.new_session(body_bytes_max=body_bytes_max, deadline_s=deadline_s)
         self._service.sign(session)
         return session
 
@@ -133,6 +142,14 @@ class Context:
     def history(self, type_name: str, key: str, *, limit: int = 100) -> list[Fact]:
         """The versions of a record, newest first."""
         return list(self._service.store.history(type_name, key, limit=limit, after=None).facts)
+
+    def head(self) -> int:
+        """The position of the newest fact of this service."""
+        return self._service.store.head()
+
+    def facts(self, since: int, *, limit: int = 500) -> list[Fact]:
+        """The facts after a position, in order; none when there are no more."""
+        return self._service.store.facts(since, limit=limit)
 
     def save(self, changes: Iterable[Put | Delete]) -> Commit:
         """Commit records outside a run, all in one transaction: what the owner sent to a route, an event's effect."""

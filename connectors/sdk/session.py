@@ -36,6 +36,41 @@ class AnswerTooLarge(requests.exceptions.ContentDecodingError):
     """The answer, decompressed, is larger than the session allows."""
 
 
+class Body:
+    """An answer's body, decompressed, in pieces as they come, within a size and until a time."""
+
+    def __init__(self, answer: requests.Response, *, bytes_max: int, until: float) -> None:
+        self._raw = answer.raw
+        self._bytes_max = bytes_max
+        self._until = until
+        self._size = 0
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, none at the end; raises requests' errors, AnswerTooLarge among them."""
+        try:
+            chunk: bytes = self._raw.read1(size, decode_content=True)
+            self._check(len(chunk))
+        except DecodeError as err:
+            self._raw.close()
+            raise requests.exceptions.ContentDecodingError(str(err)) from err
+        except ProtocolError as err:
+            self._raw.close()
+            raise requests.exceptions.ChunkedEncodingError(str(err)) from err
+        except BaseException:
+            self._raw.close()
+            raise
+        if not chunk:
+            self._raw.release_conn()
+        return chunk
+
+    def _check(self, more: int) -> None:
+        self._size += more
+        if self._size > self._bytes_max:
+            raise AnswerTooLarge(f"the answer has more than {self._bytes_max} bytes")
+        if _CLOCK.monotonic() > self._until:
+            raise requests.ReadTimeout("the whole answer took too long")
+
+
 class Session(requests.Session):
     """A `requests.Session` for one connector. `body_bytes_max` and `deadline_s` hold for each answer.
 
@@ -83,6 +118,10 @@ class Session(requests.Session):
                 raise requests.ConnectionError(str(err)) from err
         return answer
 
+    def bounded(self, answer: requests.Response) -> Body:
+        """The body of an answer got with `stream=True`, to be read in pieces within the session's size and deadline."""
+        return Body(answer, bytes_max=self.body_bytes_max, until=_CLOCK.monotonic() + self.deadline_s)
+
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Let nothing that identifies the owner follow a redirect to another origin."""
         there, here = prepared_request.url or "", response.request.url or ""
@@ -119,24 +158,9 @@ class Session(requests.Session):
 
     def _read(self, answer: requests.Response) -> None:
         """Read the body as it comes, so that neither a drip nor a bomb gets past the limits."""
-        content, started = bytearray(), _CLOCK.monotonic()
-        try:
-            while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
-                content += chunk
-                if len(content) > self.body_bytes_max:
-                    raise AnswerTooLarge(f"the answer has more than {self.body_bytes_max} bytes")
-                if _CLOCK.monotonic() - started > self.deadline_s:
-                    raise requests.ReadTimeout(f"the whole answer took more than {self.deadline_s:g} s")
-            answer.raw.release_conn()
-        except DecodeError as err:
-            answer.raw.close()
-            raise requests.exceptions.ContentDecodingError(str(err)) from err
-        except ProtocolError as err:
-            answer.raw.close()
-            raise requests.exceptions.ChunkedEncodingError(str(err)) from err
-        except BaseException:
-            answer.raw.close()
-            raise
+        body, content = self.bounded(answer), bytearray()
+        while chunk := body.read(_CHUNK_BYTES):
+            content += chunk
         answer._content = bytes(content)
         answer._content_consumed = True  # type: ignore[attr-defined]
 

@@ -1,0 +1,187 @@
+"""One entry of a feed: what identifies it, and what it shares with records of all types."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+from connectors.feeds.documents import Document
+from connectors.feeds.markup import safe_address, squeezed, text_of
+from connectors.sdk import Put
+
+FEED_DIGITS = 16
+ENTRY_DIGITS = 24
+TITLE_LETTERS_MAX = 500
+SUMMARY_LETTERS_MAX = 500
+
+_TIMES = ("published", "date_published", "updated", "date_modified", "created")
+_HTML_TYPES = ("text/html", "application/xhtml+xml")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an entry stands: the address its relative links start from, and the host of its feed."""
+
+    base: str
+    home: str
+
+    def address(self, link: str) -> str:
+        """The absolute address of `link`, empty where it may not lead."""
+        return (safe_address(link, base=self.base, home=self.home) or "") if link else ""
+
+
+def feed_key(url: str) -> str:
+    """The key of a feed's record, from the address under which it was subscribed."""
+    return _digest(url, FEED_DIGITS)
+
+
+def puts(document: Document, *, feed: str, url: str) -> list[Put]:
+    """The entries of a fetched feed as records, keyed by what stays the same while they are edited."""
+    identities = _identities(document.entries)
+    found: dict[str, Put] = {}
+    for entry, identity, at in zip(document.entries, identities, document.moments, strict=True):
+        key = f"{feed}.{_digest(identity, ENTRY_DIGITS)}"
+        place = place_of(entry, link=document.link, url=url)
+        found[key] = Put(type="entry", key=key, value={**entry, "feed": feed}, common=_shared(entry, place), at=at)
+    return list(found.values())
+
+
+def html_of(value: dict[str, Any]) -> str:
+    """The entry's richest markup, escaped text where it has none."""
+    bodies = [(_text(part.get("value")), _is_html(part)) for part in _objects(value.get("content"))]
+    bodies += [(_text(value.get("content_html")), True), (_text(value.get("content_text")), False)]
+    bodies += [(_text(value.get("summary")), _is_html(value.get("summary_detail")))]
+    # A teaser marked as HTML is less than the whole text that is plain, so the order decides before the kind.
+    body, is_html = next(((text, kind) for text, kind in bodies if text), ("", True))
+    return body if is_html else _escaped(body)
+
+
+def place_of(value: dict[str, Any], *, link: str, url: str) -> Place:
+    """Where an entry's relative links start from; `link` is what the feed says it belongs to, `url` its own address."""
+    home = (urlsplit(url).hostname or "").rstrip(".")
+    parts = [*_objects(value.get("content")), value.get("summary_detail"), value.get("title_detail")]
+    for part in parts:
+        base = part.get("base") if isinstance(part, dict) else None
+        if isinstance(base, str) and base.startswith(("http://", "https://")):
+            return Place(base=base, home=home)
+    return Place(base=urljoin(url, link), home=home)
+
+
+def enclosures_of(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The files an entry brings along: address, media type and size as the feed tells them."""
+    links = [item for item in _objects(value.get("links")) if item.get("rel") == "enclosure"]
+    found = []
+    for item in [*links, *_objects(value.get("attachments"))]:
+        address = _text(item.get("href")) or _text(item.get("url"))
+        if address.startswith(("http://", "https://")):
+            media_type = _text(item.get("type")) or _text(item.get("mime_type"))
+            found.append({"url": address, "type": media_type, "length": item.get("length")})
+    return found
+
+
+def _identities(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """One text per entry. A guid that several entries claim identifies none of them without its link."""
+    claimed = [_claimed_id(entry) for entry in entries]
+    counts = Counter(claimed)
+    return [
+        own if own and counts[own] == 1 else _made_id(own, entry) for own, entry in zip(claimed, entries, strict=True)
+    ]
+
+
+def _claimed_id(entry: dict[str, Any]) -> str:
+    own = entry.get("id")
+    if isinstance(own, int) and not isinstance(own, bool):
+        return str(own)
+    return _text(own)
+
+
+def _made_id(own: str, entry: dict[str, Any]) -> str:
+    link = _link(entry)
+    if link:
+        return f"{own}\n{link}" if own else link
+    told = [_text(entry.get(name)) for name in ("title", *_TIMES)]
+    return "\n".join([own, *told]) if any(told) else "\n".join([own, html_of(entry)])
+
+
+def _shared(entry: dict[str, Any], place: Place) -> dict[str, Any]:
+    markup = html_of(entry)
+    shared: dict[str, Any] = {
+        "title": _title(entry),
+        "text": text_of(markup) if markup else "",
+        "link": place.address(_unwrapped(urljoin(place.base, _link(entry))) if _link(entry) else ""),
+        "author": _author(entry),
+        "thumbnail": place.address(_thumbnail(entry)),
+        "summary": _summary(entry),
+    }
+    return {name: value for name, value in shared.items() if value}
+
+
+def _title(entry: dict[str, Any]) -> str:
+    title = _text(entry.get("title"))
+    words = text_of(title) if _is_html(entry.get("title_detail")) else squeezed(title)
+    return words.replace("\n", " ")[:TITLE_LETTERS_MAX]
+
+
+def _summary(entry: dict[str, Any]) -> str:
+    """The teaser, where the entry has one beside its content."""
+    summary = _text(entry.get("summary"))
+    if not summary or summary in html_of(entry):
+        return ""
+    words = text_of(summary) if _is_html(entry.get("summary_detail")) else squeezed(summary)
+    return words[:SUMMARY_LETTERS_MAX]
+
+
+def _link(entry: dict[str, Any]) -> str:
+    return _text(entry.get("link")) or _text(entry.get("url")) or _text(entry.get("external_url"))
+
+
+def _author(entry: dict[str, Any]) -> str:
+    people = entry.get("authors")
+    people = people if isinstance(people, list) else [entry.get("author")]
+    names = [_text(one.get("name")) if isinstance(one, dict) else _text(one) for one in people]
+    return ", ".join(name for name in names if name) or _text(entry.get("author"))
+
+
+def _thumbnail(entry: dict[str, Any]) -> str:
+    for picture in _objects(entry.get("media_thumbnail")):
+        if _text(picture.get("url")):
+            return _text(picture["url"])
+    if image := _text(entry.get("image")) or _text(entry.get("banner_image")):
+        return image
+    pictures = [item["url"] for item in enclosures_of(entry) if str(item["type"]).startswith("image/")]
+    return pictures[0] if pictures else ""
+
+
+def _unwrapped(link: str) -> str:
+    """The address behind a search engine's counting redirect."""
+    parts = urlsplit(link)
+    if parts.path != "/url" or not (parts.hostname or "").startswith("www.google."):
+        return link
+    query = parse_qs(parts.query)
+    inner = (query.get("url") or query.get("q") or [""])[0]
+    return inner if inner.startswith(("http://", "https://")) else link
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _is_html(detail: Any) -> bool:
+    return isinstance(detail, dict) and detail.get("type") in _HTML_TYPES
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _escaped(text: str) -> str:
+    lines = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return lines.replace("\n", "<br>\n")
+
+
+def _digest(text: str, digits: int) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:digits]
