@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -24,6 +25,7 @@ ORDER_KEY_LIMIT = 2**63
 
 _EMPTY = b"{}"
 _LETTER_BYTES_MAX = 4
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
@@ -128,7 +130,7 @@ def checked(changes: Sequence[Change]) -> Sequence[Change]:
 
 
 def _check_type(name: str) -> None:
-    if not 1 <= len(name.encode()) <= TYPE_BYTES_MAX or not name.isprintable() or name.startswith(RESERVED_TYPES):
+    if not _is_name(name, TYPE_BYTES_MAX) or name.startswith(RESERVED_TYPES):
         raise BadRecord(f"{name[:60]!r} cannot be a type's name")
 
 
@@ -157,13 +159,16 @@ def _refusal(change: Change, err: Skip) -> Refusal:
     )
 
 
-def _shown(name: object, letters_max: int) -> str:
-    """`name` itself where it can name a record, else a text that shows it and differs for different names."""
-    if isinstance(name, str) and 0 < len(name) <= letters_max and name.isprintable():
-        return name
-    text = name if isinstance(name, str) else repr(name)
-    digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
-    return f"{_plain(text)[:60]} ({digest})"
+def _is_name(name: object, bytes_max: int) -> bool:
+    return isinstance(name, str) and not _CONTROL.search(name) and 1 <= len(name.encode()) <= bytes_max
+
+
+def _shown(name: object, bytes_max: int) -> str:
+    """`name` itself where it can name a record, so that a good version clears it; else a text as good as unique."""
+    if _is_name(name, bytes_max):
+        return str(name)
+    text = ascii(name)
+    return f"{text[:60]} ({hashlib.sha256(text.encode()).hexdigest()[:16]})"
 
 
 def _sample(value: object) -> str:

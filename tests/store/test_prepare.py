@@ -1,0 +1,143 @@
+"""A change is judged before it meets the database: each rule, just inside and just outside."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from core.model.errors import BadRecord
+from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change
+from core.model.ids import KEY_BYTES_MAX
+from core.store.prepare import SAMPLE_LETTERS_MAX, change_hash, prepare, prepare_all
+from tests.store.conftest import TYPES
+
+
+def change(**fields: Any) -> Change:
+    """A good change, but for `fields`."""
+    return Change(**{"type": "note", "key": "a", "value": {"id": "a"}, **fields})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"key": "k" * KEY_BYTES_MAX},
+        {"key": "é" * (KEY_BYTES_MAX // 2)},
+        {"key": "a b/c#d?e%\u00a0"},
+        {"type": "t" * 128},
+        {"type": "__rel_follows"},
+        {"value": {"x": "y" * (VALUE_BYTES_MAX - 8)}},
+        {"order_key": 2**63 - 1},
+        {"order_key": -(2**63)},
+        {"valid_time": -1.5},
+        {"derivation": {"x": "y" * (PROVENANCE_BYTES_MAX - 8)}},
+        {"action": "delete", "value": {}},
+    ],
+)
+def test_change_just_inside_its_bounds_is_taken(fields: dict[str, Any]) -> None:
+    """What fits is taken as it is."""
+    good, bad = prepare_all([change(**fields)], TYPES)
+
+    assert [] == bad
+    assert [change(**fields)] == [item.change for item in good]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"key": ""},
+        {"key": "k" * (KEY_BYTES_MAX + 1)},
+        {"key": "é" * (KEY_BYTES_MAX // 2 + 1)},
+        {"key": "a\nb"},
+        {"key": "a\x7f"},
+        {"key": "\ud800"},
+        {"key": 7},
+        {"key": None},
+        {"type": ""},
+        {"type": "t" * 129},
+        {"type": "a\tb"},
+        {"type": "__locker_erasures"},
+        {"type": 7},
+        {"value": {"x": "y" * (VALUE_BYTES_MAX - 7)}},
+        {"value": "bad data from synclet"},
+        {"value": None},
+        {"value": [1]},
+        {"value": {"x": math.nan}},
+        {"value": {"x": object()}},
+        {"value": {"x": "\ud800"}},
+        {"common": "title"},
+        {"common": {"at": math.inf}},
+        {"action": "erase"},
+        {"order_key": 2**63},
+        {"order_key": -(2**63) - 1},
+        {"order_key": "7"},
+        {"order_key": True},
+        {"valid_time": math.nan},
+        {"valid_time": "2026"},
+        {"derivation": {"x": "y" * (PROVENANCE_BYTES_MAX - 7)}},
+        {"derivation": {"x": math.nan}},
+        {"derivation": "me"},
+    ],
+)
+def test_change_outside_its_bounds_is_refused_and_the_rest_goes_on(fields: dict[str, Any]) -> None:
+    """A refusal names type and key in a storable form, and the neighbours are taken."""
+    good, bad = prepare_all([change(key="before"), change(**fields), change(key="after")], TYPES)
+
+    assert ["before", "after"] == [item.change.key for item in good]
+    assert ["bad_record"] == [item.code for item in bad]
+    assert all(bad[0].reason and text.isprintable() and text for text in (bad[0].type, bad[0].key))
+    bad[0].sample.encode()
+
+
+def test_what_is_no_change_at_all_is_refused() -> None:
+    """A record whose fields are of other kinds than declared is one bad record, not a failure."""
+    with pytest.raises(BadRecord):
+        prepare(change(key="\x00"), volatile=())
+
+
+def test_sample_of_a_refusal_is_bounded_and_shows_the_beginning() -> None:
+    """The owner sees what came, not all of it."""
+    _, bad = prepare_all([change(key="", value={"x": "y" * 100_000})], TYPES)
+
+    assert bad[0].sample.startswith('{"x": "yyy')
+    assert SAMPLE_LETTERS_MAX == len(bad[0].sample)
+
+
+def test_usable_key_of_a_bad_record_is_kept_as_it_is() -> None:
+    """A good version clears the quarantine by its key, so the key must be the same, letter for letter."""
+    _, bad = prepare_all([change(key="a\u00a0b", value={"x": math.nan})], TYPES)
+
+    assert "a\u00a0b" == bad[0].key
+
+
+def test_different_unusable_keys_stay_apart() -> None:
+    """Two records without a usable key do not hide each other in quarantine."""
+    _, bad = prepare_all([change(key="x" * 600), change(key="x" * 601)], TYPES)
+
+    assert 2 == len({item.key for item in bad})
+
+
+def test_volatile_fields_are_left_out_of_the_change_test_alone() -> None:
+    """Views may change without a fact; the title may not; the value itself keeps all."""
+    first, _ = prepare_all([change(value={"title": "A", "views": 1, "stats": {"likes": 1, "stars": 2}})], TYPES)
+    second, _ = prepare_all([change(value={"title": "A", "views": 9, "stats": {"likes": 8, "stars": 2}})], TYPES)
+    third, _ = prepare_all([change(value={"title": "B", "views": 1, "stats": {"likes": 1, "stars": 2}})], TYPES)
+
+    assert first[0].change_hash == second[0].change_hash
+    assert first[0].change_hash != third[0].change_hash
+    assert first[0].canonical != second[0].canonical
+
+
+def test_common_counts_in_the_change_test() -> None:
+    """A shared field that code computed anew is a change."""
+    plain, titled = prepare_all([change(), change(common={"title": "A"})], TYPES)[0]
+
+    assert plain.change_hash != titled.change_hash
+
+
+def test_change_hash_is_the_same_on_every_device() -> None:
+    """A fixed vector: two devices that import the same page must find the same."""
+    expected = "a9818231d240fba85b4606066921506c1c5ed6582a7506932d927af603fd13f0"
+
+    assert expected == change_hash({"b": 1.0, "a": "é", "views": 3}, {"title": "T"}, ("views",)).hex()
