@@ -214,6 +214,14 @@ class ChildLogs:
             return []
         return text.splitlines()[-lines:] if lines > 0 else []
 
+    def erase(self, service_id: str) -> None:
+        """Remove what a service ever printed: it is uninstalled with all it left."""
+        if each := self._logs.pop(service_id, None):
+            each.close()
+        path = self._path(service_id)
+        for file in (path, *path.parent.glob(f"{path.name}.*")):
+            file.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Close every file."""
         for each in self._logs.values():

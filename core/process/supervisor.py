@@ -46,6 +46,7 @@ class Supervisor:
         environment: Mapping[str, str] | None = None,
         launcher: Launcher | None = None,
     ) -> None:
+        self._spec_for = spec_for
         self._limits = limits
         self._clock = clock
         self._launcher = launcher or Launcher(
@@ -55,7 +56,7 @@ class Supervisor:
         )
         self._roll = ChildRoll(me / "run" / "children.json")
         self._means = Means(
-            spec_for=spec_for,
+            spec_for=self._admitted,
             launcher=self._launcher,
             limits=limits,
             clock=clock,
@@ -90,8 +91,6 @@ class Supervisor:
         Raises what `spec_for` raises, ChildSilent, ChildDied, CoolingDown, HandshakeInvalid, RunMissing,
         FolderUnusable. A caller that leaves does not end the start.
         """
-        if self._is_closing:
-            raise Retry("Locker is shutting down")
         return await self._charge(service_id).ensure()
 
     @contextlib.contextmanager
@@ -178,6 +177,12 @@ class Supervisor:
         charge = self._charges.get(endpoint.service_id)
         if charge is not None:
             charge.report_dead(endpoint)
+
+    def _admitted(self, service_id: str) -> LaunchSpec:
+        """The spec of a child that may be started: none is, once closing has begun."""
+        if self._is_closing:
+            raise Retry("Locker is shutting down")
+        return self._spec_for(service_id)
 
     def _charge(self, service_id: str) -> Charge:
         if service_id not in self._charges:
