@@ -24,7 +24,7 @@ from core.gateway import Door, GatewayLimits
 from core.model.clock import Clock
 from core.model.errors import LockerError, NotFound
 from core.process import ChildLogs, Endpoint, Failed, ProcessLimits, State, Stopped, Supervisor, Zygote
-from core.registry import Catalog, Services
+from core.registry import Catalog, Environments, Reads, Services
 from core.schedule import Scheduler
 from core.store import CoreDb, Documents, Origin, Store
 from core.vault import Redactor, open_device, open_master_key
@@ -33,6 +33,7 @@ from core.web import Caller, Console, Notice, Parts, Web, build, hears
 log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
+CHECKOUT = Path(__file__).resolve().parents[2]
 CALL_S = 120.0
 DELIVERY_S = 60.0
 CLOSE_S = 4.0
@@ -110,17 +111,19 @@ class House:
         self._stack.callback(self._owner.close)
         self._catalog = Catalog(config.connector_paths)
         self._catalog.refresh()
+        self._environments = Environments(CHECKOUT / ".venv.connectors", python=Path(sys.executable))
         self._services = Services(
-            self._documents, self._catalog, me=me, clock=clock, master=self._master, protected=(config.config_dir,)
-        )
+            self._documents, self._catalog, me=me, clock=clock, master=self._master, environments=self._environments,
+            reads=Reads(home=_home(), protected=(CHECKOUT, config.config_dir, me)),
+        )  # fmt: skip
         self._stores = Stores(me, self._services, self._catalog)
         self._stack.callback(self._stores.close)
 
     def _open_processes(self) -> None:
         config, clock = self._standing.config, self._standing.clock
         self._launching = Launching(
-            config, catalog=self._catalog, services=self._services, master=self._master, device=self._device,
-            core_pid=os.getpid(), port=self._standing.port,
+            config, catalog=self._catalog, services=self._services, environments=self._environments,
+            master=self._master, device=self._device, core_pid=os.getpid(), port=self._standing.port,
         )  # fmt: skip
         self._logs = ChildLogs(config.me / "logs", clock=clock)
         self._stack.callback(self._logs.close)
@@ -174,7 +177,7 @@ class House:
         )
 
     def _notices(self) -> list[Notice]:
-        found = [self._supervisor.sandbox_notice, self._master.notice]
+        found = [self._supervisor.sandbox_notice, self._master.notice, *self._services.notices]
         if self._documents.notice is not None:
             found.append(f"{self._documents.notice.detail} {self._documents.notice.remedy}")
         return [Notice(text) for text in found if text]
@@ -266,6 +269,13 @@ class _Backends:
 
     def open_doors(self, service_id: str) -> tuple[str, ...]:
         return self._launching.open_doors(service_id)
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def _gateway_limits(config: Config) -> GatewayLimits:

@@ -12,7 +12,7 @@ from core.model.errors import NotFound, ServiceDisabled
 from core.model.handshake import Greeting
 from core.model.manifest import Limits, Manifest
 from core.process import LaunchSpec
-from core.registry import Catalog, Service, Services
+from core.registry import Catalog, Environments, Service, Services
 from core.vault import Device, MasterKey
 
 
@@ -25,6 +25,7 @@ class Launching:
         *,
         catalog: Catalog,
         services: Services,
+        environments: Environments,
         master: MasterKey,
         device: Device,
         core_pid: int,
@@ -33,6 +34,7 @@ class Launching:
         self._config = config
         self._catalog = catalog
         self._services = services
+        self._environments = environments
         self._master = master
         self._device = device
         self._core_pid = core_pid
@@ -49,25 +51,26 @@ class Launching:
         """Everything to start the service's child with; raises NotFound, ServiceDisabled, SettingsInvalid."""
         service = self.check(service_id)
         manifest = self._catalog.get(service.connector)
-        settings = self._services.settings_of(service_id)
+        settings = self._services.checked_settings(service_id)
         limits = self._limits(manifest)
-        own_python = self._services.venv_python(manifest)
+        own_python = self._environments.python_for(manifest)
+        own_packages = self._environments.folder_for(manifest)
         return LaunchSpec(
             service_id=service.id,
             uid=service.uid,
             title=service.title,
             argv=manifest.run,
             source_directory=Path(manifest.folder),
-            working_directory=self._config.me / service.id,
+            working_directory=self._services.working_directory(service_id),
             python=str(own_python),
             forkable=manifest.is_python and str(own_python) == sys.executable and self._config.spawn == "auto",
             start_timeout_s=limits.start_timeout_s,
             idle_stop_s=limits.idle_stop_s,
             resident=limits.resident,
             memory_bytes=limits.memory_bytes,
-            reads=tuple(self._services.allowed_folders(service_id)),
+            reads=(*self._services.folders_of(service_id), *([own_packages] if own_packages else [])),
             greeting=lambda port, token: self._greeting(service, manifest, settings, port=port, token=token),
-            secrets=tuple(_texts(self._services.secrets_of(service_id))),
+            secrets=self._services.secrets_of(service_id),
         )
 
     def open_doors(self, service_id: str) -> tuple[str, ...]:
@@ -118,14 +121,3 @@ class Launching:
             settings=dict(settings),
             app=dict(self._config.app_keys.get(manifest.name, {})),
         )
-
-
-def _texts(value: Any) -> list[str]:
-    """Every text inside a value."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, Mapping):
-        return [text for item in value.values() for text in _texts(item)]
-    if isinstance(value, list | tuple):
-        return [text for item in value for text in _texts(item)]
-    return []

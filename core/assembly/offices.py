@@ -58,7 +58,7 @@ class ServiceDesk:
     def install(
         self, connector: str, *, settings: Mapping[str, Any], title: str | None, service_id: str | None
     ) -> Service:
-        service = self._services.install(connector, settings=settings, title=title, id=service_id)
+        service = self._services.install(connector, settings=settings, title=title, service_id=service_id)
         self._loop.run(self._take_up(service.id))
         return service
 

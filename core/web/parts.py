@@ -211,7 +211,7 @@ class DeadLetter(Protocol):
     @property
     def tries(self) -> int: ...
     @property
-    def problem(self) -> str: ...
+    def problem(self) -> str | None: ...
 
 
 class Events(Protocol):
@@ -292,7 +292,7 @@ class Reader(Protocol):
 class CoreDb(Protocol):
     """The core's own database; the statements belong to the rooms that own the rows."""
 
-    def read(self, sql: str, params: Sequence[Any] = (), /) -> Sequence[tuple[Any, ...]]: ...
+    def read(self, sql: str, params: tuple[Any, ...] = (), /) -> Sequence[tuple[Any, ...]]: ...
 
     def write(self, callback: Callable[[Any], T], /) -> T:
         """Run `callback` with the connection in one transaction."""

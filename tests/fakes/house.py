@@ -135,6 +135,7 @@ class House:
         below = self.children()
         self.process.kill()
         self.process.wait(10)
+        self._let_go()
         return below
 
     def stop(self, *, timeout_s: float = 10.0) -> int:
@@ -150,9 +151,14 @@ class House:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         child.kill()
                 raise
+        self._let_go()
+        return self.process.returncode
+
+    def _let_go(self) -> None:
         if self._reader is not None:
             self._reader.join(5)
-        return self.process.returncode
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
 
 
 @contextlib.contextmanager
@@ -168,5 +174,3 @@ def open_house(folder: Path, **options: Any) -> Iterator[House]:
         for child in leftovers:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
-        if house.process is not None and house.process.stdout is not None:
-            house.process.stdout.close()

@@ -1,0 +1,55 @@
+"""The owner's first day: start, add a feed, read it, lose power, start again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+from tests.fakes.feed_source import FeedSource
+from tests.fakes.house import open_house
+
+
+def test_a_feed_arrives_and_stays(tmp_path: Path) -> None:
+    """Install, sync, read; an edit becomes a second version; what rolls out of the feed stays."""
+    with FeedSource() as source, open_house(tmp_path) as house:
+        source.entries["news"] = {"1": "First", "2": "Second"}
+        house.install("feeds", settings={"urls": [source.url("news")]})
+
+        runs = house.sync("feeds")
+        entries = house.records("feeds", "entry")
+
+        assert ["ok"] == [run["status"] for run in runs]
+        assert {"First", "Second"} == {record["common"]["title"] for record in entries.values()}
+
+        source.entries["news"] = {"2": "Second, mended", "3": "Third"}
+        house.sync("feeds")
+        entries = house.records("feeds", "entry")
+        mended = next(record for record in entries.values() if record["common"]["title"].startswith("Second"))
+        history = house.get(f"/Me/feeds/{mended['href']}/history" if "/" not in mended["href"][:1] else mended["href"])
+
+        assert {"First", "Second, mended", "Third"} == {record["common"]["title"] for record in entries.values()}
+        assert history.ok
+
+
+def test_power_cut_loses_nothing(tmp_path: Path) -> None:
+    """kill -9 of the core in the middle of a sync: no orphan, and after the next start every entry is there once."""
+    with FeedSource() as source, open_house(tmp_path) as house:
+        names = [f"f{n}" for n in range(8)]
+        for name in names:
+            source.entries[name] = {f"{name}-{n}": f"{name} {n}" for n in range(50)}
+        house.install("feeds", settings={"urls": [source.url(name) for name in names]})
+        source.delay_s = 0.05
+        house.post("/Me/feeds/sync")
+        house.wait(lambda: house.records("feeds", "entry"), what="a first entry")
+        below = house.kill()
+        psutil.wait_procs(below, timeout=5)
+
+        assert [] == [process for process in below if process.is_running() and process.status() != "zombie"]
+
+        house.start()
+        house.sync("feeds")
+        entries = house.records("feeds", "entry")
+
+        assert {f"{name} {n}" for name in names for n in range(50)} == {r["common"]["title"] for r in entries.values()}
+        assert 400 == len(entries)
