@@ -7,21 +7,22 @@ tests/web/fakes.py.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from core.model.clock import Clock
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Fact, Record
 from core.model.manifest import Manifest
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
+Scope = dict[str, Any]
+Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Order = Literal["key", "newest"]
 T = TypeVar("T")
 
 
@@ -244,7 +245,7 @@ class Run(Protocol):
     @property
     def started_at(self) -> float: ...
     @property
-    def ended_at(self) -> float | None: ...
+    def ended_at(self) -> float: ...
     @property
     def status(self) -> str: ...
     @property
@@ -259,6 +260,21 @@ class Run(Protocol):
     def quarantined(self) -> int: ...
     @property
     def problem(self) -> Mapping[str, Any] | None: ...
+
+
+class Quarantined(Protocol):
+    """A record that could not be stored, with the reason."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def last_seen(self) -> float: ...
+    @property
+    def times(self) -> int: ...
 
 
 class RecordPage(Protocol):
@@ -284,9 +300,10 @@ class Reader(Protocol):
 
     def counts(self) -> Mapping[str, int]: ...
     def record(self, type_name: str, key: str, /) -> Record | None: ...
-    def records(self, type_name: str, /, *, limit: int, after: str | None, order: str) -> RecordPage: ...
+    def records(self, type_name: str, /, *, limit: int, after: str | None, order: Order) -> RecordPage: ...
     def history(self, type_name: str, key: str, /, *, limit: int, after: Any) -> FactPage: ...
     def runs(self, stream: str | None = None, /, *, limit: int) -> Sequence[Run]: ...
+    def quarantined(self, limit: int, /) -> Sequence[Quarantined]: ...
 
 
 class CoreDb(Protocol):

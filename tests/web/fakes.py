@@ -341,7 +341,7 @@ class FakeRun:
 
     stream: str
     started_at: float
-    ended_at: float | None
+    ended_at: float
     status: str = "ok"
     new: int = 0
     updated: int = 0
@@ -349,6 +349,17 @@ class FakeRun:
     deleted: int = 0
     quarantined: int = 0
     problem: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class FakeQuarantined:
+    """A record set aside."""
+
+    type: str
+    key: str
+    reason: str
+    last_seen: float = 1_700_000_000.0
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -373,6 +384,7 @@ class FakeReader:
 
     facts: list[Fact] = field(default_factory=list)
     all_runs: list[FakeRun] = field(default_factory=list)
+    aside: list[FakeQuarantined] = field(default_factory=list)
 
     def put(self, type_name: str, key: str, value: dict[str, Any], *, common: dict[str, Any] | None = None) -> None:
         """Commit a version of a record."""
@@ -425,6 +437,9 @@ class FakeReader:
     def runs(self, stream: str | None = None, /, *, limit: int) -> Sequence[FakeRun]:
         found = [run for run in self.all_runs if stream in (None, run.stream)]
         return sorted(found, key=lambda run: -run.started_at)[:limit]
+
+    def quarantined(self, limit: int, /) -> Sequence[FakeQuarantined]:
+        return self.aside[:limit]
 
     def _current(self) -> dict[tuple[str, str], Record]:
         return {

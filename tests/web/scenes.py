@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.web import ChildDetails, ChildState, Notice
-from tests.web.fakes import FakeFault, FakeLetter, FakePending, FakeReader, FakeRun, World
+from tests.web.fakes import FakeFault, FakeLetter, FakePending, FakeQuarantined, FakeReader, FakeRun, World
 
 MINUTE = 60.0
 HOUR = 3600.0
@@ -33,7 +33,7 @@ def furnish(world: World) -> None:
         memory_bytes=48_300_000,
         cpu_s=3.2,
         started_at=now - 12 * MINUTE,
-        holds=("syncing entry",),
+        holds=("watching",),
         sandbox="Landlock, ABI 5",
     )
     world.children.states["mail-work"] = ChildState(
@@ -62,6 +62,7 @@ def furnish(world: World) -> None:
         FakeRun("entry", now - 35 * MINUTE, now - 35 * MINUTE + 70, status="partial", new=108, quarantined=2,
                 problem={"type": "bad_record", "detail": "2 records could not be read"}),
     ]  # fmt: skip
+    feeds.aside = [FakeQuarantined("entry", "tag:x,2026:1", "nested deeper than 64 levels", now - HOUR, 3)]
     world.schedule.at("feeds", "/sync/entry", now + 25 * MINUTE)
     news = world.readers.setdefault("feeds-news", FakeReader())
     news.put("entry", "1", _entry(1), common={"title": "One"})

@@ -67,7 +67,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     first_seen: float
     last_tried: float
     tries: int
-    problem: str
+    problem: str | None
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):

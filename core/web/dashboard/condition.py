@@ -47,7 +47,13 @@ class Condition:
 
 
 def condition_of(
-    service: Service, manifest: Manifest | None, *, state: ChildState, runs: Sequence[Run], words: Words
+    service: Service,
+    manifest: Manifest | None,
+    *,
+    state: ChildState,
+    holds: Sequence[str],
+    runs: Sequence[Run],
+    words: Words,
 ) -> Condition:
     """The condition that matters most: what keeps the service from working, else how its last runs went."""
     if manifest is None:
@@ -57,9 +63,9 @@ def condition_of(
         return Condition("off", "Switched off", "It does not sync, and nobody can reach it.", "Enable", "enable")
     if state.name == "failed":
         return _failed(state, words)
-    troubled = [run for run in last_of_each(runs) if run.status in ("failed", "held", "partial")]
-    if any(run.ended_at is None for run in runs):
+    if is_syncing(holds):
         return Condition("busy", "Syncing")
+    troubled = [run for run in last_of_each(runs) if run.status in ("failed", "held", "partial")]
     if troubled:
         return _troubled(max(troubled, key=lambda run: (run.status != "partial", run.started_at)))
     if state.name in ("starting", "stopping"):
@@ -67,6 +73,11 @@ def condition_of(
     if not runs and manifest.streams:
         return Condition("idle", "New", "Its first sync has not run yet.")
     return Condition("ok", "Up to date" if runs else "Ready")
+
+
+def is_syncing(holds: Sequence[str]) -> bool:
+    """Whether the child keeps itself awake for a sync."""
+    return any(reason.startswith("sync") for reason in holds)
 
 
 def last_of_each(runs: Iterable[Run]) -> list[Run]:

@@ -49,7 +49,7 @@ class Input:
 
 def inputs(fields: Schema, typed: Mapping[str, str], faults: Mapping[str, str]) -> list[Input]:
     """The inputs of a settings table, filled with what was typed and marked with what is wrong."""
-    return _inputs(fields, "", typed, faults, required=[n for n, s in fields.items() if s.get("required") is True])
+    return _inputs(fields, "", typed, faults, required=())
 
 
 def typed_of(fields: Schema, settings: Mapping[str, Any]) -> Typed:
@@ -103,7 +103,14 @@ def _inputs(
     fields: Schema, prefix: str, typed: Mapping[str, str], faults: Mapping[str, str], *, required: Sequence[str]
 ) -> list[Input]:
     return [
-        _input(schema, f"{prefix}/{_escaped(name)}", typed, faults, title=name, is_required=name in required)
+        _input(
+            schema,
+            f"{prefix}/{_escaped(name)}",
+            typed,
+            faults,
+            title=name,
+            is_required=name in required or schema.get("required") is True,
+        )
         for name, schema in fields.items()
     ]
 
@@ -114,7 +121,7 @@ def _input(
     kind = _kind(schema)
     nested: list[Input] = []
     if kind == "group":
-        nested = _inputs(schema.get("properties", {}), name, typed, faults, required=schema.get("required", ()))
+        nested = _inputs(schema.get("properties", {}), name, typed, faults, required=_required_of(schema))
     elif kind == "list":
         items = schema.get("items", {"type": "string"})
         nested = [
@@ -140,6 +147,12 @@ def _input(
         inputs=nested,
         is_simple_list=kind == "list" and _kind(schema.get("items", {})) in ("text", "url"),
     )
+
+
+def _required_of(schema: Schema) -> Sequence[str]:
+    """The fields that an object's schema lists as required; `required = true` is said of a field itself."""
+    required = schema.get("required", ())
+    return required if isinstance(required, list | tuple) else ()
 
 
 def _kind(schema: Schema) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from core.model.manifest import Manifest, StreamSpec
 from core.web.dashboard.condition import Condition, condition_of, last_of_each, next_sync
 from core.web.dashboard.words import Words
-from core.web.parts import ChildState, Parts, Pending, Run, Service
+from core.web.parts import ChildDetails, ChildState, Parts, Pending, Quarantined, Run, Service
 from core.web.records import manifest_of
 
 RUNS_READ = 60
+SET_ASIDE_READ = 10
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,11 @@ class Overview:
     service: Service
     manifest: Manifest | None
     state: ChildState
+    details: ChildDetails
     condition: Condition
     counts: Mapping[str, int]
     runs: Sequence[Run]
+    set_aside: Sequence[Quarantined]
     pending: Sequence[Pending]
 
     @property
@@ -69,13 +72,16 @@ def overview(parts: Parts, service: Service, words: Words) -> Overview:
     manifest = manifest_of(parts, service)
     with parts.reader(service.id) as reader:
         counts, runs = dict(reader.counts()), reader.runs(limit=RUNS_READ)
-    state = parts.children.state(service.id)
+        set_aside = reader.quarantined(SET_ASIDE_READ)
+    state, details = parts.children.state(service.id), parts.children.details(service.id)
     return Overview(
         service=service,
         manifest=manifest,
         state=state,
-        condition=condition_of(service, manifest, state=state, runs=runs, words=words),
+        details=details,
+        condition=condition_of(service, manifest, state=state, holds=details.holds, runs=runs, words=words),
         counts=counts,
         runs=runs,
+        set_aside=set_aside,
         pending=parts.schedule.pending(service.id),
     )

@@ -10,6 +10,7 @@ from flask import Response
 from core.model.errors import BadRequest, LockerError
 from core.vault import merge_settings, split_settings
 from core.web.dashboard import forms
+from core.web.dashboard.condition import is_syncing
 from core.web.dashboard.overview import overview
 from core.web.dashboard.visit import Page, Trouble, Visit
 from core.web.records import manifest_of
@@ -130,9 +131,8 @@ def _service(visit: Visit, *, trouble: Trouble | None = None) -> Response:
         trouble=trouble,
         overview=found,
         runs=found.runs[:RUNS_SHOWN],
-        details=visit.parts.children.details(visit.service_id),
         listeners=[one for one in visit.parts.events.listeners() if one.service == visit.service_id],
-        watches_progress=visit.query.get("done") == "sync" or found.condition.label == "Syncing",
+        watches_progress=visit.query.get("done") == "sync" or is_syncing(found.details.holds),
     )
 
 

@@ -1,7 +1,8 @@
 // Shows a running sync as it goes. Everything else on the page works without this.
 "use strict";
 
-const QUIET_MS = 20000;
+const QUIET_MS = 30000;
+const LOOK_MS = 1500;
 const box = document.querySelector("[data-progress][data-watch]");
 
 function row(list, stream) {
@@ -10,26 +11,30 @@ function row(list, stream) {
     item = document.createElement("li");
     item.dataset.stream = stream;
     item.append(document.createElement("span"), document.createElement("progress"), document.createElement("span"));
+    item.children[0].textContent = stream;
+    item.children[1].setAttribute("aria-label", stream);
     list.append(item);
   }
   return item;
 }
 
-function show(list, step) {
-  const [name, bar, figures] = row(list, String(step.stream)).children;
-  const done = Number(step.done) || 0;
-  const total = Number(step.total) || 0;
-  name.textContent = String(step.stream);
-  bar.setAttribute("aria-label", String(step.stream));
+function show(item, done, total) {
+  const [, bar, figures] = item.children;
+  const now = performance.now();
+  if (item.firstDone === undefined) {
+    item.firstDone = done;
+    item.firstAt = now;
+  }
   if (total > 0) {
     bar.max = total;
     bar.value = Math.min(done, total);
   } else {
     bar.removeAttribute("value");
   }
-  const rate = Number(step.rate) > 0 ? `, ${Math.round(Number(step.rate)).toLocaleString()} a second` : "";
+  const passed_s = (now - item.firstAt) / 1000;
+  const rate = passed_s > 1 ? Math.round((done - item.firstDone) / passed_s) : 0;
   const of = total > 0 ? ` of ${total.toLocaleString()}` : "";
-  figures.textContent = `${done.toLocaleString()}${of}${rate}`;
+  figures.textContent = `${done.toLocaleString()}${of}${rate > 0 ? `, ${rate.toLocaleString()} a second` : ""}`;
 }
 
 function watch() {
@@ -41,22 +46,50 @@ function watch() {
     location.replace(box.dataset.page);
   };
   // Watching keeps the service awake, so it ends when nothing more is said.
-  let quiet = setTimeout(leave, QUIET_MS);
-  source.addEventListener("progress", (event) => {
-    clearTimeout(quiet);
-    quiet = setTimeout(leave, QUIET_MS);
-    const step = JSON.parse(event.data);
+  let timer = setTimeout(leave, QUIET_MS);
+  const leaveIn = (ms) => {
+    clearTimeout(timer);
+    timer = setTimeout(leave, ms);
+  };
+  const begin = (stream, done, total) => {
+    running.add(stream);
     box.hidden = false;
-    show(list, step);
-    if (step.state === "running") {
-      running.add(step.stream);
-    } else {
-      running.delete(step.stream);
-      if (running.size === 0) {
-        clearTimeout(quiet);
-        quiet = setTimeout(leave, 1500);
-      }
+    show(row(list, stream), Number(done) || 0, Number(total) || 0);
+    leaveIn(QUIET_MS);
+  };
+  const end = (stream, text) => {
+    running.delete(stream);
+    const [, bar, figures] = row(list, stream).children;
+    bar.max = 1;
+    bar.value = 1;
+    figures.textContent = text;
+    box.hidden = false;
+    if (running.size === 0) {
+      leaveIn(LOOK_MS);
     }
+  };
+  source.addEventListener("status", (event) => {
+    const status = JSON.parse(event.data);
+    if (status.streams) {
+      for (const [stream, one] of Object.entries(status.streams)) {
+        if (one.state !== "idle") {
+          begin(stream, one.progress && one.progress.done, one.progress && one.progress.total);
+        }
+      }
+      if (running.size === 0) {
+        leaveIn(LOOK_MS);
+      }
+    } else {
+      begin(String(status.stream), 0, 0);
+    }
+  });
+  source.addEventListener("progress", (event) => {
+    const step = JSON.parse(event.data);
+    begin(String(step.stream), step.done, step.total);
+  });
+  source.addEventListener("run", (event) => {
+    const run = JSON.parse(event.data);
+    end(String(run.stream), `${run.status}: ${run.new} new, ${run.updated} updated, ${run.deleted} deleted`);
   });
 }
 
