@@ -21,7 +21,8 @@ Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Rooms spell the mappings of ASGI differently, so an application is taken as it is.
+AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 Order = Literal["key", "newest"]
 T = TypeVar("T")
 
