@@ -1,0 +1,257 @@
+"""The writer's thread: flushed before the answer, grouped, fair between lanes, and whole again after a failure."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.model.clock import ManualClock
+from core.model.errors import Broken, TooBusy
+from core.model.fact import Change
+from core.store import Store, writer
+from core.store.ledger import Ledger
+from core.store.writer import GROUP_BYTES_MAX, GROUP_FACTS_MAX, Lane, Work
+from tests.store.conftest import ORIGIN, TYPES, OpenStore
+from tests.store.disks import watched_disk
+
+DEADLINE_S = 20.0
+
+
+def put(key: str, **fields: Any) -> Change:
+    """A note with these fields in its value."""
+    return Change(type="note", key=key, value={"id": key, **fields})
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition, with a deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline, "the condition was not met in time"
+        time.sleep(0.001)
+
+
+def test_commit_is_flushed_before_it_is_answered(open_store: OpenStore) -> None:
+    """Between the last write to the log and the answer there is a flush of it. INV-02."""
+    with watched_disk() as disk:
+        store = open_store()
+        for bulk in (True, False):
+            disk.done.clear()
+            store.commit([put(f"{bulk}")], bulk=bulk)
+            done = list(disk.done)
+
+            assert ("wal", "write") in done
+            assert ("wal", "flush") == done[-1]
+        store.close()
+
+
+def test_commit_that_changes_nothing_writes_nothing(open_store: OpenStore) -> None:
+    """An unchanged rerun costs the disk nothing."""
+    with watched_disk() as disk:
+        store = open_store()
+        store.commit([put("a")])
+        disk.done.clear()
+        store.commit([put("a")])
+
+        assert [] == disk.done
+        store.close()
+
+
+def test_failed_flush_acknowledges_nothing_and_the_next_write_works(open_store: OpenStore) -> None:
+    """The caller hears of it, the database is opened again, and nothing half done is seen."""
+    with watched_disk() as disk:
+        store = open_store()
+        store.commit([put("a")], cursor=("notes", 1))
+        disk.failing_flushes = 1
+        with pytest.raises(Broken):
+            store.commit([put("b")], cursor=("notes", 2))
+
+        assert (1, 1) == (store.head(), store.cursor("notes"))
+        assert 2 == store.commit([put("b")], cursor=("notes", 2)).head
+        assert [1, 2] == [fact.origin_seq for fact in store.facts(0, limit=10)]
+        store.close()
+
+
+def test_failed_write_at_every_step_loses_and_invents_nothing(open_store: OpenStore) -> None:
+    """Whichever write of a commit fails, the store is as before it, or as after it where the answer was yes."""
+    with watched_disk() as disk:
+        store = open_store()
+        expected: dict[str, int] = {}
+        for step in range(60):
+            disk.failing_writes = 0
+            store.commit([put("filler", n=step)])
+            disk.done.clear()
+            disk.failing_writes = 1 if step % 2 else 0
+            disk.failing_flushes = 0 if step % 2 else step % 3
+            key = f"k{step % 5}"
+            try:
+                store.commit([put(key, n=step)])
+                expected[key] = step
+            except Broken:
+                pass
+            disk.failing_flushes = disk.failing_writes = 0
+            found = {record.key: record.value["n"] for record in store.records("note", limit=100).records}
+            found.pop("filler")
+
+            assert expected == found
+        before = store.records("note", limit=100)
+        store.rebuild()
+        assert before == store.records("note", limit=100)
+        store.close()
+
+
+def test_writers_at_the_same_time_share_flushes(open_store: OpenStore) -> None:
+    """What waits together is committed together, and each gets its own answer, in order. S12."""
+    with watched_disk() as disk:
+        store = open_store()
+        heads: list[int] = []
+        store.on_commit = heads.append
+        disk.done.clear()
+        results: list[int] = []
+
+        def write(name: int) -> None:
+            for number in range(50):
+                results.append(store.commit([put(f"{name}-{number}")], bulk=False).head)
+
+        threads = [threading.Thread(target=write, args=(name,)) for name in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE_S)
+        flushes = disk.done.count(("wal", "flush"))
+        store.close()
+
+        assert list(range(1, 401)) == sorted(results)
+        assert sorted(set(heads)) == heads
+        assert flushes < 400
+
+
+def test_single_write_passes_between_bulk_batches(store: Store) -> None:
+    """While bulk batches queue up, a single write waits for one of them at most."""
+    order: list[str] = []
+    gate = threading.Event()
+    inside = threading.Event()
+
+    def blocking(ledger: Ledger) -> None:
+        inside.set()
+        assert gate.wait(DEADLINE_S)
+
+    def noting(name: str) -> Callable[[Ledger], None]:
+        return lambda ledger: order.append(name)
+
+    submit = store._mine().submit
+    threads = [threading.Thread(target=submit, args=(blocking,), kwargs={"bulk": True})]
+    threads[0].start()
+    assert inside.wait(DEADLINE_S)
+    for number in range(4):
+        threads.append(
+            threading.Thread(
+                target=submit, args=(noting(f"bulk-{number}"),), kwargs={"bulk": True, "changes": 500}
+            )
+        )
+        threads[-1].start()
+        until(lambda number=number: len(store._mine()._bulk) == number + 1)  # type: ignore[misc]
+    for number in range(2):
+        threads.append(threading.Thread(target=submit, args=(noting(f"single-{number}"),), kwargs={"bulk": False}))
+        threads[-1].start()
+        until(lambda number=number: len(store._mine()._singles) == number + 1)  # type: ignore[misc]
+    gate.set()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+
+    assert ["single-0", "single-1", "bulk-0", "bulk-1", "bulk-2", "bulk-3"] == order
+
+
+def test_work_that_fails_spoils_no_other_in_its_group(store: Store) -> None:
+    """One poisoned write gets its error; those that waited with it are stored."""
+    gate = threading.Event()
+    inside = threading.Event()
+    failures: list[Exception] = []
+
+    def blocking(ledger: Ledger) -> None:
+        inside.set()
+        assert gate.wait(DEADLINE_S)
+
+    def poisoned(ledger: Ledger) -> None:
+        raise ValueError("a fault in our own code")
+
+    def poison() -> None:
+        try:
+            store._mine().submit(poisoned, bulk=False)
+        except Broken as err:
+            failures.append(err)
+
+    threads = [threading.Thread(target=store._mine().submit, args=(blocking,), kwargs={"bulk": False})]
+    threads[0].start()
+    assert inside.wait(DEADLINE_S)
+    threads.append(threading.Thread(target=poison))
+    threads += [threading.Thread(target=store.commit, args=([put(f"k{n}")],), kwargs={"bulk": False}) for n in range(5)]
+    for count, thread in enumerate(threads[1:], start=1):
+        thread.start()
+        until(lambda count=count: len(store._mine()._singles) == count)  # type: ignore[misc]
+    gate.set()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+
+    assert 1 == len(failures)
+    assert "fault in our own code" not in str(failures[0])
+    assert {"note": 5} == store.counts()
+
+
+def _work(*, changes: int = 1, size_bytes: int = 0) -> Work[None]:
+    return Work(lambda ledger: None, changes=changes, size_bytes=size_bytes)
+
+
+def test_group_stays_within_its_bounds() -> None:
+    """Just as many changes and bytes as allowed, one more waits; a work of any size goes alone."""
+    lane = Lane(GROUP_FACTS_MAX)
+    for work in [_work(changes=GROUP_FACTS_MAX - 1), _work(), _work(), _work(size_bytes=GROUP_BYTES_MAX), _work()]:
+        lane.put(work)
+    lane.put(_work(size_bytes=GROUP_BYTES_MAX + 1, changes=500))
+    lane.put(_work())
+
+    assert [2, 3, 1, 1] == [len(lane.take()) for _ in range(4)]
+
+
+def test_too_many_waiting_writes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue is bounded: just under is taken, just over is told to come again."""
+    monkeypatch.setattr(writer, "WAITING_MAX", 3)
+    lane = Lane(GROUP_FACTS_MAX)
+    for _ in range(3):
+        lane.put(_work())
+
+    with pytest.raises(TooBusy):
+        lane.put(_work())
+    assert 3 == len(lane)
+
+
+def test_close_commits_what_waits(folder: Path, clock: ManualClock) -> None:
+    """Nobody who was let in is left without an answer."""
+    store = Store.open(folder, types=TYPES, origin=ORIGIN, clock=clock)
+    gate = threading.Event()
+    inside = threading.Event()
+
+    def blocking(ledger: Ledger) -> None:
+        inside.set()
+        assert gate.wait(DEADLINE_S)
+
+    threads = [threading.Thread(target=store._mine().submit, args=(blocking,), kwargs={"bulk": True})]
+    threads[0].start()
+    assert inside.wait(DEADLINE_S)
+    threads += [threading.Thread(target=store.commit, args=([put(f"k{number}")],)) for number in range(5)]
+    for count, thread in enumerate(threads[1:], start=1):
+        thread.start()
+        until(lambda count=count: len(store._mine()._bulk) == count)  # type: ignore[misc]
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    gate.set()
+    for thread in [*threads, closing]:
+        thread.join(DEADLINE_S)
+
+    with Store.open(folder, types=TYPES, origin=ORIGIN, clock=clock) as again:
+        assert {"note": 5} == again.counts()
+        assert again.was_clean
