@@ -49,7 +49,7 @@ def main(arguments):
         return refuse("%s does not hold together." % folder, "Remove that folder and start again.")
     for variable in MISLEADING:
         os.environ.pop(variable, None)
-    token = os.environ.pop(TOKEN, None)
+    token = os.environ.pop(TOKEN, None) or None
     if token is not None and len(token) > TOKEN_BYTES_MAX:
         return refuse("LOCKER_TOKEN is longer than %d characters." % TOKEN_BYTES_MAX, "Use a shorter one.")
     if not is_ready(folder, requirements):

@@ -14,8 +14,8 @@ TOKEN_CHARS_MIN = 32
 
 
 def take_login_token(environment: MutableMapping[str, str]) -> str | None:
-    """The token, taken out of the environment so that no child inherits it; None if none was given."""
-    given = environment.pop(TOKEN, None)
+    """The token, taken out of the environment so that no child inherits it; None if none was given, or an empty one."""
+    given = environment.pop(TOKEN, None) or None
     handle = environment.pop(TOKEN_FD, None)
     if handle is None:
         return given

@@ -41,6 +41,7 @@ def test_a_wrong_descriptor_is_named(handle: str) -> None:
 def test_no_token_is_no_token() -> None:
     """Without one the owner logs in by the printed address."""
     assert take_login_token({}) is None
+    assert take_login_token({"LOCKER_TOKEN": ""}) is None
     assert checked_login_token(None) is None
 
 
