@@ -58,7 +58,7 @@ def target_of(raw_path: bytes, query: bytes) -> Target:
     service_id = name.decode("ascii")
     if not is_service_id(service_id):
         raise NotFound(f"there is no service {service_id[:64]!r}")
-    if b"%" in path or b"/." in path:
+    if b"%" in path or b"/." in path or b"\\" in path:
         _refuse_tricks(path)
     return Target(service_id, path, query)
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import tempfile
-from collections import deque
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from core.gateway.limits import GatewayLimits
 from core.gateway.request import body_too_large
+from core.gateway.spool import Spool, SpoolFile, disk_error
 from core.gateway.watch import Watch
 from core.model.errors import BodyTooLarge, StorageFull, TooBusy
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-SPOOL_READ_BYTES = 256 * 1024
 FIRST_PIECE_S = 0.05
+FLOW_BYTES_MAX = 64 * 1024
 
 
 class Body(Protocol):
@@ -30,35 +27,11 @@ class Body(Protocol):
     def is_drained(self) -> bool: ...
 
 
-class Spool:
-    """The folder where waiting bodies lie, and how much of it is taken; every file there is already unlinked."""
-
-    def __init__(self, folder: Path, *, bytes_total_max: int) -> None:
-        self._folder = folder
-        self._bytes_total_max = bytes_total_max
-        self.taken_bytes = 0
-
-    def open(self) -> IO[bytes]:
-        """A file that vanishes when it is closed, or when the core dies."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return tempfile.TemporaryFile(dir=self._folder, buffering=0)
-
-    def take(self, size: int) -> None:
-        """Count `size` bytes more; raises TooBusy when waiting bodies fill the spool."""
-        if self.taken_bytes + size > self._bytes_total_max:
-            raise TooBusy("too many large request bodies are waiting for their services to start", retry_after_s=5)
-        self.taken_bytes += size
-
-    def give_back(self, size: int) -> None:
-        """Count `size` bytes less."""
-        self.taken_bytes -= size
-
-
 class Intake:
     """Reads one request's body from the client and notices when the client leaves.
 
     One task of its own is the only reader, from `begin` to `close`. Until the first `piece` is asked for it keeps
-    the body in memory, then in the spool; from then on it holds one piece and reads no further.
+    the body in memory, then in the spool; from then on it holds little and reads no further.
     """
 
     def __init__(self, receive: Receive, *, watch: Watch, limits: GatewayLimits, spool: Spool, has_body: bool) -> None:
@@ -66,10 +39,11 @@ class Intake:
         self._watch = watch
         self._limits = limits
         self._spool = spool
-        self._memory: deque[bytes] = deque()
+        self._memory: list[bytes] = []
         self._memory_bytes = 0
-        self._file: IO[bytes] | None = None
+        self._file: SpoolFile | None = None
         self._file_bytes = 0
+        self._file_taken = 0
         self._file_read = 0
         self._body_bytes = 0
         self._flowing = False
@@ -97,9 +71,7 @@ class Intake:
         self._flowing = True
         while True:
             if self._memory:
-                piece = self._memory.popleft()
-                self._memory_bytes -= len(piece)
-                return piece
+                return self._from_memory()
             if self._file_read < self._file_bytes:
                 return await self._from_file()
             if self.ended:
@@ -120,7 +92,7 @@ class Intake:
         if self._file is not None:
             self._file.close()
             self._file = None
-            self._spool.give_back(self._file_bytes)
+            self._spool.give_back(self._file_taken)
         self._memory.clear()
 
     async def _read(self) -> None:
@@ -157,27 +129,34 @@ class Intake:
         self._memory.append(piece)
         self._memory_bytes += len(piece)
 
+    def _from_memory(self) -> bytes:
+        piece = self._memory[0] if len(self._memory) == 1 else b"".join(self._memory)
+        self._memory.clear()
+        self._memory_bytes = 0
+        self._want()
+        return piece
+
     async def _to_file(self, piece: bytes) -> None:
+        if self._file is None:
+            self._file = self._spool.open()
         self._spool.take(len(piece))
+        self._file_taken += len(piece)
         try:
-            if self._file is None:
-                self._file = self._spool.open()
-            self._file_bytes += len(piece)
-            await asyncio.to_thread(_write_whole, self._file, piece)
+            await asyncio.to_thread(self._file.append, piece)
         except OSError as err:
-            raise _disk_error(err) from err
+            raise disk_error(err) from err
+        # Counted when it is there: the reader may be waiting for it already.
+        self._file_bytes += len(piece)
 
     async def _from_file(self) -> bytes:
         assert self._file is not None
-        if self._file_read == 0:
-            self._file.seek(0)
-        piece = await asyncio.to_thread(self._file.read, SPOOL_READ_BYTES)
+        piece = await asyncio.to_thread(self._file.read, self._file_read)
         self._file_read += len(piece)
         return piece
 
     async def _until_wanted(self) -> None:
-        """Wait until all that was kept has been taken: the order of the body is kept, and memory stays flat."""
-        while self._memory or self._file_read < self._file_bytes:
+        """Wait until what is kept has been taken: the order of the body is kept, and memory stays flat."""
+        while self._memory_bytes >= FLOW_BYTES_MAX or self._file_read < self._file_bytes:
             self._wanted = asyncio.get_running_loop().create_future()
             await self._wanted
 
@@ -209,15 +188,3 @@ class Given:
     def is_drained(self) -> bool:
         """Whether it has been taken."""
         return not self._body
-
-
-def _write_whole(file: IO[bytes], piece: bytes) -> None:
-    left = memoryview(piece)
-    while left:
-        left = left[file.write(left) :]
-
-
-def _disk_error(err: OSError) -> StorageFull | TooBusy:
-    if err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFull("there is no room on the disk for a request's body that waits for its service")
-    return TooBusy("a request's body could not be kept while its service starts", retry_after_s=5)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.gateway.address import PREFIX, Target, target_of
-from core.gateway.buffer import Given, Intake, Receive, Spool
+from core.gateway.buffer import Given, Intake, Receive
 from core.gateway.call import Collector, Response
 from core.gateway.connection import Endpoint, Pool
 from core.gateway.forward import Exchange, Send
@@ -19,9 +19,11 @@ from core.gateway.limits import GatewayLimits
 from core.gateway.line import Lines, Place
 from core.gateway.reply import Reply
 from core.gateway.request import Request, from_core, from_outside
+from core.gateway.spool import Spool
 from core.gateway.upgrade import Upgrade
 from core.gateway.watch import Watch
 from core.model.errors import ChildMute, ChildSilent, Forbidden, LockerError, Reject, TooBusy
+from core.model.problem import as_locker_error
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,9 @@ class Door:
             if not isinstance(error, Reject):
                 log.warning("exchange failed code=%s detail=%s", error.code, error.detail)
             await reply.refuse(error)
+        except Exception as error:
+            log.exception("exchange failed code=broken")
+            await reply.refuse(as_locker_error(error))
 
     async def call(
         self, service_id: str, method: str, path: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float

@@ -12,7 +12,7 @@ from core.gateway.connection import Connection, Endpoint, Pool
 from core.gateway.headers import Headers, response_headers
 from core.gateway.limits import GatewayLimits
 from core.gateway.request import Request
-from core.gateway.watch import Watch
+from core.gateway.watch import Reason, Watch
 from core.model.errors import BadRequest, ChildCut, ChildDied, ChildMute, LockerError
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -76,7 +76,7 @@ class Exchange:
             on_sent()
             self._watch.expect(self._first_byte_s, self._mute)
             if self._request.has_body and not self._is_sent(first):
-                self._upload = asyncio.get_running_loop().create_task(self._send_body(connection))
+                self._upload = asyncio.get_running_loop().create_task(self._send_body(connection, answer))
             await answer.head()
         except ChildDied:
             connection.close()
@@ -102,18 +102,25 @@ class Exchange:
             return self._body.is_drained
         return len(first) == self._request.content_length
 
-    async def _send_body(self, connection: Connection) -> None:
-        """Send what follows the first piece. A child that stops reading, or a client that stops sending, ends it."""
+    async def _send_body(self, connection: Connection, answer: Answer) -> None:
+        """Send what follows the first piece, also while an early answer is under way."""
         try:
             while not self._body.is_drained:
-                self._watch.expect(self._limits.silence_s, self._stalled)
+                self._expect_of_upload(answer, self._limits.silence_s, self._stalled)
                 piece = await self._body.piece()
-                self._watch.expect(self._limits.silence_s, self._mute)
+                self._expect_of_upload(answer, self._limits.silence_s, self._mute)
                 if piece or self._request.is_chunked:
                     await connection.write(self._framed(piece))
-            self._watch.expect(self._first_byte_s, self._mute)
+            self._expect_of_upload(answer, self._first_byte_s, self._mute)
         except LockerError as error:
             self._watch.end(error)
+
+    def _expect_of_upload(self, answer: Answer, within_s: float, reason: Reason) -> None:
+        """Once the answer has begun its own limits count; the upload only shows that something goes on."""
+        if answer.head_ready:
+            self._watch.touch()
+        else:
+            self._watch.expect(within_s, reason)
 
     async def _hand_on(self, answer: Answer, endpoint: Endpoint, send: Send) -> None:
         headers = response_headers(

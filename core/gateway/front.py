@@ -101,6 +101,20 @@ class _Nowhere(list[tuple[bytes, bytes]]):
 _NOWHERE = _Nowhere()
 
 
+class _Patient:
+    """The transport as one request sees it: its close waits for the end of the request's body."""
+
+    __slots__ = ("_protocol", "is_closing", "write")
+
+    def __init__(self, protocol: FrontProtocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        self._protocol.close_kindly()
+
+
 class FrontProtocol(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it, with a bound on every head, every wait and the number of connections.
 
@@ -116,6 +130,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._in_head = False
         self._in_body = False
         self._is_over = False
+        self._closes = False
         self._head_bytes = 0
         self._framing_bytes = 0
         self._window_bytes = 0
@@ -146,20 +161,18 @@ class FrontProtocol(HttpToolsProtocol):
         """Parse what came, then see what the client still owes."""
         if self._is_over:
             return
+        # Each part of a body sets this back: what is left are chunk extensions and trailers.
+        self._framing_bytes += len(data)
         super().data_received(data)
         if self._is_over or self.transport.is_closing():
             return
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > self.limits.head_bytes_max:
-                self._refuse(431, "The head of the request is too large")
-                return
-        elif self._in_body:
-            self._framing_bytes += len(data)
-            if self._framing_bytes > FRAMING_BYTES_MAX:
-                self._refuse(400, "The framing of the body is too large")
-                return
-        if self._timer is None:
+        if self._head_bytes > self.limits.head_bytes_max:
+            self._refuse(431, "The head of the request is too large")
+        elif self._in_body and self._framing_bytes > FRAMING_BYTES_MAX:
+            self._refuse(400, "The framing of the body is too large")
+        elif self._timer is None:
             self._expect_more()
 
     def handle_websocket_upgrade(self) -> None:
@@ -178,7 +191,7 @@ class FrontProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there: judge its size, then let the application see it."""
-        self._in_head = False
+        self._in_head, self._head_bytes = False, 0
         if self._is_over:
             return
         self._disarm()
@@ -194,6 +207,7 @@ class FrontProtocol(HttpToolsProtocol):
         self._in_body, self._framing_bytes, self._window_bytes = True, 0, 0
         self.headers = _NOWHERE
         self._cycles.append(self.cycle)
+        self.cycle.transport = cast(asyncio.Transport, _Patient(self))
         cast(dict[str, Any], self.scope)["extensions"] = {CUT: self._cutter(self.cycle)}
 
     def on_body(self, body: bytes) -> None:
@@ -209,6 +223,8 @@ class FrontProtocol(HttpToolsProtocol):
             self._disarm()
             super().on_message_complete()
         self._in_body = False
+        if self._closes:
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         """The answer is whole; what still comes of its body is read to nowhere for a moment, then no longer."""
@@ -217,10 +233,22 @@ class FrontProtocol(HttpToolsProtocol):
             self._cycles.popleft()
         super().on_response_complete()
         if self._in_body and self._is_idle() and not self._is_over:
-            self._disarm()
-            self._arm(LINGER_S, self.transport.close)
+            self.linger()
 
     # What follows from it
+
+    def close_kindly(self) -> None:
+        """Close after the answer, but read the rest of the request first: a reset would take the answer with it."""
+        if self._in_body and not self.transport.is_closing():
+            self._closes = True
+            self.linger()
+        else:
+            self.transport.close()
+
+    def linger(self) -> None:
+        """Give the client a moment to finish a body that nobody wants."""
+        self._disarm()
+        self._arm(LINGER_S, self.transport.close)
 
     def _expect_more(self) -> None:
         if self._in_body:

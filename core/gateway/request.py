@@ -98,7 +98,7 @@ def from_outside(
         headers=request_headers(scope["headers"], with_authorization=is_door),
         caller=NOBODY if caller is None else Caller(caller.actor, tuple(caller.scopes)),
         content_length=length,
-        is_chunked=length is None and b"transfer-encoding" in fields,
+        is_chunked=length is None and _is_chunked(fields.get(b"transfer-encoding")),
         is_door=is_door,
         core_port=(scope.get("server") or ("", 0))[1] or 0,
         subprotocols=tuple(scope.get("subprotocols", ())),
@@ -120,6 +120,14 @@ def from_core(target: Target, method: str, headers: Mapping[str, str], body: byt
 def body_too_large(bytes_max: int) -> BodyTooLarge:
     """The error that answers a body over the limit."""
     return BodyTooLarge(f"the request's body is larger than {bytes_max} bytes")
+
+
+def _is_chunked(field: bytes | None) -> bool:
+    if field is None:
+        return False
+    if field.strip().lower() != b"chunked":
+        raise BadRequest("the only transfer coding of a body is chunked")
+    return True
 
 
 def _length(field: bytes | None, bytes_max: int) -> int | None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
@@ -20,6 +21,8 @@ from core.gateway.limits import MESSAGE_BYTES_MAX, GatewayLimits
 from core.gateway.request import Request
 from core.gateway.watch import Watch
 from core.model.errors import ChildCut, ChildDied, ChildMute, LockerError
+
+log = logging.getLogger(__name__)
 
 CLOSE_S = 5.0
 # Reading from the child pauses above this many frames, so that one slow client holds few messages.
@@ -61,6 +64,9 @@ class Upgrade:
             await self._from_child(connection, send)
         except InvalidStatus as refusal:
             await self._refuse(refusal, endpoint, send)
+        except ClientDisconnected:
+            # The server's own word for a client that is gone; the child's side ends with ours.
+            log.debug("client left a websocket id=%s", self._service_id)
         finally:
             connection.transport.abort()
 
@@ -105,12 +111,8 @@ class Upgrade:
                 kind = "text" if isinstance(message, str) else "bytes"
                 await send({"type": "websocket.send", kind: message})
         except ConnectionClosed as closed:
-            if self._client_closed:
-                return
-            if closed.rcvd is None:
-                await send(_close(INTERNAL_ERROR, "the connector's connection broke off"))
-            else:
-                await send(_close(_sendable(closed.rcvd.code), closed.rcvd.reason))
+            if not self._client_closed:
+                await send(_closing(closed))
 
     async def _from_client(self) -> None:
         try:
@@ -157,7 +159,12 @@ class Upgrade:
         return ChildMute(f"{self._service_id} did not open the WebSocket within {self._limits.first_byte_s:g} s")
 
 
-def _close(code: int, reason: str) -> dict[str, Any]:
+def _closing(closed: ConnectionClosed) -> dict[str, Any]:
+    """What the client is told when the child's side has ended: the child's own words, if it had any."""
+    if closed.rcvd is None:
+        code, reason = INTERNAL_ERROR, "the connector's connection broke off"
+    else:
+        code, reason = _sendable(closed.rcvd.code), closed.rcvd.reason
     return {"type": "websocket.close", "code": code, "reason": _short(reason)}
 
 

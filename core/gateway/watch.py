@@ -18,7 +18,18 @@ class Watch:
     Owned by the task that entered it. Moving a deadline costs two assignments: the timer looks at it when it fires.
     """
 
-    __slots__ = ("_cancels", "_deadline", "_ended", "_error", "_loop", "_reason", "_task", "_timer", "client_left")
+    __slots__ = (
+        "_cancels",
+        "_deadline",
+        "_ended",
+        "_error",
+        "_loop",
+        "_reason",
+        "_task",
+        "_timer",
+        "_within_s",
+        "client_left",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -26,6 +37,7 @@ class Watch:
         self._cancels = 0
         self._timer: asyncio.TimerHandle | None = None
         self._deadline: float | None = None
+        self._within_s: float | None = None
         self._reason: Reason | None = None
         self._error: LockerError | None = None
         self._ended = False
@@ -53,6 +65,7 @@ class Watch:
     def expect(self, within_s: float | None, reason: Reason | None = None) -> None:
         """From now on, end the block with `reason` unless this is called again within `within_s` (None: no limit)."""
         self._reason = reason
+        self._within_s = within_s
         if within_s is None:
             self._deadline = None
             return
@@ -63,6 +76,11 @@ class Watch:
         elif self._timer.when() > deadline:
             self._timer.cancel()
             self._timer = self._loop.call_at(deadline, self._look)
+
+    def touch(self) -> None:
+        """Something went on: what is expected now has its full time again."""
+        if self._within_s is not None:
+            self._deadline = self._loop.time() + self._within_s
 
     def end(self, error: LockerError) -> None:
         """End the block with `error`; the first reason given stands."""

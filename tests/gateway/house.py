@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -163,33 +163,27 @@ class RawChild:
             threading.Thread(target=self._speak, args=(peer,), daemon=True).start()
 
     def _speak(self, peer: socket.socket) -> None:
-        with nullcontext():
-            peer.settimeout(DEADLINE_S)
-            try:
+        peer.settimeout(DEADLINE_S)
+        try:
+            with suppress(OSError):
                 self._script(peer)
-            except OSError:
-                pass
-            finally:
-                shut(peer)
+        finally:
+            shut(peer)
 
 
 def shut(peer: socket.socket) -> None:
     """Close for good, whoever else holds it."""
-    try:
+    with suppress(OSError):
         peer.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
     peer.close()
 
 
 def read_all(peer: socket.socket) -> bytes:
     """Bytes until the other side closes; a reset counts as the end."""
     data = b""
-    try:
+    with suppress(ConnectionResetError):
         while piece := peer.recv(65536):
             data += piece
-    except ConnectionResetError:
-        pass
     return data
 
 
