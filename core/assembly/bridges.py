@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as NotInTime
 from typing import Any, TypeVar
 
@@ -22,19 +24,35 @@ START_S_MAX = 660.0
 
 
 class Loop:
-    """The core's event loop, seen from other threads."""
+    """The core's event loop, seen from other threads; once closed, every call is refused, those under way too."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._lock = threading.Lock()
+        self._under_way: set[Future[Any]] = set()
+        self._is_closed = False
 
     def run(self, work: Coroutine[Any, Any, T], *, timeout_s: float = QUICK_S) -> T:
-        """The coroutine's result; raises what it raises, Retry when it takes longer."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """The coroutine's result; raises what it raises, Retry when it takes longer or the core is stopping."""
+        with self._lock:
+            if self._is_closed:
+                work.close()
+                raise _stopping()
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            self._under_way.add(future)
         try:
             return future.result(timeout_s)
+        except CancelledError as err:
+            raise _stopping() from err
         except NotInTime as err:
+            # The work's own TimeoutError is the same class: only one that is still under way is late.
+            if future.done():
+                raise
             future.cancel()
             raise Retry(f"the core did not get to it within {timeout_s:g} s") from err
+        finally:
+            with self._lock:
+                self._under_way.discard(future)
 
     def call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """A plain function's result, called on the loop."""
@@ -46,7 +64,20 @@ class Loop:
 
     def tell(self, function: Callable[..., object], *arguments: Any) -> None:
         """Have a plain function called on the loop, soon; nobody waits."""
-        self._loop.call_soon_threadsafe(function, *arguments)
+        with self._lock:
+            if not self._is_closed:
+                self._loop.call_soon_threadsafe(function, *arguments)
+
+    def close(self) -> None:
+        """Let every thread that waits go on with an error: the loop is about to end."""
+        with self._lock:
+            self._is_closed = True
+            for future in self._under_way:
+                future.cancel()
+
+
+def _stopping() -> Retry:
+    return Retry("Locker is stopping", remedy="Start Locker again.")
 
 
 def child_state(state: State, clock: Clock) -> ChildState:

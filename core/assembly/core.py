@@ -25,7 +25,9 @@ from core.vault import Redactor
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 1
-OK = 0
+# Below five seconds with everything that comes after.
+STOP_S = 4.7
+OK, FORCED = 0, 1
 
 
 def main(config: Config, *, login_token: str | None, announce: Callable[[str], None]) -> int:
@@ -90,10 +92,22 @@ async def _serve(standing: Standing, listener: socket.socket, announce: Callable
         if asked.done():
             announce("Stopping. Press Ctrl-C again to stop at once.")
     finally:
-        server.should_exit = True
-        await asyncio.gather(serving, house.close(), return_exceptions=False)
         asked.cancel()
+        server.should_exit = True
+        await _end({serving, asyncio.create_task(house.close(), name="house")})
     return OK
+
+
+async def _end(endings: set[asyncio.Task[None]]) -> None:
+    """Wait for an orderly end, and make it one that nothing can hold up."""
+    done, late = await asyncio.wait(endings, timeout=STOP_S)
+    if late:
+        stuck = sorted(task.get_name() for task in asyncio.all_tasks() if not task.done())
+        log.error("stopping took longer than %g s, ended by force tasks=%s", STOP_S, ",".join(stuck))
+        _kill_everything()
+        os._exit(FORCED)
+    for task in done:
+        task.result()
 
 
 async def _announce(config: Config, house: House, announce: Callable[[str], None]) -> None:

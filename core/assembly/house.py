@@ -36,7 +36,7 @@ VERSION = "0.1.0"
 CHECKOUT = Path(__file__).resolve().parents[2]
 CALL_S = 120.0
 DELIVERY_S = 60.0
-CLOSE_S = 4.0
+CLOSE_S = 3.5
 
 
 @dataclass
@@ -52,12 +52,13 @@ class Standing:
 
 
 class House:
-    """Every room of one core. `open` and `close` on the loop; between them `web` is the application to serve."""
+    """Every room of one core, made, opened and closed on its loop; between them `web` is the application to serve."""
 
     def __init__(self, standing: Standing) -> None:
         self._standing = standing
         self._stack = AsyncExitStack()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._loop = Loop(asyncio.get_running_loop())
         self.port = standing.port
         self.web: Web
 
@@ -71,6 +72,7 @@ class House:
 
     async def close(self) -> None:
         """Close the rooms in reverse; nothing the core started is left afterwards."""
+        self._loop.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -101,7 +103,6 @@ class House:
     def _open_known(self) -> None:
         """What is known and what is secret; all of it opens without a loop."""
         config, clock, me = self._standing.config, self._standing.clock, self._standing.config.me
-        self._loop = Loop(asyncio.get_running_loop())
         self._master = open_master_key(me)
         self._device = open_device(me, self._master)
         self._documents = Documents(me / "locker.json", clock)
