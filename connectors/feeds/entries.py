@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from connectors.feeds.documents import Document
 from connectors.feeds.markup import safe_address, squeezed, text_of
+from connectors.feeds.reading import Document
 from connectors.sdk import Put
 
 FEED_DIGITS = 16

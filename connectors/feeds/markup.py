@@ -12,6 +12,7 @@ from connectors.sdk import is_loopback_host, is_public_host
 
 TEXT_LETTERS_MAX = 100_000
 HTML_LETTERS_MAX = 4_000_000
+DEPTH_MAX = 400
 
 _BLOCKS = {
     "address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "fieldset", "figcaption", "figure",
@@ -20,6 +21,30 @@ _BLOCKS = {
 }  # fmt: skip
 _DROPPED = {"script", "style", "template", "noscript", "iframe", "object", "embed", "svg", "math", "title", "head"}
 _BLOCK = re.compile(r"</?[a-z0-9]+>")
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,20})")
+_ANY_TAG = re.compile(r"<[^<>]{0,2000}>")
+# They end where the next one begins, or have no inside: left open they nest nothing.
+_SHALLOW = frozenset(
+    [
+        "p",
+        "li",
+        "dt",
+        "dd",
+        "td",
+        "th",
+        "tr",
+        "option",
+        "br",
+        "hr",
+        "img",
+        "input",
+        "wbr",
+        "col",
+        "source",
+        "area",
+        "link",
+    ]
+)
 _BLANKS = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r"\s*\n\s*")
 
@@ -55,14 +80,26 @@ _COUNTERS = re.compile(
 )
 
 
+def depth_of(markup: str) -> int:
+    """How deep tags may be nested at most; cleaning takes time that grows with its square."""
+    depth = deepest = 0
+    for closing, name in _TAG.findall(markup):
+        if name.lower() in _SHALLOW:
+            continue
+        depth = max(0, depth - 1) if closing else depth + 1
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def text_of(markup: str) -> str:
     """The words of an HTML fragment, a line for each block; at most 100,000 letters.
 
     >>> text_of("<p>one &amp; <b>two</b></p><script>x</script><ul><li>three</ul>")
     'one & two\\nthree'
     """
+    markup = _tamed(markup)
     # The cleaner's own output is well-formed and has no attributes, so what follows may take it apart by its tags.
-    bare = nh3.clean(markup[:HTML_LETTERS_MAX], tags=_BLOCKS, clean_content_tags=_DROPPED, attributes={})
+    bare = nh3.clean(markup, tags=_BLOCKS, clean_content_tags=_DROPPED, attributes={})
     return squeezed(html.unescape(_BLOCK.sub("\n", bare)))
 
 
@@ -86,7 +123,7 @@ def shown(markup: str, *, base: str, home: str) -> str:
         return value.replace("<", "‹").replace(">", "›")
 
     cleaned = nh3.clean(
-        markup[:HTML_LETTERS_MAX],
+        _tamed(markup),
         tags=_SHOWN_TAGS,
         clean_content_tags=_DROPPED,
         attributes=_SHOWN_ATTRIBUTES,
@@ -95,6 +132,12 @@ def shown(markup: str, *, base: str, home: str) -> str:
         link_rel="noopener noreferrer nofollow",
     )
     return _PIXEL.sub("", cleaned)
+
+
+def _tamed(markup: str) -> str:
+    """Markup that can be cleaned in reasonable time: without tags where they are nested beyond all measure."""
+    markup = markup[:HTML_LETTERS_MAX]
+    return markup if depth_of(markup) <= DEPTH_MAX else html.escape(_ANY_TAG.sub(" ", markup))
 
 
 def safe_address(value: str, *, base: str, home: str) -> str | None:

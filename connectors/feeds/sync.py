@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from connectors.feeds.crawl import Crawl
-from connectors.feeds.documents import Document, parse
 from connectors.feeds.enclosures import enclosures
 from connectors.feeds.entries import puts
 from connectors.feeds.fetch import Fetched, State, fetch, put_off
+from connectors.feeds.reading import Document, Reading
 from connectors.feeds.subscriptions import Subscription, known_feeds, shown_url, subscriptions
 from connectors.sdk import Again, Context, Cursor, Message, Partial, Progress, Put, stream
 from core.model.errors import Broken, LockerError, Offline
@@ -51,16 +51,19 @@ def entries(context: Context, cursor: Any) -> Iterator[Message]:
     yield from _unfollowed(feeds, known)
     states = {feed.key: _state(context, feed, known) for feed in feeds}
     due = [feed for feed in feeds if not states[feed.key].gone and states[feed.key].not_before <= context.now()]
-    yield from _crawled(context, _from(due, cursor), states)
+    with Reading() as reading:
+        yield from _crawled(context, reading, _from(due, cursor), states)
     if context.settings.get("keep_enclosures") is True:
         yield from enclosures(context)
 
 
-def _crawled(context: Context, due: list[Subscription], states: dict[str, State]) -> Iterator[Message]:
+def _crawled(
+    context: Context, reading: Reading, due: list[Subscription], states: dict[str, State]
+) -> Iterator[Message]:
     started, unreached, failed, done = context.now(), [], [], 0
     left = {feed.key for feed in due}
     jobs = [(_host(states[feed.key].url or feed.url), feed) for feed in due]
-    for outcome in Crawl(jobs, partial(_visit, context, states)):
+    for outcome in Crawl(jobs, partial(_visit, context, reading, states)):
         done += 1
         left.discard(outcome.feed.key)
         if outcome.error is not None:
@@ -85,7 +88,7 @@ def _crawled(context: Context, due: list[Subscription], states: dict[str, State]
         yield Partial(_summary(failed, len(due)))
 
 
-def _visit(context: Context, states: dict[str, State], feed: Subscription) -> Outcome:
+def _visit(context: Context, reading: Reading, states: dict[str, State], feed: Subscription) -> Outcome:
     """Fetch and read one feed; a fault of ours with it is told as such and spares the others."""
     state = states[feed.key]
     try:
@@ -94,7 +97,7 @@ def _visit(context: Context, states: dict[str, State], feed: Subscription) -> Ou
             fetched = fetch(session, feed.url, state, now=context.now())
         if fetched.body is None:
             return Outcome(feed=feed, fetched=fetched)
-        document = parse(fetched.body, content_type=fetched.content_type, url=fetched.url)
+        document = reading.document(fetched.body, content_type=fetched.content_type, url=fetched.url)
         found = puts(document, feed=feed.key, url=fetched.url)
         return Outcome(feed=feed, fetched=fetched, document=document, entries=tuple(found))
     except LockerError as err:
