@@ -32,6 +32,7 @@ class Blueprint:
 
     `stamp_of(folder, requirements, place)` is what the stamp must say of the environment in `folder` once it stands
     in `place`; its first line is the place. `is_ready(folder, requirements)` is whether the stamp there says that.
+    `hashed` says that the pins are complete and carry digests.
     """
 
     folder: str
@@ -109,7 +110,7 @@ class _Builder:
 
     def _build(self) -> None:
         begun = time.monotonic()
-        self._progress.say(f"Installing the packages Locker needs into {self._folder} …")
+        self._progress.say(f"Installing packages into {self._folder} …")
         try:
             # Debian keeps parts of it in a package of their own.
             from venv import EnvBuilder

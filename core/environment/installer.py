@@ -29,10 +29,12 @@ OVERRULED = (
     "PIP_CONSTRAINT", "PIP_DRY_RUN", "PIP_NO_DEPS", "PIP_NO_BINARY", "PIP_PREFIX", "PIP_PYTHON", "PIP_QUIET",
     "PIP_REQUIREMENT", "PIP_ROOT", "PIP_TARGET", "PIP_USER", "PIP_VERBOSE",
 )  # fmt: skip
+# Pins with digests name everything there is to install; what else a package asks for is then a fault of the pins.
+HASHED = ("--require-hashes", "--no-deps")
 # A pinned package comes ready-made: building one would run code that no digest covers.
 OPTIONS = (
-    "--no-deps", "--only-binary", ":all:", "--no-user", "--no-input", "--progress-bar", "off",
-    "--disable-pip-version-check", "--no-warn-script-location",
+    "--only-binary", ":all:", "--no-user", "--no-input", "--progress-bar", "off", "--disable-pip-version-check",
+    "--no-warn-script-location",
 )  # fmt: skip
 
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", flags=re.M)
@@ -58,9 +60,12 @@ class Installer:
         self._begun = 0
 
     def install(self, requirements: Path, *, hashed: bool) -> int:
-        """Install the pins of a requirements file and answer how many there were; raises what the owner can act on."""
+        """Install the pins of a requirements file, without digests what they ask for too; how many packages it were.
+
+        Raises what the owner can act on.
+        """
         total = len(_PIN.findall(requirements.read_text(encoding="utf-8")))
-        command = [*self._pip(), "install", *OPTIONS, *(("--require-hashes",) if hashed else ())]
+        command = [*self._pip(), "install", *OPTIONS, *(HASHED if hashed else ())]
         status = self._run([*command, "--requirement", str(requirements)], total)
         if status != 0:
             room = min(shutil.disk_usage(place).free for place in (self._python.parent, tempfile.gettempdir()))

@@ -35,12 +35,15 @@ def main(arguments):
 """
 
 
-def make_wheel(folder: Path, name: str, version: str, files: dict[str, str], *, scripts: str = "") -> Path:
+def make_wheel(
+    folder: Path, name: str, version: str, files: dict[str, str], *, scripts: str = "", requires: str = ""
+) -> Path:
     """A wheel as an index would serve it; the same content gives the same bytes."""
     info = f"{name}-{version}.dist-info"
     content = {
         **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + (f"Requires-Dist: {requires}\n" if requires else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     if scripts:

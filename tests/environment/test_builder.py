@@ -7,12 +7,14 @@ import fcntl
 import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.environment import Blueprint, Progress, builder, make_environment
 from core.model.errors import FolderUnusable, LockerError, StorageFull, TooBusy
+from tests.environment.checkout import make_wheel, pin
 
 
 def blueprint(folder: Path, *, is_ready: Callable[[str, str], bool]) -> Blueprint:
@@ -80,3 +82,21 @@ def test_only_whole_paths_are_rewritten(tmp_path: Path, content: bytes, expected
     """A path that only begins or ends like the old place is another path; rewriting twice is rewriting once."""
 
     assert expected == builder.repointed(content, old="/a/.venv", new="/b/a/.venv")
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_without_digests_dependencies_come_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hashed: bool) -> None:
+    """Pins with digests are all there is; a connector's bare pins bring what they ask for."""
+    needed = make_wheel(tmp_path / "wheels", "needed", "1.0", {"needed.py": ""})
+    first = make_wheel(tmp_path / "wheels", "first_one", "1.0", {"first_one.py": ""}, requires="needed")
+    assert needed.exists()
+    (tmp_path / "requirements.txt").write_text(pin(first) if hashed else "first_one==1.0\n")
+    for name, value in {
+        "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": (tmp_path / "wheels").as_uri(), "PIP_CONFIG_FILE": os.devnull,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    plan = replace(blueprint(tmp_path, is_ready=lambda folder, requirements: False), hashed=hashed)
+    make_environment(plan, Progress(io.StringIO()))
+    installed = {path.stem for path in (tmp_path / ".venv").glob("lib/*/site-packages/*.py")}
+
+    assert {"first_one"} | (set() if hashed else {"needed"}) == installed
