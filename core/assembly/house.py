@@ -17,6 +17,7 @@ from core.assembly.bridges import ChildrenBridge, EventsBridge, Loop, ScheduleBr
 from core.assembly.launching import Launching
 from core.assembly.listening import is_below
 from core.assembly.offices import ServiceDesk
+from core.assembly.repair import open_coredb
 from core.assembly.stores import Stores
 from core.config import Config
 from core.events import Bus, Deliveries, DeliveryLimits, EventStreams
@@ -106,7 +107,7 @@ class House:
         self._master = open_master_key(me)
         self._device = open_device(me, self._master)
         self._documents = Documents(me / "locker.json", clock)
-        self._coredb = CoreDb.open(me / "core.db")
+        self._coredb, self._damage = open_coredb(me / "core.db", clock)
         self._stack.callback(self._coredb.close)
         self._owner = Store.open(me / "owner", types={}, origin=Origin(log=self._device.id, epoch=1), clock=clock)
         self._stack.callback(self._owner.close)
@@ -179,8 +180,9 @@ class House:
 
     def _notices(self) -> list[Notice]:
         found = [self._supervisor.sandbox_notice, self._master.notice, *self._services.notices]
-        if self._documents.notice is not None:
-            found.append(f"{self._documents.notice.detail} {self._documents.notice.remedy}")
+        for damage in (self._documents.notice, self._damage):
+            if damage is not None:
+                found.append(f"{damage.detail} {damage.remedy}")
         return [Notice(text) for text in found if text]
 
     def _console_answers(self) -> Mapping[str, Callable[[], Mapping[str, str]]]:

@@ -1,0 +1,146 @@
+"""One core from start to end: one per Me, a port that never moves silently, and an end that always comes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fakes.house import ROOT, House, open_house
+
+
+def _run(me: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    config = me.parent / "config"
+    config.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "core.cli", "run", "--me", str(me), "--config", str(config), "--no-browser"]
+    return subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30)
+
+
+def test_one_core_per_me(tmp_path: Path) -> None:
+    """A second core over the same Me says who has it, and leaves the first one alone (AlreadyRunning)."""
+    with open_house(tmp_path) as house:
+        second = _run(house.me, "--port", "0")
+
+        assert house.process is not None
+        assert 0 != second.returncode
+        assert f"process {house.process.pid} at http://locker.localhost:{house.port}" in second.stdout + second.stderr
+        assert house.get("/health").ok
+
+
+def test_a_taken_port_is_never_moved(tmp_path: Path) -> None:
+    """Who holds the port is named, and Locker does not start elsewhere (PortTaken)."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        ended = _run(tmp_path / "Me", "--port", str(port))
+
+    assert 0 != ended.returncode
+    assert f"port {port} is in use by" in ended.stdout + ended.stderr
+    assert f"process {psutil.Process().pid}" in ended.stdout + ended.stderr
+    assert "--port N" in ended.stdout + ended.stderr
+
+
+def test_the_lock_goes_with_a_killed_core(tmp_path: Path) -> None:
+    """After kill -9 the next core starts over the same Me on the same port."""
+    with open_house(tmp_path) as house:
+        port = house.port
+        house.kill()
+        house.start()
+
+        assert port == house.port
+
+
+def test_everything_under_me_is_the_owners_alone(tmp_path: Path) -> None:
+    """Folders 0700, files 0600, sockets included."""
+    with open_house(tmp_path) as house:
+        house.install("feeds")
+        assert house.get("/Me/feeds/status").ok
+        paths = [house.me, *house.me.rglob("*")]
+        wide = [str(path) for path in paths if not path.is_symlink() and stat.S_IMODE(path.lstat().st_mode) & 0o077]
+
+    assert [] == wide
+
+
+def test_ctrl_c_ends_everything_within_five_seconds(tmp_path: Path) -> None:
+    """Children, warm parent and core are gone, open event streams and a deaf child included."""
+    config = tmp_path / "config"
+    config.mkdir()
+    paths = [str(ROOT / "connectors"), str(ROOT / "tests" / "fakes" / "programs")]
+    (config / "locker.toml").write_text(f"connector_paths = {json.dumps(paths)}\n")
+    with open_house(tmp_path) as house:
+        for connector in ("feeds", "deaf-to-sigterm"):
+            house.install(connector)
+        assert house.get("/Me/feeds/status").ok
+        assert house.get("/Me/deaf-to-sigterm/").ok
+        with house.get("/events", stream=True) as stream:
+            assert stream.ok
+            below = house.children()
+            began = time.monotonic()
+            status = house.stop()
+            took_s = time.monotonic() - began
+        _, alive = psutil.wait_procs(below, timeout=1)
+
+    assert 0 == status
+    assert [] == alive
+    assert took_s < 5.5, took_s
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    """Who does not want to wait for a deaf child does not wait."""
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "locker.toml").write_text(
+        f"connector_paths = {json.dumps([str(ROOT / 'tests' / 'fakes' / 'programs')])}\n"
+    )
+    with open_house(tmp_path) as house:
+        house.install("deaf-to-sigterm")
+        assert house.get("/Me/deaf-to-sigterm/").ok
+        below = house.children()
+        assert house.process is not None
+        house.process.send_signal(signal.SIGINT)
+        house.wait(
+            lambda: any("Press Ctrl-C again" in line for line in house.output), what="the word of the first Ctrl-C"
+        )
+        began = time.monotonic()
+        house.process.send_signal(signal.SIGINT)
+        house.process.wait(5)
+        took_s = time.monotonic() - began
+        _, alive = psutil.wait_procs(below, timeout=2)
+
+    assert took_s < 1.0
+    assert [] == alive
+
+
+def test_a_damaged_key_file_stops_the_start(tmp_path: Path) -> None:
+    """A key that is no key is said so and left as it is; no other one is made."""
+    with open_house(tmp_path) as house:
+        house.stop()
+        key = house.me / "key"
+        key.write_bytes(b"short")
+        ended = _run(house.me, "--port", "0")
+
+        assert 0 != ended.returncode
+        assert str(key) in (ended.stdout + ended.stderr).replace("\n", "")
+        assert b"short" == key.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["locker.json", "core.db"])
+def test_a_damaged_file_of_the_core_is_set_aside_and_told(tmp_path: Path, name: str) -> None:
+    """Garbage in a file of the core's own does not keep it from starting, is kept, and is told to the owner."""
+    with open_house(tmp_path) as house:
+        house.stop()
+        (house.me / name).write_bytes(b"\x00garbage" * 600)
+        for beside in house.me.glob(f"{name}-*"):
+            beside.unlink()
+        house.start()
+
+        assert house.get("/map").ok
+        kept = [path for path in house.me.iterdir() if path.name.startswith(name) and b"garbage" in path.read_bytes()]
+        assert kept
