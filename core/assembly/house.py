@@ -27,7 +27,7 @@ from core.model.errors import LockerError, NotFound
 from core.process import ChildLogs, Endpoint, Failed, ProcessLimits, State, Stopped, Supervisor, Zygote
 from core.registry import Catalog, Environments, Reads, Services
 from core.schedule import Scheduler
-from core.store import CoreDb, Documents, Origin, Store
+from core.store import Documents, Origin, Store
 from core.vault import Redactor, open_device, open_master_key
 from core.web import Caller, Console, Notice, Parts, Web, build, hears
 
@@ -180,9 +180,8 @@ class House:
 
     def _notices(self) -> list[Notice]:
         found = [self._supervisor.sandbox_notice, self._master.notice, *self._services.notices]
-        for damage in (self._documents.notice, self._damage):
-            if damage is not None:
-                found.append(f"{damage.detail} {damage.remedy}")
+        damages = [damage for damage in (self._documents.notice, self._damage) if damage is not None]
+        found += [f"{damage.detail} {damage.remedy}" for damage in damages]
         return [Notice(text) for text in found if text]
 
     def _console_answers(self) -> Mapping[str, Callable[[], Mapping[str, str]]]:

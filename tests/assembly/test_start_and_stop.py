@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fakes.house import ROOT, House, open_house
+from tests.fakes.house import ROOT, open_house
 
 
 def _run(me: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
