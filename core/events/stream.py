@@ -225,6 +225,7 @@ async def _send_body(send: Send, body: bytes) -> None:
 
 async def _refuse(send: Send, error: LockerError) -> None:
     status, headers, body = problem_response(error)
+    headers.append(("content-length", str(len(body))))
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
