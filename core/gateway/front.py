@@ -26,7 +26,7 @@ BACKLOG = 512
 FRAMING_BYTES_MAX = 64 * 1024
 PIPELINED_MAX = 8
 # How long a body is still read after its answer, so that a client that is sending gets to read the answer.
-LINGER_S = 5.0
+LINGER_S = 2.0
 UNREAD_MS_MAX = 60_000
 
 

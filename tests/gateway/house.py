@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,7 @@ class Core:
         self.listener = open_listener(HOST, 0)
         self.port: int = self.listener.getsockname()[1]
         self._thread = threading.Thread(target=self._run, daemon=True)
+        self.closing = ExitStack()
 
     def __enter__(self) -> Core:
         self._thread.start()
@@ -103,6 +104,7 @@ class Core:
         self.server.should_exit = True
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive()
+        self.closing.close()
 
     def _run(self) -> None:
         uvloop.run(self._serve())
@@ -121,8 +123,14 @@ class Core:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(DEADLINE_S)
 
     def connect(self) -> socket.socket:
-        """A client's socket."""
-        return socket.create_connection((HOST, self.port), timeout=DEADLINE_S)
+        """A client's socket, closed with the core at the latest."""
+        return self.closing.enter_context(socket.create_connection((HOST, self.port), timeout=DEADLINE_S))
+
+    def send(self, raw: bytes) -> socket.socket:
+        """A client that has asked and waits."""
+        client = self.connect()
+        client.sendall(raw)
+        return client
 
     def ask(self, raw: bytes) -> bytes:
         """Everything the core says to `raw` until it closes."""
@@ -134,7 +142,7 @@ class Core:
 class RawChild:
     """A child made of bytes: `script` gets each accepted socket in a thread of its own."""
 
-    def __init__(self, script: Callable[[socket.socket], None]) -> None:
+    def __init__(self, script: Callable[[socket.socket], object]) -> None:
         self._script = script
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
@@ -160,7 +168,10 @@ class RawChild:
                 return
             self.accepted += 1
             self._sockets.append(peer)
-            threading.Thread(target=self._speak, args=(peer,), daemon=True).start()
+            self._speak_to(peer)
+
+    def _speak_to(self, peer: socket.socket) -> None:
+        threading.Thread(target=self._speak, args=(peer,), daemon=True).start()
 
     def _speak(self, peer: socket.socket) -> None:
         peer.settimeout(DEADLINE_S)

@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -71,11 +71,12 @@ def echoing(tmp_path: Path) -> Iterator[tuple[Core, RawChild]]:
         yield core, child
 
 
-def scripted(script: object, tmp_path: Path, **limits: float) -> Core:
+def scripted(script: Callable[[socket.socket], None], tmp_path: Path, **limits: float) -> Core:
     """A core whose child foo follows a script, not yet entered."""
-    child = RawChild(script)  # type: ignore[arg-type]
-    child.__enter__()
-    return Core(Backends({"foo": child.port}), tmp_path, limits=short(**limits))
+    child = RawChild(script)
+    core = Core(Backends({"foo": child.port}), tmp_path, limits=short(**limits))
+    core.closing.enter_context(child)
+    return core
 
 
 def test_put_patch_delete(echoing: tuple[Core, RawChild]) -> None:
@@ -348,7 +349,7 @@ def test_another_start_of_the_child_gets_other_connections(echoing: tuple[Core, 
     assert 2 == child.accepted
 
 
-def closing_after(count: int, seen: list[bytes]) -> object:
+def closing_after(count: int, seen: list[bytes]) -> Callable[[socket.socket], None]:
     """A child that answers so many requests per connection, then closes it when the next one comes."""
 
     def script(peer: socket.socket) -> None:
