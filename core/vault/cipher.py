@@ -99,7 +99,10 @@ class SealedFile:
         return {} if sealed is None else self._open(sealed)
 
     def write(self, content: dict[str, Any]) -> None:
-        """Put `content` in the file's place. A file that could not be opened is kept beside it, never lost."""
+        """Put `content` in the file's place. A file that cannot be opened is kept beside it, never lost.
+
+        Raises FormatTooNew rather than replacing what a newer Locker sealed.
+        """
         sealed = self._sealed(content)
         self._keep_unreadable()
         self._file.replace(sealed)
@@ -109,9 +112,16 @@ class SealedFile:
         return self._file.create(self._sealed(content))
 
     def update(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-        """What `change` made of the present object, written; nobody else's update falls in between."""
+        """What `change` made of the present object, written; nobody else's update falls in between.
+
+        A file that cannot be opened counts as empty and is kept beside: so the owner can sign in anew.
+        """
         with self._file.locked():
-            content = change(self.read())
+            try:
+                present = self.read()
+            except (KeyMissing, FileDamaged):
+                present = {}
+            content = change(present)
             self.write(content)
         return content
 
@@ -137,7 +147,7 @@ class SealedFile:
             return
         try:
             self._open(sealed)
-        except (KeyMissing, FileDamaged, FormatTooNew):
+        except (KeyMissing, FileDamaged):
             aside = self.path.with_name(f"{self.path.name}.unreadable-{hashlib.sha256(sealed).hexdigest()[:12]}")
             PrivateFile(aside, bytes_max=SEALED_BYTES_MAX).replace(sealed)
 

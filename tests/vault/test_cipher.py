@@ -198,6 +198,25 @@ def test_updates_from_two_sides_lose_nothing(file: SealedFile) -> None:
     assert len(file.read()) == 20
 
 
+def test_an_update_of_what_cannot_be_opened_keeps_it(file: SealedFile, tmp_path: Path) -> None:
+    """Signing in again works after the key was lost, and what only the old key opens is still there."""
+    file.write({"auth": "old"})
+    other = SealedFile(file.path, OTHER_KEY, context="auth:u1")
+
+    assert other.update(lambda now: {**now, "auth": "new"}) == other.read() == {"auth": "new"}
+    assert SealedFile(next(tmp_path.glob("*.unreadable-*")), KEY, context="auth:u1").read() == {"auth": "old"}
+
+
+def test_a_newer_format_is_not_updated(file: SealedFile) -> None:
+    """What a newer Locker sealed is left as it is."""
+    file.path.write_bytes(b"LKR2" + b"x" * 60)
+
+    for change in (lambda: file.write({}), lambda: file.update(dict)):
+        with pytest.raises(FormatTooNew):
+            change()
+    assert file.path.read_bytes() == b"LKR2" + b"x" * 60
+
+
 def test_a_link_is_refused(file: SealedFile, tmp_path: Path) -> None:
     """A child cannot make the core open or replace a sealed file somewhere else."""
     SealedFile(tmp_path / "other.sealed", KEY, context="auth:u1").write({"token": "x"})

@@ -1,0 +1,149 @@
+"""Environments for connectors that need packages of their own: whole or not at all, with progress."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from core.model.errors import LockerError, RunMissing
+from core.model.manifest import Manifest
+from core.registry import Environments
+from core.registry.environments import REQUIRES_MAX, requires_faults
+
+
+def manifest(*requires: str) -> Manifest:
+    return Manifest(name="needy", title="Needy", folder="/needy", requires=requires)
+
+
+def write_wheel(folder: Path, name: str, version: str, code: str) -> None:
+    """A wheel with one module, as an index would hand it out."""
+    folder.mkdir(exist_ok=True)
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": code,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    rows = [
+        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')},{len(text)}"
+        for path, text in files.items()
+    ]
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        for path, text in files.items():
+            wheel.writestr(path, text)
+        wheel.writestr(f"{info}/RECORD", "\n".join([*rows, f"{info}/RECORD,,"]) + "\n")
+
+
+@pytest.fixture
+def environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environments:
+    """Environments that can install from a folder of wheels, and from nowhere else."""
+    write_wheel(tmp_path / "wheels", "tinypack", "1.0", "VALUE = 'its own'\n")
+    write_wheel(tmp_path / "wheels", "msgspec", "0.0.1", "VALUE = 'shadows the core'\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    return Environments(tmp_path / ".venv.connectors", python=Path(sys.executable))
+
+
+def run(python: Path, code: str) -> str:
+    done = subprocess.run([str(python), "-I", "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.strip()
+
+
+def test_without_requirements_the_core_will_do(environments: Environments, tmp_path: Path) -> None:
+    """A connector that needs nothing shares the core's interpreter, and nothing is made."""
+    environments.prepare(manifest(), print)
+
+    assert environments.python_for(manifest()) == Path(sys.executable)
+    assert environments.folder_for(manifest()) is None
+    assert not (tmp_path / ".venv.connectors").exists()
+
+
+def test_packages_are_installed_with_progress(environments: Environments, tmp_path: Path) -> None:
+    """The connector's interpreter finds its own package and the core's, its own first."""
+    needy = manifest("tinypack==1.0", "msgspec==0.0.1")
+    with pytest.raises(RunMissing, match="are not installed"):
+        environments.python_for(needy)
+
+    lines: list[str] = []
+    environments.prepare(needy, lines.append)
+
+    python = environments.python_for(needy)
+    assert run(python, "import tinypack; print(tinypack.VALUE)") == "its own"
+    assert run(python, "import msgspec; print(msgspec.VALUE)") == "shadows the core"
+    assert run(python, "import flask; print(flask.__name__)") == "flask"
+    assert any("tinypack 1.0" in line for line in lines)
+    assert python.is_relative_to(environments.folder_for(needy) or "")
+
+    again: list[str] = []
+    environments.prepare(manifest("msgspec==0.0.1", "tinypack==1.0"), again.append)
+    assert again == []
+
+
+def test_failure_leaves_nothing_half_made(environments: Environments, tmp_path: Path) -> None:
+    """A package that cannot be had is named with a cure, and the interpreter is not there."""
+    needy = manifest("tinypack==1.0", "nowhere==9.9")
+
+    with pytest.raises(LockerError) as caught:
+        environments.prepare(needy, lambda _line: None)
+
+    assert caught.value.remedy
+    assert [path for path in (tmp_path / ".venv.connectors").iterdir() if path.is_dir()] == []
+    with pytest.raises(RunMissing):
+        environments.python_for(needy)
+
+    write_wheel(tmp_path / "wheels", "nowhere", "9.9", "")
+    environments.prepare(needy, lambda _line: None)
+    assert run(environments.python_for(needy), "import nowhere; print('there')") == "there"
+
+
+def test_a_damaged_environment_is_made_again(environments: Environments) -> None:
+    """What somebody deleted is noticed before the launch, and mended by the next preparation."""
+    needy = manifest("tinypack==1.0")
+    environments.prepare(needy, lambda _line: None)
+    folder = environments.folder_for(needy)
+    assert folder is not None
+    shutil.rmtree(folder)
+
+    with pytest.raises(RunMissing) as caught:
+        environments.python_for(needy)
+    environments.prepare(needy, lambda _line: None)
+
+    assert "off and on again" in caught.value.remedy
+    assert run(environments.python_for(needy), "import tinypack; print(1)") == "1"
+
+
+def test_other_pins_are_another_environment(environments: Environments) -> None:
+    """A connector with another version does not disturb the first; the order of the pins says nothing."""
+    folders = {
+        environments.folder_for(manifest("a==1", "b==2")),
+        environments.folder_for(manifest("b==2", "a==1", "a==1")),
+        environments.folder_for(manifest("a==1", "b==3")),
+    }
+
+    assert len(folders) == 2
+
+
+NO_PINS = [
+    "a", "a>=1", "a==1; python_version>'3'", "-r x", "--index-url=http://x", "a==1 --hash=x", "a @ http://x", "a==",
+    "./a", "a==1\n-r x", "a[x==1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_PINS)
+def test_only_pins_are_taken(text: str) -> None:
+    """What is not exactly a pinned package could be an option of the installer."""
+    assert requires_faults((text,)) != []
+
+
+def test_pins_and_their_number() -> None:
+    """Pins with extras and odd versions are fine, up to the bound."""
+    assert requires_faults(("a==1", "Foo.bar_baz[x,y]==1.0.post1+local", "b==2!1.0rc1")) == []
+    assert requires_faults(("a==1",) * REQUIRES_MAX) == []
+    assert requires_faults(("a==1",) * (REQUIRES_MAX + 1)) != []
