@@ -53,6 +53,10 @@ class FeedSource:
         """The address of one feed."""
         return f"http://127.0.0.1:{self.server.server_address[1]}/{name}"
 
+    def pause(self, seconds: float) -> None:
+        """Let the world go on for a moment."""
+        time.sleep(seconds)
+
     @staticmethod
     def document(name: str, entries: dict[str, str]) -> str:
         """The feed as RSS 2.0."""

@@ -14,6 +14,7 @@ PURE = (
     "core.gateway.headers",
     "core.schedule.plan",
     "core.registry.settings",
+    "core.cli.places",
 )
 WORLD = {
     "time", "datetime.datetime.now", "socket", "ssl", "os", "io", "pathlib", "shutil", "tempfile", "threading",
