@@ -6,6 +6,7 @@ locks, and a later commit be lost. So files are looked at with `stat` alone, and
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -108,7 +109,9 @@ def fault_of(err: Exception, path: Path) -> LockerError:
     """What an error of SQLite or of a row's reading means; the text of `err` stays out, it may quote content."""
     if isinstance(err, LockerError):
         return err
-    if isinstance(err, apsw.FullError) or (isinstance(err, (apsw.IOError, OSError)) and _is_full(path.parent)):
+    if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(f"no room to write {path}")
+    if isinstance(err, apsw.FullError) or (isinstance(err, apsw.IOError) and _is_full(path.parent)):
         return StorageFull(f"no room to write {path}")
     if isinstance(err, (apsw.BusyError, apsw.LockedError)):
         return TooBusy(f"{path} is being written by another program")

@@ -86,21 +86,15 @@ class Files:
 
         Raises BodyTooLarge above `bytes_max` and StorageFull where the disk has no room; then nothing is kept.
         """
-        with self._made(_FOLDER) as files, self._made(_FOLDER, _UNFINISHED) as unfinished:
-            name = secrets.token_hex(16)
-            try:
-                digest = _write(source, name, unfinished, bytes_max)
-                with self._made(_FOLDER, digest[:2]) as shelf:
-                    os.rename(name, digest[2:], src_dir_fd=unfinished, dst_dir_fd=shelf)
-                    os.fsync(shelf)
-                os.fsync(files)
-            except BaseException as err:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=unfinished)
-                if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise StorageFull(f"no room for a file in {self._folder}") from err
-                raise
-        return digest
+        try:
+            with self._made(_FOLDER), self._made(_FOLDER, _UNFINISHED) as unfinished:
+                return self._put(source, unfinished, bytes_max)
+        except OSError as err:
+            if err.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(f"no room for a file in {self._folder}") from err
+            if err.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise FileDamaged(f"{self._folder / _FOLDER} is no folder of files") from err
+            raise
 
     def open_file(self, digest: str, *, start: int = 0, length: int | None = None) -> FilePart:
         """The file, or `length` bytes of it from `start` as far as it goes.
@@ -133,6 +127,19 @@ class Files:
         with contextlib.suppress(FileNotFoundError), self._opened(_FOLDER, _UNFINISHED) as unfinished:
             for name in os.listdir(unfinished):  # noqa: PTH208 (by handle, so that no link is followed)
                 os.unlink(name, dir_fd=unfinished)
+
+    def _put(self, source: ByteSource, unfinished: int, bytes_max: int) -> str:
+        name = secrets.token_hex(16)
+        try:
+            digest = _write(source, name, unfinished, bytes_max)
+            with self._made(_FOLDER, digest[:2]) as shelf:
+                os.rename(name, digest[2:], src_dir_fd=unfinished, dst_dir_fd=shelf)
+                os.fsync(shelf)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=unfinished)
+            raise
+        return digest
 
     def _open(self, digest: str) -> tuple[int, int]:
         if not _DIGEST.fullmatch(digest):

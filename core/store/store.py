@@ -54,9 +54,12 @@ class Store(Reads):
         Raises WriterBusy naming the process that writes it now, FormatTooNew, or FileDamaged.
         `was_clean` then tells whether the writer before closed it properly.
         """
-        _make(folder)
-        lock = WriterLock.acquire(folder)
         path = folder / STORE_NAME
+        _make(folder)
+        try:
+            lock = WriterLock.acquire(folder)
+        except OSError as err:
+            raise fault_of(err, path) from err
         try:
             store = cls(path, types=types, origin=origin, clock=clock, lock=lock)
             store.files.clear_unfinished()

@@ -407,7 +407,7 @@ def test_files_are_the_owners_alone(store: Store) -> None:
     store.commit([put("a")])
 
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in store.path.parent.iterdir()}
-    assert {name: "0o600" for name in ("store.db", "store.db-wal", "store.db-shm", "store.lock")} == modes
+    assert dict.fromkeys(("store.db", "store.db-wal", "store.db-shm", "store.lock"), "0o600") == modes
 
 
 def test_settings_are_the_durable_ones(store: Store) -> None:

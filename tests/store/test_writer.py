@@ -114,8 +114,7 @@ def test_writers_at_the_same_time_share_flushes(open_store: OpenStore) -> None:
         results: list[int] = []
 
         def write(name: int) -> None:
-            for number in range(50):
-                results.append(store.commit([put(f"{name}-{number}")], bulk=False).head)
+            results.extend(store.commit([put(f"{name}-{number}")], bulk=False).head for number in range(50))
 
         threads = [threading.Thread(target=write, args=(name,)) for name in range(8)]
         for thread in threads:

@@ -1,0 +1,268 @@
+"""What a person changed is never torn: atomic changes, damage set aside loudly, the last good version used."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tinydb import where
+
+from core.model.clock import ManualClock
+from core.model.errors import BodyTooLarge, FileDamaged, FolderUnusable
+from core.store import Documents, documents
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the documents lie."""
+    return tmp_path / "locker.json"
+
+
+def services(path: Path, clock: ManualClock) -> list[Any]:
+    """What a fresh start finds."""
+    return [dict(document) for document in Documents(path, clock).table("services").all()]
+
+
+def test_change_is_found_after_a_restart(path: Path, clock: ManualClock) -> None:
+    """Insert, update, upsert and remove are all kept."""
+    table = Documents(path, clock).table("services")
+    table.insert({"id": "a"})
+    table.insert_multiple([{"id": "b"}, {"id": "c"}])
+    table.update({"enabled": True}, where("id") == "a")
+    table.upsert({"id": "d", "n": 1}, where("id") == "d")
+    table.remove(where("id") == "b")
+
+    expected = [{"enabled": True, "id": "a"}, {"id": "c"}, {"id": "d", "n": 1}]
+    assert expected == services(path, clock)
+    assert Documents(path, clock).notice is None
+
+
+def test_opening_makes_no_file(path: Path, clock: ManualClock) -> None:
+    """A Me without any change has none."""
+    documents_ = Documents(path, clock)
+
+    assert ([], None) == (documents_.table("services").all(), documents_.notice)
+    assert [] == list(path.parent.iterdir())
+
+
+def test_file_is_readable_sorted_and_private(path: Path, clock: ManualClock) -> None:
+    """Two versions can be compared by eye; nobody else may read them."""
+    table = Documents(path, clock).table("services")
+    table.insert_multiple({"n": number, "id": f"é{number}"} for number in range(11))
+    text = path.read_text()
+
+    assert ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"] == list(json.loads(text)["services"])
+    assert '{\n  "services": {\n    "1": {\n      "id": "é0",\n      "n": 0\n    },' in text
+    assert {0o600} == {found.stat().st_mode & 0o777 for found in path.parent.iterdir()}
+
+
+def test_what_a_caller_does_to_an_answer_changes_nothing(path: Path, clock: ManualClock) -> None:
+    """Answers are copies, searches too."""
+    table = Documents(path, clock).table("services")
+    table.insert({"id": "a", "settings": {"url": "x"}})
+    for _ in range(2):
+        table.search(where("id") == "a")[0]["settings"]["url"] = "changed"
+        table.all()[0]["settings"]["url"] = "changed"
+
+    assert [{"id": "a", "settings": {"url": "x"}}] == table.search(where("id") == "a")
+
+
+def test_document_that_is_no_json_changes_nothing(path: Path, clock: ManualClock) -> None:
+    """A fault of ours does not spoil the file."""
+    table = Documents(path, clock).table("services")
+    table.insert({"id": "a"})
+    for bad in ({"x": object()}, {"x": float("nan")}):
+        with pytest.raises((TypeError, ValueError)):
+            table.insert(bad)
+
+    assert [{"id": "a"}] == services(path, clock)
+    assert [{"id": "a"}] == table.all()
+
+
+def test_size_is_bounded(path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Just under the bound is written, just over is refused and changes nothing."""
+    table = Documents(path, clock).table("services")
+    table.insert({"text": ""})
+    room = 1000 - path.stat().st_size
+    monkeypatch.setattr(documents, "BYTES_MAX", 1000)
+
+    table.update({"text": "x" * room})
+    assert 1000 == path.stat().st_size
+    with pytest.raises(BodyTooLarge):
+        table.update({"text": "x" * (room + 1)})
+    assert 1000 == path.stat().st_size
+    assert room == len(table.all()[0]["text"])
+
+
+DAMAGES = {
+    "empty": b"",
+    "truncated": b'{"services": {"1": {"id": "a"',
+    "garbage": b"\xff\xfe\x00garbage",
+    "two_documents": b'{"services": {}}{}',
+    "no_object": b"[1, 2]",
+    "no_tables": b'{"services": 7}',
+    "no_documents": b'{"services": {"1": "a"}}',
+    "deep": b'{"a":' * 5000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_file_is_set_aside_and_the_backup_used(path: Path, clock: ManualClock, damage: bytes) -> None:
+    """The version before the last change is back, the damaged file is kept, and the owner is told."""
+    table = Documents(path, clock).table("services")
+    table.insert({"id": "a"})
+    table.insert({"id": "b"})
+    path.write_bytes(damage)
+    opened = Documents(path, clock)
+
+    assert [{"id": "a"}] == opened.table("services").all()
+    aside = path.with_name("locker.json.damaged-20231114T221320Z")
+    assert damage == aside.read_bytes()
+    assert isinstance(opened.notice, FileDamaged)
+    assert aside.name in opened.notice.detail
+    assert "the version before its last change is used" in opened.notice.detail
+    assert ([{"id": "a"}], None) == (services(path, clock), Documents(path, clock).notice)
+
+
+@pytest.mark.parametrize("backup", [None, b"", b"garbage"])
+def test_damaged_file_without_a_good_backup_starts_empty(path: Path, clock: ManualClock, backup: bytes | None) -> None:
+    """Nothing is overwritten, twice in the same second neither."""
+    for number in range(2):
+        path.write_bytes(b"damaged %d" % number)
+        if backup is not None:
+            path.with_name("locker.json.bak").write_bytes(backup)
+        opened = Documents(path, clock)
+
+        assert [] == opened.table("services").all()
+        assert opened.notice is not None
+        assert "it starts empty" in opened.notice.detail
+    assert [b"damaged 0", b"damaged 1"] == sorted(found.read_bytes() for found in path.parent.glob("*.damaged-*"))
+
+
+def test_missing_file_with_a_backup_is_told_and_restored(path: Path, clock: ManualClock) -> None:
+    """A file that vanished is not taken for a first start."""
+    table = Documents(path, clock).table("services")
+    table.insert({"id": "a"})
+    table.insert({"id": "b"})
+    path.unlink()
+    opened = Documents(path, clock)
+
+    assert [{"id": "a"}] == opened.table("services").all()
+    assert opened.notice is not None
+    assert "is missing" in opened.notice.detail
+
+
+def test_link_in_place_of_the_file_is_refused(path: Path, clock: ManualClock, tmp_path: Path) -> None:
+    """It would be replaced by the first change, or lead outside."""
+    target = tmp_path / "target.json"
+    target.write_text("{}")
+    path.symlink_to(target)
+
+    with pytest.raises(FolderUnusable):
+        Documents(path, clock)
+    assert "{}" == target.read_text()
+
+
+def test_pipe_in_place_of_the_file_is_set_aside(path: Path, clock: ManualClock) -> None:
+    """Opening it would wait for ever; it is no document."""
+    os.mkfifo(path)
+
+    assert Documents(path, clock).notice is not None
+
+
+def test_threads_lose_no_change(path: Path, clock: ManualClock) -> None:
+    """Inserts, updates and reads at the same time: each insert is there once, each id is given once."""
+    opened = Documents(path, clock)
+    table = opened.table("services")
+    table.insert({"id": "count", "n": 0})
+    wrong: list[Any] = []
+
+    def work(name: int) -> None:
+        for number in range(20):
+            table.insert({"id": f"{name}-{number}"})
+            table.upsert({"id": f"{name}-last", "n": number}, where("id") == f"{name}-last")
+            with opened.lock:
+                count = table.get(where("id") == "count")
+                table.update({"n": count["n"] + 1}, where("id") == "count")  # type: ignore[index, call-overload]
+            if len(table.search(where("id") == f"{name}-last")) != 1:
+                wrong.append(name)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert [] == wrong
+    found = services(path, clock)
+    assert {f"{name}-{number}" for name in range(4) for number in (*range(20), "last")} | {"count"} == {
+        document["id"] for document in found
+    }
+    assert [80] == [document["n"] for document in found if document["id"] == "count"]
+    assert 85 == len(found)
+
+
+# Makes two changes and dies at the nth call that touches the disk.
+DYING = """
+import os, signal, sys
+from pathlib import Path
+import core.store.documents
+from core.model.clock import ManualClock
+from core.store import Documents
+
+calls = int(sys.argv[2])
+
+def counted(name):
+    original = getattr(os, name)
+    def call(*arguments, **named):
+        global calls
+        calls -= 1
+        if calls == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **named)
+    return call
+
+table = Documents(Path(sys.argv[1]), ManualClock()).table("services")
+for name in ("open", "fsync", "close", "link", "rename", "replace", "unlink", "stat"):
+    setattr(os, name, counted(name))
+table.insert({"id": "b"})
+os.write(1, b"b")
+table.insert({"id": "c"})
+os.write(1, b"c")
+os._exit(0)
+"""
+
+
+def test_atomic_write_kill_points(path: Path, clock: ManualClock) -> None:
+    """Killed at each step of a change, the file is the version before or after it, never less than was answered."""
+    ended = False
+    died = 0
+    for step in range(1, 200):
+        for found in path.parent.iterdir():
+            found.unlink()
+        Documents(path, clock).table("services").insert({"id": "a"})
+        process = subprocess.run([sys.executable, "-c", DYING, str(path), str(step)], capture_output=True, check=False)
+        opened = Documents(path, clock)
+        keys = "".join(document["id"] for document in opened.table("services").all())
+
+        assert b"" == process.stderr
+        assert keys.startswith("a" + process.stdout.decode())
+        assert keys in ("a", "ab", "abc")
+        assert opened.notice is None
+        opened.table("services").insert({"id": "z"})
+        assert [*keys, "z"] == [document["id"] for document in services(path, clock)]
+        if process.returncode == 0:
+            ended = True
+            break
+        assert -signal.SIGKILL == process.returncode
+        died += 1
+
+    assert ended
+    assert died >= 12
