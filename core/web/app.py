@@ -77,6 +77,7 @@ def build(parts: Parts) -> Web:
 
 def _flask(desk: Desk) -> Flask:
     flask = Flask("core.web", static_folder=str(STATIC_FOLDER), static_url_path="/static", template_folder=None)
+    flask.url_map.merge_slashes = False
     flask.config["MAX_FORM_PARTS"] = 1000
     flask.config["SEND_FILE_MAX_AGE_DEFAULT"] = 365 * 86400
     handle_errors(flask)
