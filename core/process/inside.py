@@ -31,7 +31,7 @@ from core.process import sandbox
 if sys.platform != "win32":
     import resource
 
-PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
+PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36
 EXIT_NOT_FOUND, EXIT_NOT_RUNNABLE, EXIT_NO_SANDBOX = 127, 126, 125
 NAME_BYTES_MAX = 15
 
@@ -54,7 +54,6 @@ class Entry:
     open_files_max: int
     abi: int
     walls: dict[str, list[str]] | None
-    dies_with_parent: bool
 
     def to_json(self) -> str:
         """The entry as it travels to the process."""
@@ -103,9 +102,7 @@ def _confine(entry: Entry) -> None:
         return
     _name(entry.name)
     # What the child starts and abandons stays among its descendants, where the supervisor finds it.
-    sandbox._prctl(PR_SET_CHILD_SUBREAPER, 1)
-    if entry.dies_with_parent:
-        sandbox._prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    sandbox.set_process_option(PR_SET_CHILD_SUBREAPER, 1)
     if entry.walls is not None and entry.abi:
         try:
             sandbox.restrict(sandbox.Sandbox.from_document(entry.walls), abi=entry.abi)

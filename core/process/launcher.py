@@ -171,7 +171,6 @@ class Launcher:
             return None
 
     def _spawned(self, entry: Entry, spec: LaunchSpec, pipes: _Pipes) -> Process:
-        entry = replace(entry, dies_with_parent=True)
         is_direct = sys.platform == "win32" and entry.script is None
         command = entry.argv if is_direct else self._command(entry, spec.python if entry.script else sys.executable)
         try:
@@ -208,7 +207,6 @@ class Launcher:
             open_files_max=self._open_files_max,
             abi=self.abi,
             walls=self._walls(spec, command=None if script else argv[0]).as_document() if self.abi else None,
-            dies_with_parent=False,
         )
 
     def _walls(self, spec: LaunchSpec, *, command: str | None) -> Sandbox:

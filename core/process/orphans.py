@@ -55,7 +55,9 @@ class ChildRoll:
         except (OSError, ValueError, KeyError, TypeError) as err:
             log.warning("roll of children cannot be read problem=%s", type(err).__name__)
             return {}
-        return {member: service for member, service in listed.items() if member in tree.alive([member])}
+        # A child that is gone may have left a group behind, which its number still names.
+        left = {member: service for leader, service in listed.items() for member in tree.left_behind(leader)}
+        return left | {member: service for member, service in listed.items() if tree.alive([member])}
 
     def _end(self, orphans: list[tree.Member]) -> None:
         known = frozenset(orphans).union(*(tree.members(m.pid) for m in orphans))

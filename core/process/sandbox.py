@@ -126,10 +126,17 @@ def restrict(sandbox: Sandbox, *, abi: int) -> None:
     try:
         for path, rights in sandbox.rules():
             _allow(ruleset, path, rights & handled)
-        _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        set_process_option(PR_SET_NO_NEW_PRIVS, 1)
         _syscall(SYSCALL_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
     finally:
         os.close(ruleset)
+
+
+def set_process_option(option: int, value: int) -> None:
+    """Set one of Linux's per-process options (prctl) that takes a number; raises OSError."""
+    zero = ctypes.c_ulong(0)
+    if _libc().prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option} was refused")
 
 
 def readable_folder_of(command: str) -> tuple[str, ...]:
@@ -166,12 +173,6 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 @functools.cache
 def _libc() -> Any:
     return ctypes.CDLL(None, use_errno=True)
-
-
-def _prctl(option: int, value: int) -> None:
-    zero = ctypes.c_ulong(0)
-    if _libc().prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl {option} was refused")
 
 
 def _syscall(number: int, *arguments: Any) -> int:

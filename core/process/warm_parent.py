@@ -23,7 +23,8 @@ from typing import Any
 
 import psutil
 
-from core.process.inside import Entry, begin
+from core.process.inside import PR_SET_CHILD_SUBREAPER, Entry, begin
+from core.process.sandbox import set_process_option
 
 MESSAGE_BYTES_MAX = 128 * 1024
 LAST_GRACE_S, LAST_WAIT_S = 5.0, 2.0
@@ -151,6 +152,8 @@ def main(arguments: list[str]) -> None:
     asked = parser.parse_args(arguments)
     line = socket.socket(fileno=asked.line)
     failed = _preload(asked.preload)
+    # What a dead child abandoned comes here, where it is ended, and not to the system's first process.
+    set_process_option(PR_SET_CHILD_SUBREAPER, 1)
     gc.collect()
     gc.disable()
     gc.freeze()

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 CHECKOUT = Path(__file__).resolve().parents[2]
 MESSAGE_BYTES_MAX = 64 * 1024
 MESSAGES_PER_WAKE_MAX = 100
-FORK_DEADLINE_S = 5.0
+FORK_DEADLINE_S, WARMING_S_MAX = 5.0, 15.0
 END_WAIT_S = 1.0
 LIVED_LONG_S = 10.0
 RESTART_FIRST_S, RESTART_MAX_S = 0.05, 60.0
@@ -52,10 +52,13 @@ class Zygote:
         python: str = sys.executable,
         environment: Mapping[str, str],
         checkout: Path = CHECKOUT,
+        fork_deadline_s: float = FORK_DEADLINE_S,
     ) -> None:
         self._command = [python, "-m", "core.process.warm_parent", "--preload", *preload]
         self._environment = dict(environment)
         self._checkout = checkout
+        self._fork_deadline_s = fork_deadline_s
+        self._is_warm = False
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -96,6 +99,7 @@ class Zygote:
         finally:
             theirs.close()
         self._line = ours
+        self._is_warm = False
         self._started_at = time.monotonic()
         if self._loop is not None:
             self._loop.add_reader(ours, self._read)
@@ -115,7 +119,7 @@ class Zygote:
         self._asked[number] = answer
         try:
             socket.send_fds(self._line, [message], descriptors)
-            async with asyncio.timeout(FORK_DEADLINE_S + self._warming_s()):
+            async with asyncio.timeout(self._fork_deadline_s + (0.0 if self._is_warm else WARMING_S_MAX)):
                 return await answer
         except TimeoutError as err:
             self._lose()
@@ -144,9 +148,6 @@ class Zygote:
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(self._line, self._read)
 
-    def _warming_s(self) -> float:
-        return max(0.0, LIVED_LONG_S - (time.monotonic() - self._started_at))
-
     def _read(self) -> None:
         for _ in range(MESSAGES_PER_WAKE_MAX):
             if self._line is None:
@@ -164,6 +165,7 @@ class Zygote:
 
     def _take(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if "ready" in message:
+            self._is_warm = True
             for module, problem in message["failed"].items():
                 log.warning("warm parent could not import module=%s problem=%s", module, problem)
             if message["threads"] != 1:

@@ -231,7 +231,9 @@ def test_tokens_name_their_service(make_yard: MakeYard) -> None:
         async with make_yard() as yard:
             one = await yard.supervisor.ensure_running(yard.add("obedient"))
             two = await yard.supervisor.ensure_running(yard.add("obedient", service_id="obedient-2"))
-            living = [yard.supervisor.service_of_token(token) for token in (one.token, two.token, "", "x", one.token[:-1])]
+            living = [
+                yard.supervisor.service_of_token(token) for token in (one.token, two.token, "", "x", one.token[:-1])
+            ]
             await yard.supervisor.stop("obedient", reason="test")
 
             assert ["obedient", "obedient-2", None, None, None] == living

@@ -15,7 +15,7 @@ import pytest
 from core.model.errors import Retry, ServiceDisabled
 from core.process import Endpoint, Failed, Running, Stopped, Stopping
 from core.process.lifecycle import Starting
-from tests.process.yard import BRISK, Yard, until
+from tests.process.yard import BRISK, Yard, is_living, until
 
 MakeYard = Callable[..., Yard]
 
@@ -134,7 +134,7 @@ def test_grandchildren_go_too(make_yard: MakeYard) -> None:
             await yard.supervisor.stop("forks", reason="test")
 
             assert was_alive
-            assert not _lives(grandchild)
+            assert not is_living(grandchild)
 
     asyncio.run(scenario())
 
@@ -149,7 +149,7 @@ def test_grandchildren_of_a_crashed_child_go_too(make_yard: MakeYard) -> None:
             await asyncio.sleep(10 * BRISK.memory_watch_s)
             os.kill(endpoint.pid, signal.SIGKILL)
             await until(lambda: isinstance(yard.supervisor.state("forks"), Failed))
-            await until(lambda: not _lives(grandchild))
+            await until(lambda: not is_living(grandchild))
 
     asyncio.run(scenario())
 
@@ -165,7 +165,7 @@ def test_what_a_dead_child_left_in_its_group_goes_too(make_yard: MakeYard) -> No
             os.kill(endpoint.pid, signal.SIGKILL)
             await until(lambda: isinstance(yard.supervisor.state("shell-minimal"), Failed))
 
-            assert not _lives(helper)
+            assert not is_living(helper)
 
     asyncio.run(scenario())
 
@@ -232,7 +232,7 @@ def test_shutdown_has_deadline(make_yard: MakeYard) -> None:
 
             assert took_s < 3.0
             assert not any(psutil.pid_exists(endpoint.pid) for endpoint in endpoints)
-            assert not _lives(int((yard.me / "forks" / "grandchild.pid").read_text()))
+            assert not is_living(int((yard.me / "forks" / "grandchild.pid").read_text()))
 
     asyncio.run(scenario())
 
@@ -275,13 +275,6 @@ async def _closed_port(yard: Yard) -> Endpoint:
 
 def _since(yard: Yard, service_id: str) -> float:
     return yard.supervisor.state(service_id).since
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _runs_a_program(process: psutil.Process) -> bool:

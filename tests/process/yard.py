@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from core.model.clock import Clock, SystemClock
 from core.model.handshake import Greeting
 from core.process import ChildLogs, Endpoint, LaunchSpec, LogLimits, ProcessLimits, State, Supervisor, Zygote
@@ -148,6 +150,14 @@ async def until(condition: Callable[[], object], *, within_s: float = WAIT_S) ->
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come to hold"
         await asyncio.sleep(0.01)
+
+
+def is_living(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def warm_parent(*preload: str) -> Zygote:
