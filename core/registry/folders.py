@@ -8,7 +8,9 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
+import shutil
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ SCRATCH_FOLDER = "tmp"
 MODE = 0o700
 RECORD_BYTES_MAX = 1024 * 1024
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC"))
 
 
 def make_folder(folder: Path) -> None:
@@ -59,6 +61,8 @@ def erase(folder: Path) -> None:
     try:
         if folder.is_symlink() or not folder.is_dir():
             folder.unlink(missing_ok=True)
+        elif sys.platform == "win32":  # There a folder cannot be held open while it is emptied.
+            shutil.rmtree(folder)
         else:
             folder.chmod(MODE)  # A child may have shut itself out.
             _empty(folder)

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from core.model.errors import BadRequest, FileDamaged, FolderUnusable, LockerError, StorageFull, TooBusy
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 MODE = 0o600
 LOCK_WAIT_S = 5.0
 
 _LOCK_LOOK_S = 0.01
 _NOT_OURS = "Locker did not make it so: move it away, then try again."
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_CREATE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT | os.O_EXCL
-_LOCK = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT | os.O_NONBLOCK
+# Windows has neither links to follow in this way nor pipes that wait, and needs to be told of bytes.
+_SAFELY = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+_READ = os.O_RDONLY | _SAFELY
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFELY
+_LOCK = os.O_RDWR | os.O_CREAT | _SAFELY
 
 
 class PrivateFile:
@@ -112,6 +119,8 @@ class PrivateFile:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable: a rename is lost with the power until its folder is synced."""
+    if sys.platform == "win32":  # Windows cannot flush a folder; its file system keeps a journal of names.
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -122,8 +131,11 @@ def sync_folder(folder: Path) -> None:
 def _wait_for_lock(descriptor: int, lock: Path, *, wait_s: float) -> None:
     # A blocking flock cannot be given a limit, and whoever holds the lock may be a child that never lets go.
     for _look in range(max(1, round(wait_s / _LOCK_LOOK_S))):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(BlockingIOError, PermissionError):
+            if sys.platform == "win32":
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         time.sleep(_LOCK_LOOK_S)
     raise TooBusy(f"{lock} has been held by another program for {wait_s:g} s")
