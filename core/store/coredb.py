@@ -149,7 +149,7 @@ class CoreDb:
             try:
                 return self._written(do)
             except (apsw.Error, OSError) as err:
-                self._abandon()
+                self._drop_writer()
                 raise fault_of(err, self._path) from err
             finally:
                 self._is_writing = False
@@ -163,16 +163,15 @@ class CoreDb:
                     self._reader = open_for_reading(self._path)
                 return _bounded(self._reader.execute(statement, parameters))
             except (apsw.Error, OSError) as err:
+                self._drop_reader()
                 raise fault_of(err, self._path) from err
 
     def close(self) -> None:
         """Let go of the file, the write-ahead log folded into it; again does nothing."""
         with self._write_lock, self._read_lock:
             self._is_closed = True
-            reader, self._reader = self._reader, None
+            self._drop_reader()
             writer, self._writer = self._writer, None
-            if reader is not None:
-                reader.close()
             if writer is not None:
                 close_checkpointed(writer)
 
@@ -199,7 +198,12 @@ class CoreDb:
             raise
         return db
 
-    def _abandon(self) -> None:
+    def _drop_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def _drop_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()

@@ -92,7 +92,7 @@ def look_up(db: apsw.Connection, wanted: Iterable[tuple[str, str]]) -> dict[tupl
 
 
 def rebuild(db: apsw.Connection, types: Mapping[str, TypeSpec]) -> None:
-    """Fold every fact again into `current` and `tally`, within the caller's transaction."""
+    """Fold every fact again into `current` and `tally`, within the caller's transaction. INV-01."""
     db.execute("DELETE FROM current")
     db.execute("DELETE FROM tally")
     for row in _folded(db, types):

@@ -178,6 +178,8 @@ def _content(path: Path) -> bytes | None:
         handle = os.open(path, _READ)
     except FileNotFoundError:
         return None
+    except OSError as err:
+        raise FolderUnusable(f"{path} cannot be read: {err.strerror}") from err
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             return b""

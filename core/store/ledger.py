@@ -82,9 +82,10 @@ class Ledger:
         draft.write()
         self.head += draft.size
         self._origin_seq += draft.size
-        self._quarantine.put(batch.refused, now=now)
+        # A record that came both good and bad in one batch stays in quarantine, where it is seen.
         self._quarantine.clear((good.change.type, good.change.key) for good in batch.prepared)
-        if batch.cursor is not None:
+        self._quarantine.put(batch.refused, now=now)
+        if batch.cursor is not None:  # In the transaction of its records. INV-02.
             streams.put_cursor(self._db, *batch.cursor, now=now)
         return draft.commit(quarantined=len(batch.refused))
 

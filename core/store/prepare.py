@@ -67,7 +67,7 @@ def prepare_all(changes: Sequence[Change], types: Mapping[str, TypeSpec]) -> tup
         try:
             spec = types.get(change.type)
             good.append(prepare(change, volatile=spec.volatile if spec is not None else ()))
-        except Skip as err:
+        except Skip as err:  # INV-09.
             bad.append(_refusal(change, err))
         except (TypeError, AttributeError, ValueError, RecursionError):
             bad.append(_refusal(change, BadRecord("a field of the change has the wrong type, or the value is no JSON")))

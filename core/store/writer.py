@@ -185,7 +185,7 @@ class Writer:
         head = self._ledger.head if self._ledger is not None else self._told
         if head == self._told:
             return
-        self._told = head
+        self._told = head  # Told after the commit, never before. INV-03.
         try:
             self._after_commit(head)
         except Exception:  # The callback is another's; it must not end the writing.

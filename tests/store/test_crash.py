@@ -130,13 +130,13 @@ def _kill_again_and_again(folder: Path, *, kills: int, seed: int) -> None:
         kept = _check(folder, kept)
 
 
-def test_killed_writer_loses_and_repeats_nothing(folder: Path) -> None:
+def test_archive_and_current_agree_after_kill(folder: Path) -> None:
     """Thirty deaths in a row: every acknowledged commit is there, and each cursor is that of its facts. INV-02."""
     _kill_again_and_again(folder, kills=30, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
-def test_killed_writer_loses_and_repeats_nothing_in_the_long_run(folder: Path, seed: int) -> None:
+def test_kill_between_cursor_and_data(folder: Path, seed: int) -> None:
     """Two hundred deaths, twenty to a store. INV-02."""
     _kill_again_and_again(folder, kills=20, seed=100 + seed)

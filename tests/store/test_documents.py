@@ -170,6 +170,19 @@ def test_link_in_place_of_the_file_is_refused(path: Path, clock: ManualClock, tm
     assert "{}" == target.read_text()
 
 
+def test_file_that_cannot_be_read_or_written_is_reported(path: Path, clock: ManualClock) -> None:
+    """A folder in its place, or a folder that is gone, is no reason to start empty."""
+    path.with_name("locker.json.bak").symlink_to("elsewhere")
+    with pytest.raises(FolderUnusable):
+        Documents(path, clock)
+    path.with_name("locker.json.bak").unlink()
+    table = Documents(path.parent / "gone" / "locker.json", clock).table("services")
+    with pytest.raises(FolderUnusable):
+        table.insert({"id": "a"})
+
+    assert [] == table.all()
+
+
 def test_pipe_in_place_of_the_file_is_set_aside(path: Path, clock: ManualClock) -> None:
     """Opening it would wait for ever; it is no document."""
     os.mkfifo(path)

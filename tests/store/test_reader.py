@@ -347,7 +347,9 @@ def test_link_in_place_of_the_folder_is_refused(open_store: OpenStore, folder: P
 
 
 @pytest.mark.parametrize("name", ["store.db", "store.db-wal"])
-def test_pipe_in_place_of_a_file_is_refused_at_once(reader: Reader, open_store: OpenStore, folder: Path, name: str) -> None:
+def test_pipe_in_place_of_a_file_is_refused_at_once(
+    reader: Reader, open_store: OpenStore, folder: Path, name: str
+) -> None:
     """Opening a pipe would never return; it is looked at before it is opened."""
     open_store().close()
     (folder / name).unlink(missing_ok=True)

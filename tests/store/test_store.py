@@ -14,6 +14,7 @@ from core.model.errors import BadRequest, Broken, FileDamaged, FolderUnusable
 from core.model.fact import Change, Fact, Record, canonical_json
 from core.model.manifest import TypeSpec
 from core.store import Commit, Origin, Run, Store
+from core.store.prepare import prepare_all
 from core.store.quarantine import Quarantine
 from core.store.values import BATCH_CHANGES_MAX
 from tests.store.conftest import ORIGIN, TYPES, OpenStore
@@ -99,8 +100,8 @@ def test_fact_carries_every_column(store: Store, clock: ManualClock) -> None:
     assert "7" == second.id[14]
 
 
-def test_value_is_kept_as_the_source_wrote_it(store: Store) -> None:
-    """Order of names, floats, big integers and letters come back as they came."""
+def test_ids_beyond_2_53(store: Store) -> None:
+    """A value is kept as the source wrote it: big integers, floats, letters and the order of names."""
     value = {"z": 1.0, "a": 10**30, "m": [1e300, -0.0, "é\U0001f600\u2028"], "n": None, "id": 2**53 + 1}
     store.commit([Change(type="note", key="a", value=value)])
 
@@ -142,8 +143,8 @@ def test_key_twice_in_one_batch_makes_two_versions(store: Store) -> None:
     assert {"note": 1} == store.counts()
 
 
-def test_deleted_record_is_gone_and_its_history_stays(store: Store) -> None:
-    """A tombstone has an empty value; the version before it is still read, and comes back by a new version."""
+def test_archive_is_readable(store: Store) -> None:
+    """A deleted record is gone, its history stays: the version before the tombstone is read, and can be put again."""
     store.commit([put("a", title="A")])
     store.commit([gone("a")])
 
@@ -186,7 +187,7 @@ def test_undeclared_type_is_stored_and_readable(store: Store) -> None:
 
 
 def test_bad_records_go_to_quarantine_and_the_others_on(store: Store, clock: ManualClock) -> None:
-    """A record that cannot be stored is kept with its reason, and counted."""
+    """A record that cannot be stored is kept with its reason, and counted. INV-09."""
     done = store.commit([put("a"), put("b", n=float("nan")), put("c")])
     clock.advance(5)
     store.commit([put("b", n=float("nan"))])
@@ -212,7 +213,7 @@ def test_good_version_clears_the_quarantine(open_store: OpenStore) -> None:
     assert [] == store.quarantined(10)
 
 
-def test_quarantine_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quarantine_is_bounded(store: Store) -> None:
     """A source that sends nothing but bad records fills no disk: the longest kept are dropped."""
     db = apsw.Connection(str(store.path))
     quarantine = Quarantine(db, rows_max=3)
@@ -227,8 +228,6 @@ def test_quarantine_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _refused(count: int) -> tuple[Any, Any]:
-    from core.store.prepare import prepare_all
-
     return prepare_all([put(f"bad-{number}", n=float("nan")) for number in range(count)], TYPES)
 
 

@@ -148,9 +148,7 @@ def test_single_write_passes_between_bulk_batches(store: Store) -> None:
     assert inside.wait(DEADLINE_S)
     for number in range(4):
         threads.append(
-            threading.Thread(
-                target=submit, args=(noting(f"bulk-{number}"),), kwargs={"bulk": True, "changes": 500}
-            )
+            threading.Thread(target=submit, args=(noting(f"bulk-{number}"),), kwargs={"bulk": True, "changes": 500})
         )
         threads[-1].start()
         until(lambda number=number: len(store._mine()._bulk) == number + 1)  # type: ignore[misc]
