@@ -45,9 +45,9 @@ class Web:
         """A new owner's token for ten minutes; call it on the event loop."""
         return self._login.short_token()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let Flask's threads go."""
-        self._flask.close()
+        await self._flask.close()
 
     async def _inner(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -45,9 +45,9 @@ class Mount:
         for message in messages:
             await send(message)
 
-    def close(self) -> None:
-        """Let the threads go; requests inside them are finished first."""
-        self._wsgi.executor.shutdown(wait=True)
+    async def close(self) -> None:
+        """Let the threads go; requests inside them are finished first, for which they need the loop."""
+        await asyncio.to_thread(self._wsgi.executor.shutdown, wait=True, cancel_futures=True)
 
     async def _body(self, request: Request, receive: Receive) -> bytes | None:
         """The whole body, or None when the client left before its end."""

@@ -157,7 +157,8 @@ def _body(kind: type[msgspec.Struct]) -> Any:
 def _form_fields() -> dict[str, Any]:
     fields: dict[str, Any] = request.form.to_dict()
     for name in JSON_FIELDS & set(fields):
-        fields[name] = msgspec.json.decode(fields[name])
+        if fields[name].lstrip().startswith("{"):
+            fields[name] = msgspec.json.decode(fields[name])
     return fields
 
 
