@@ -8,10 +8,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core.events.logs import FactLog, Log, LogSource
+from core.events.cursor import Position
+from core.events.logs import FactLog, Log, LogSource, heads_of
 from core.events.published import PublishedLog
 from core.model.clock import Clock
-from core.model.errors import BadRequest, LockerError
+from core.model.errors import BadRequest
 from core.model.event import Event, EventAction, Idr
 from core.store import CoreDb
 
@@ -36,16 +37,20 @@ class Bus:
         self._sources = sources
         self._tells = 0
         self._told: dict[str, int] = {}
-        self._heads: dict[str, object] = {}
+        self._heads: dict[str, Position] = {}
+        self._listed: dict[str, Log] = {}
+        self._listed_at = -1
         self._grown = asyncio.Event()
         self._hearers: list[Announced] = []
 
     def logs(self) -> dict[str, Log]:
-        """Every log by its uid; that of the published events has none."""
-        logs: dict[str, Log] = {self._published.uid: self._published}
-        for service, source in sorted(self._sources().items()):
-            logs[source.uid] = FactLog(service, source)
-        return logs
+        """Every log by its uid, as of the last tell; that of the published events has none."""
+        if self._listed_at != self._tells:
+            self._listed_at = self._tells
+            self._listed = {self._published.uid: self._published}
+            for service, source in sorted(self._sources().items()):
+                self._listed[source.uid] = FactLog(service, source)
+        return dict(self._listed)
 
     def committed(self, service: str, seq: int) -> None:
         """Take a child's tell that its log reaches `seq`; cheap, and harmless if it is wrong."""
@@ -54,11 +59,12 @@ class Bus:
 
     async def check(self, service: str | None = None) -> None:
         """Compare logs with what is known of them, as a lost tell would leave them: at start, when a child ends."""
-        logs = [each for each in self.logs().values() if service in (None, each.service)]
-        for each, head in zip(logs, await asyncio.to_thread(_heads, logs), strict=True):
-            if head != self._heads.get(each.uid):
-                self._heads[each.uid] = head
-                self._tell(each.service)
+        self._listed_at = -1
+        logs = {uid: each for uid, each in self.logs().items() if service in (None, each.service)}
+        for uid, head in (await asyncio.to_thread(heads_of, logs)).items():
+            if head != self._heads.get(uid):
+                self._heads[uid] = head
+                self._tell(logs[uid].service)
 
     async def publish(self, service: str, *, idr: Idr, action: EventAction, value: Mapping[str, Any]) -> Event:
         """Keep and spread what a service says without a fact; the event as it is heard."""
@@ -101,14 +107,3 @@ class Bus:
         # Wakes everyone who waits now; an event left set would let the next wait return for nothing.
         self._grown.set()
         self._grown.clear()
-
-
-def _heads(logs: list[Log]) -> list[object]:
-    heads: list[object] = []
-    for each in logs:
-        try:
-            heads.append(each.head())
-        except LockerError as err:
-            log.warning("a log cannot be read service=%s: %s", each.service, err)
-            heads.append(None)
-    return heads

@@ -13,7 +13,6 @@ from core.events.bus import Bus
 from core.events.cursor import Position
 from core.events.letters import LetterTable
 from core.events.listeners import ListenerTable, Place
-from core.events.logs import Log
 from core.events.patience import Answer, Attempt, Move
 from core.model.clock import Clock
 
@@ -132,6 +131,8 @@ class Courier:
         told = {uid: self._with.bus.told(each.service) for uid, each in logs.items()}
         unread = [uid for uid in self._in_turn(list(logs)) if self._read_at.get(uid) != told[uid]]
         batch = Batch(size_max=self._attempt.size, positions=dict(self._positions), unread=list(unread))
+        if not unread:
+            return batch
         await asyncio.to_thread(fill, batch, logs, self._ear)
         if batch.lines and not batch.is_full and not self.tries and not self._attempt.suspects:
             await asyncio.sleep(self._with.limits.batch_wait_s)
@@ -232,8 +233,3 @@ class Courier:
                 await self._nudged.wait()
         except TimeoutError:
             return
-
-
-def heads_of(logs: Mapping[str, Log]) -> dict[str, Position]:
-    """Where every log ends. Blocks."""
-    return {uid: each.head() for uid, each in logs.items()}

@@ -13,8 +13,8 @@ import msgspec
 from core.model.errors import BadRequest, TooBusy
 
 BEGINNING = "0"
-LOGS_MAX = 1000
-CURSOR_CHARS_MAX = 60_000
+LOGS_MAX = 500
+CURSOR_CHARS_MAX = 40_000
 
 _FORM = 1
 _UID_BYTES = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import re
 from collections import defaultdict
@@ -13,10 +14,11 @@ import msgspec
 
 from core.events.batch import Allowed
 from core.events.bus import Bus
-from core.events.courier import Call, Courier, Delivery, DeliveryLimits, heads_of
+from core.events.courier import Call, Courier, Delivery, DeliveryLimits
 from core.events.cursor import Position, decode_cursor
 from core.events.letters import DeadLetter, LetterTable
-from core.events.listeners import Listener, ListenerTable, Place, Source
+from core.events.listeners import LISTENERS_PER_SERVICE_MAX, Listener, ListenerTable, Place, Source
+from core.events.logs import heads_of
 from core.events.match import covering, wanted_name
 from core.events.patience import Verdict
 from core.model.clock import Clock
@@ -27,13 +29,15 @@ LETTERS_SHOWN_MAX = 1000
 
 _PATH = re.compile(r"/[A-Za-z0-9_./~-]{0,200}")
 
+log = logging.getLogger(__name__)
+
 
 class Deliveries:
     """The listeners of all services. Lives on the loop; `start` and `close` are its ends.
 
     `call` posts a body with its headers to a service's path, starting its child, and gives the HTTP status.
     `allowed` says whether a service's manifest lets it hear a type (`contact`, `contact/github`), by `uses` or
-    `events`; it is asked from threads.
+    `events`; it is asked from threads, for each event by the event's own type, whatever name it was wanted by.
     """
 
     def __init__(
@@ -105,8 +109,19 @@ class Deliveries:
             await self._follow_table()
 
     async def declare(self, service: str, events: Mapping[str, str]) -> None:
-        """Make the manifest's `events`, type to path, what the service listens to; for start, install and change."""
-        wanted = {wanted_name(kind): callback_path(path) for kind, path in events.items()}
+        """Make the manifest's `events`, type to path, what the service listens to; for start, install and change.
+
+        What cannot be understood, or is one too many, is left out with a warning: it keeps no other from starting.
+        """
+        wanted = {}
+        for kind, path in events.items():
+            try:
+                wanted[wanted_name(kind)] = callback_path(path)
+            except BadRequest as err:
+                log.warning("a manifest's event is left out service=%s type=%s: %s", service, kind, err)
+        if len(wanted) > LISTENERS_PER_SERVICE_MAX:
+            log.warning("a manifest's events are cut off service=%s at=%d", service, LISTENERS_PER_SERVICE_MAX)
+            wanted = dict(list(wanted.items())[:LISTENERS_PER_SERVICE_MAX])
         async with self._changing:
             heads = await asyncio.to_thread(heads_of, self._bus.logs())
             await asyncio.to_thread(self._table.declare, service, wanted, heads=heads)

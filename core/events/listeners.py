@@ -12,6 +12,7 @@ from core.events.cursor import Position, Positions
 from core.model.errors import TooBusy
 from core.store import CoreDb
 
+# By call, and as many by manifest.
 LISTENERS_PER_SERVICE_MAX = 100
 
 Source = Literal["manifest", "call"]
@@ -19,7 +20,7 @@ Place = tuple[str, str]
 
 _ALL = "SELECT service, type, path, source FROM listener ORDER BY service, path, type"
 _ADD = "INSERT OR IGNORE INTO listener (service, type, path, source) VALUES (?, ?, ?, ?)"
-_COUNT = "SELECT count(*) FROM listener WHERE service = ?"
+_COUNT = "SELECT count(*) FROM listener WHERE service = ? AND source = 'call'"
 _OF_MANIFEST = "SELECT service, type, path FROM listener WHERE service = ? AND source = 'manifest'"
 _REMOVE = "DELETE FROM listener WHERE service = ? AND type = ? AND path = ?"
 _DECLARE = "UPDATE listener SET source = 'manifest' WHERE service = ? AND type = ? AND path = ?"

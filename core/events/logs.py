@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from core.events.cursor import Position
 from core.events.match import event_of, idr_of
+from core.model.errors import LockerError
 from core.model.event import Event, Idr
 from core.model.fact import Fact
 
 PAGE_ENTRIES_MAX = 100
+
+log = logging.getLogger(__name__)
 
 
 class LogSource(Protocol):
@@ -93,3 +97,15 @@ class FactLog:
 
     def _idr(self, fact: Fact) -> Idr:
         return idr_of(fact, network=self._source.network_of(fact.type), account=self._account)
+
+
+def heads_of(logs: Mapping[str, Log]) -> dict[str, Position]:
+    """Where every log ends that can be read. Blocks."""
+    heads = {}
+    for uid, each in logs.items():
+        try:
+            heads[uid] = each.head()
+        except LockerError as err:
+            # One damaged store keeps nobody from hearing the others.
+            log.warning("a log cannot be read service=%s: %s", each.service, err)
+    return heads

@@ -20,7 +20,7 @@ from core.events.replay import read_chunk, started
 from core.events.tail import Tail
 from core.events.viewer import Filter, Viewer
 from core.model.errors import BadRequest, BodyTooLarge, LockerError, MethodNotAllowed, TooBusy
-from core.model.ids import is_service_id
+from core.model.ids import SERVICE_ID
 from core.model.problem import problem_response
 
 STREAMS_MAX = 1000
@@ -192,9 +192,12 @@ def _asked(scope: Scope) -> _Question:
     """What the request asks for; raises MethodNotAllowed and BadRequest."""
     if scope["method"] != "GET":
         raise MethodNotAllowed("events are read with GET", allow=("GET",))
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=FILTERS_MAX)
+    try:
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=FILTERS_MAX)
+    except ValueError as err:
+        raise BadRequest(f"the query has more than {FILTERS_MAX} fields") from err
     services = _listed(query, "services")
-    if services is not None and not all(is_service_id(each) for each in services):
+    if services is not None and not all(SERVICE_ID.fullmatch(each) for each in services):
         raise BadRequest("services must be ids of services, separated by commas")
     types = _listed(query, "types")
     names = None if types is None else frozenset(wanted_name(each) for each in types)

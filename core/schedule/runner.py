@@ -195,7 +195,9 @@ class Scheduler:
                 return plan.judge_status(await self._call(under_way.service, under_way.path))
         except TimeoutError:
             return Answer(Verdict.FAILED, f"it did not answer within {self._call_s_max:.0f} s")
-        except NotFound:
+        except NotFound as err:
+            if under_way.service in self._services():
+                return plan.judge_error(err)
             await asyncio.to_thread(self._table.purge, under_way.service)
             return Answer(Verdict.DONE)
         except Exception as err:

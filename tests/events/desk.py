@@ -34,12 +34,14 @@ async def until(condition: Callable[[], object], *, timeout_s: float = 15.0) -> 
 class Shelf:
     """One service's store, as its child writes it and as the core reads it."""
 
-    def __init__(self, folder: Path, clock: ManualClock, *, network: str, uid: str | None = None) -> None:
-        self.uid = uid or str(uuid7(clock.now()))
+    def __init__(self, folder: Path, clock: ManualClock, *, network: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        card = folder / "uid"
+        if not card.exists():
+            card.write_text(str(uuid7(clock.now())))
+        self.uid = card.read_text()
         self.account: str | None = "me"
         self.network = network
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         self.store = Store.open(folder, types=TYPES, origin=Origin(f"device/{self.uid}", 1), clock=clock)
         self.reader = Reader.open(folder, types=TYPES)
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from core.events import stream
-from core.events.cursor import Position, decode_cursor, encode_cursor
+from core.events.cursor import CURSOR_CHARS_MAX, Position, decode_cursor, encode_cursor
 from core.events.viewer import FRAMES_BYTES_MAX, FRAMES_MAX, Filter, Viewer
 from core.model.errors import BodyTooLarge
 from core.model.event import Idr
@@ -202,9 +202,11 @@ def test_a_restored_store_ends_the_stream(tmp_path: Path) -> None:
         ("services=Not+An+Id", None, 400),
         ("since=nonsense", None, 400),
         ("", "nonsense", 400),
-        ("since=" + "A" * 60_001, None, 400),
+        ("since=" + "A" * (CURSOR_CHARS_MAX + 1), None, 400),
         ("types=" + "a," * 101, None, 400),
         ("types=" + "a," * 100, None, 200),
+        ("&".join(["types=a"] * 101), None, 400),
+        ("services=owner,github", None, 200),
     ],
 )
 def test_questions_are_checked(tmp_path: Path, query: str, last_id: str | None, status: int) -> None:

@@ -85,16 +85,20 @@ def test_orphan_schedule_purged(tmp_path: Path) -> None:
 
 
 def test_a_service_that_vanishes_before_its_call_is_purged(tmp_path: Path) -> None:
-    """When the door knows no such service, nothing more is called of it."""
+    """When the door knows no such service, nothing more is called of it; one that is only broken stays."""
 
     async def scene() -> None:
         async with open_desk(tmp_path) as desk:
-            desk.answers["feeds", "/a"] = NotFound()
+            desk.answers["feeds", "/a"] = desk.answers["mail", "/a"] = NotFound("no such folder")
             await desk.scheduler.at("feeds", "/b", desk.clock.now() + 100)
-            await desk.scheduler.at("feeds", "/a", 0)
-            await until(lambda: not desk.entries())
+            await desk.scheduler.at("mail", "/a", desk.clock.now() + MINUTE)
+            await desk.scheduler.at("feeds", "/a", desk.clock.now() + MINUTE)
+            desk.services.remove("feeds")
+            desk.clock.advance(MINUTE)
+            await desk.settle()
 
-            assert [("feeds", "/a")] == desk.calls
+            assert [("feeds", "/a"), ("mail", "/a")] == sorted(desk.calls)
+            assert ["not_found: no such folder"] == [each.last_problem for each in desk.entries().values()]
 
     asyncio.run(scene())
 
