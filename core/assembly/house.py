@@ -98,7 +98,7 @@ class House:
             stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
         )  # fmt: skip
         self.web = build(self._parts())
-        self._stack.callback(self.web.close)
+        self._stack.push_async_callback(self.web.close)
         await self._start()
 
     def _open_known(self) -> None:

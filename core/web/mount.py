@@ -80,9 +80,12 @@ class Mount:
         async def keep(message: Message) -> None:
             messages.append(message)
 
+        # A WSGI application reads no further than the length it is told, and a body in chunks came without one.
+        headers = [(n, v) for n, v in scope["headers"] if n not in (b"content-length", b"transfer-encoding")]
+        whole = {**scope, "headers": [*headers, (b"content-length", b"%d" % len(body))]}
         self._inside += 1
         try:
-            await self._wsgi(scope, receive, keep)  # type: ignore[arg-type]
+            await self._wsgi(whole, receive, keep)  # type: ignore[arg-type]
         finally:
             self._inside -= 1
         return messages

@@ -141,7 +141,7 @@ def site() -> Iterator[Site]:
     server.should_exit = True
     server.force_exit = True
     thread.join(DEADLINE_S)
-    web.close()
+    asyncio.run(web.close())
     listener.close()
 
 
