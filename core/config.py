@@ -32,8 +32,8 @@ CONFIG_BYTES_MAX = 256 * 1024
 ENVIRONMENT_PREFIX = "LOCKER_"
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
-# The one says where locker.toml is; the other is a secret that the command line takes out of the environment.
-_NOT_SETTINGS = frozenset({"LOCKER_CONFIG", "LOCKER_TOKEN"})
+# The first says where locker.toml is; the others hand the owner's token to the command line, which removes them.
+_NOT_SETTINGS = frozenset({"LOCKER_CONFIG", "LOCKER_TOKEN", "LOCKER_TOKEN_FD"})
 _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 _SIZE = re.compile(r"(\d{1,15})\s*(KiB|MiB|GiB)?")
 _SIZE_UNITS: Mapping[str | None, int] = {None: 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
@@ -185,7 +185,7 @@ class _Reader:
             self.faults.append(f"{path.name}: is not UTF-8 at byte {err.start}")
         except OSError as err:
             self.faults.append(f"{path.name}: cannot be read: {err.strerror}")
-        except ValueError as err:
+        except (ValueError, RecursionError) as err:
             self.faults.append(f"{path.name}: {err}")
         return {}
 

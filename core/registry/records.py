@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from enum import StrEnum
 from uuid import UUID
 
@@ -30,16 +31,18 @@ class State(StrEnum):
 
 
 class ServiceRecords:
-    """All records by uid, in memory and in the table; each change is durable when the call returns.
+    """All records, in memory and in the table; each change is durable when the call returns.
 
-    A record that cannot be read, after an edit by hand, is left as it stands and told in `notices`.
+    Reading waits for nobody, not even for a change that is being written. A record that cannot be read,
+    after an edit by hand, is left as it stands and told in `notices`.
     """
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._numbers: dict[str, int] = {}
-        self._records: dict[str, tuple[Service, State]] = {}
+        # Replaced whole, never changed: by uid, in the order of the ids.
+        self._records: Mapping[str, tuple[Service, State]] = {}
         self.notices: list[str] = []
         self.unreadable_ids: set[str] = set()
         for document in self._table:
@@ -47,33 +50,32 @@ class ServiceRecords:
 
     def of_state(self, state: State) -> dict[str, Service]:
         """The installed or kept services by their id, in the order of the ids."""
-        with self._lock:
-            found = {service.id: service for service, its in self._records.values() if its is state}
-        return dict(sorted(found.items()))
+        return {service.id: service for service, its in self._records.values() if its is state}
 
     def unfinished(self) -> tuple[Service, ...]:
         """The services of which something is still to be erased; several may have had one id."""
-        with self._lock:
-            return tuple(service for service, its in self._records.values() if its is State.UNFINISHED)
+        return tuple(service for service, its in self._records.values() if its is State.UNFINISHED)
 
     def put(self, service: Service, state: State) -> None:
         """Remember `service` in `state`, in place of what was known under its uid."""
         row = {**msgspec.to_builtins(service), "state": state.value}
-        with self._lock, self._documents.lock:
-            number = self._numbers.get(service.uid)
-            if number is None:
-                self._numbers[service.uid] = self._table.insert(row)
+        with self._lock:
+            if service.uid in self._numbers:
+                self._table.update(row, doc_ids=[self._numbers[service.uid]])
             else:
-                self._table.update(row, doc_ids=[number])
-            self._records[service.uid] = service, state
+                self._numbers[service.uid] = self._table.insert(row)
+            self._hold({**self._records, service.uid: (service, state)})
 
     def drop(self, uid: str) -> None:
         """Forget the service for good."""
-        with self._lock, self._documents.lock:
-            number = self._numbers.pop(uid, None)
-            self._records.pop(uid, None)
-            if number is not None:
-                self._table.remove(doc_ids=[number])
+        with self._lock:
+            if uid in self._numbers:
+                self._table.remove(doc_ids=[self._numbers[uid]])
+                del self._numbers[uid]
+            self._hold({known: record for known, record in self._records.items() if known != uid})
+
+    def _hold(self, records: Mapping[str, tuple[Service, State]]) -> None:
+        self._records = dict(sorted(records.items(), key=lambda item: item[1][0].id))
 
     @property
     def _table(self) -> Table:
@@ -90,7 +92,7 @@ class ServiceRecords:
             log.error("service record cannot be read number=%d reason=%s", document.doc_id, err)
             return
         self._numbers[service.uid] = document.doc_id
-        self._records[service.uid] = service, state
+        self._hold({**self._records, service.uid: (service, state)})
 
     def _check(self, service: Service, state: State) -> None:
         """The uid becomes part of a folder's name when the service is erased, so it must be one."""

@@ -31,8 +31,8 @@ from core.model.ids import uuid7
 from core.model.manifest import Manifest
 from core.registry.catalog import Catalog
 from core.registry.environments import Environments, OnLine
-from core.registry.folders import SEALED_FILE, make_folder, write_record
-from core.registry.naming import Naming
+from core.registry.folders import RECORD_FILE, SEALED_FILE, make_folder, write_record
+from core.registry.naming import ID_CHARS_MAX, Naming
 from core.registry.reads import Reads
 from core.registry.records import ServiceRecords, State
 from core.registry.removal import Removal
@@ -103,7 +103,7 @@ class Services:
         service = self._records.of_state(State.INSTALLED).get(service_id)
         if service is None:
             raise NotFound(
-                f"there is no service {service_id[:TITLE_CHARS_MAX]!r}", remedy="GET /map lists those there are."
+                f"there is no service {service_id[:ID_CHARS_MAX]!r}", remedy="GET /map lists those there are."
             )
         return service
 
@@ -157,6 +157,9 @@ class Services:
             if erase:
                 known = self._records.of_state(State.KEPT) | known
             service = known.get(service_id) or self.get(service_id)
+            if erase:
+                # Bare, since the documents keep the version before the last as a backup.
+                service = msgspec.structs.replace(service, settings={}, account=None, allowed_folders=())
             self._records.put(service, State.UNFINISHED if erase else State.KEPT)
         log.info("service uninstalled id=%s erase=%s", service_id, erase)
         try:
@@ -253,10 +256,11 @@ class Services:
         return self._reads.present(self.get(service_id).allowed_folders)
 
     def working_directory(self, service_id: str) -> Path:
-        """The service's folder, made anew with its record if somebody took it away."""
+        """The service's folder, ready for a child: what somebody took away of it is made anew."""
         service = self.get(service_id)
         folder = self._me / service.id
-        if not folder.is_dir():
+        make_folder(folder)
+        if not (folder / RECORD_FILE).is_file():
             self._copy(service)
         return folder
 
@@ -348,7 +352,10 @@ class Services:
             try:
                 whole = self._sealed(service, manifest).joined(service.settings)
                 plain, secrets = split_settings(manifest.settings, whole)
-                self._keep(msgspec.structs.replace(service, settings=plain), manifest, secrets)
+                sealed = msgspec.structs.replace(service, settings=plain)
+                self._keep(sealed, manifest, secrets)
+                # Once more, so that the version before, which the documents keep as a backup, is a sealed one too.
+                self._records.put(sealed, State.INSTALLED)
                 log.warning("open secrets sealed id=%s", service.id)
             except LockerError as err:
                 log.error("open secrets cannot be sealed id=%s reason=%s", service.id, err)

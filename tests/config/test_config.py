@@ -198,6 +198,7 @@ def test_another_config_folder(load: Load, root: Path) -> None:
         (b"port = ", "locker.toml: "),
         (b"port = 1\xff", "locker.toml: is not UTF-8 at byte 8"),
         (b"#" * (CONFIG_BYTES_MAX + 1), f"locker.toml: is larger than {CONFIG_BYTES_MAX} bytes"),
+        (b"port = " + b"[" * 5000, "locker.toml: "),
         (b"limits = 3", "limits: must be a table"),
         (b"connector_paths = []", "connector_paths: must be a list"),
         (b"connector_paths = [1]", "connector_paths: must be a path"),

@@ -259,7 +259,7 @@ def test_secrets_left_open_are_sealed_at_the_start(registry: Registry) -> None:
 
     registry.reopen()
 
-    assert b"a.example" not in (registry.me / "locker.json").read_bytes()
+    assert b"a.example" not in everything_in(registry.me)
     assert registry.services.settings_of("feeds")["urls"] == ["https://a.example/feed"]
 
 
@@ -405,6 +405,7 @@ def test_uninstall_erases_everything_it_should(registry: Registry, tree: Tree) -
     """After erasing nothing of the service is left: no folder, no secret, no record, nothing behind links."""
     before = tree(registry.me)
     registry.install_mail()
+    registry.services.sign_in("mail", "account-7")
     outside = registry.folder / "outside"
     outside.mkdir()
     (registry.me / "mail" / "link").symlink_to(outside)
@@ -414,6 +415,7 @@ def test_uninstall_erases_everything_it_should(registry: Registry, tree: Tree) -
 
     assert tree(registry.me) - {"locker.json.bak"} == before | {"locker.json"}
     assert outside.is_dir()
+    assert not [word for word in (b"a.example", b"account-7", b"SECRET") if word in everything_in(registry.me)]
     assert json.loads((registry.me / "locker.json").read_text()).get("services", {}) == {}
     assert registry.changes[-1] == ("mail", "erased")
     assert registry.install_mail().id == "mail"
@@ -519,11 +521,12 @@ def test_fields_of_a_later_version_survive(registry: Registry) -> None:
 def test_a_folder_taken_away_is_made_again(registry: Registry) -> None:
     """A service whose folder somebody removed starts afresh instead of failing for ever."""
     registry.install_feeds()
-    shutil.rmtree(registry.me / "feeds")
-
     folder = registry.services.working_directory("feeds")
 
-    assert {path.name for path in folder.iterdir()} == {"me.json", "tmp"}
+    for name in (".", "tmp", "me.json"):
+        shutil.rmtree(folder / name) if name != "me.json" else (folder / name).unlink()
+        assert registry.services.working_directory("feeds") == folder
+        assert {path.name for path in folder.iterdir()} == {"me.json", "tmp"}
 
 
 def test_folders_agreed_to_stay_so(registry: Registry) -> None:
