@@ -21,6 +21,7 @@ from core.model.ids import is_service_id
 log = logging.getLogger(__name__)
 
 LINE_BYTES_MAX = 8 * 1024
+STAMP_BYTES = 40
 SECRET_CHARS_MIN, SECRET_BYTES_MAX = 6, 4096
 LEFT_OUT = "(a line that held this service's token or key is left out)"
 CUT_MARK = " … (cut)"
@@ -95,6 +96,8 @@ class Lines:
         if self._is_cut or len(text) > LINE_BYTES_MAX:
             text = text[:LINE_BYTES_MAX] + CUT_MARK
         self._pending, self._is_cut = bytearray(), False
+        if text.isprintable():
+            return text
         return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in text)
 
 
@@ -117,14 +120,11 @@ class ServiceLog:
         """Add one line; `source` is out, err or core. Beyond the allowance it is only counted."""
         if source == "err" and line.strip():
             self._last.append(line[:LAST_LINE_CHARS_MAX])
-        entry = f"{iso(self._clock.now())} {source} | {line}\n".encode()
-        if not self._is_allowed(len(entry)):
+        if not self._is_allowed(len(line) + STAMP_BYTES):
             self._left_out += 1
             return
-        if self._left_out:
-            self._append(f"{iso(self._clock.now())} core | {self._left_out} lines left out\n".encode())
-            self._left_out = 0
-        self._append(entry)
+        self._tell_left_out()
+        self._append(source, line)
 
     def last_lines(self, count: int) -> list[str]:
         """The latest lines of stderr since `forget`, oldest first."""
@@ -136,12 +136,15 @@ class ServiceLog:
 
     def close(self) -> None:
         """Note what was left out and close the file; a later line opens it again."""
-        if self._left_out:
-            self._append(f"{iso(self._clock.now())} core | {self._left_out} lines left out\n".encode())
-            self._left_out = 0
+        self._tell_left_out()
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _tell_left_out(self) -> None:
+        if self._left_out:
+            self._append("core", f"{self._left_out} lines left out")
+            self._left_out = 0
 
     def _is_allowed(self, size: int) -> bool:
         now = self._clock.monotonic()
@@ -153,7 +156,8 @@ class ServiceLog:
         self._allowance -= size
         return True
 
-    def _append(self, entry: bytes) -> None:
+    def _append(self, source: str, line: str) -> None:
+        entry = f"{iso(self._clock.now())} {source} | {line}\n".encode()
         try:
             if self._file is None:
                 self._open()

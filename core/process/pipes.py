@@ -10,11 +10,14 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 CHUNK_BYTES = 64 * 1024
-BYTES_PER_S_MAX = 2 * 1024 * 1024
-REST_S = 0.05
+BYTES_PER_S_MAX = 512 * 1024
+# Each waking counts as so many bytes at least, so that a flood of single letters is one too.
+READ_COST_BYTES = 1024
+BURST_S = 0.25
 WATCHABLE = sys.platform != "win32"
 
 
@@ -30,6 +33,7 @@ class Inlet:
         self._on_bytes = on_bytes
         self._watchable = watchable
         self._timer: asyncio.TimerHandle | None = None
+        self._paid_until = 0.0
         self.is_open = True
         if watchable:
             os.set_blocking(descriptor, False)
@@ -55,9 +59,11 @@ class Inlet:
 
     def _read(self) -> None:
         taken = self._take()
-        if taken == CHUNK_BYTES and self.is_open:
+        now = self._loop.time()
+        self._paid_until = max(now, self._paid_until) + max(taken, READ_COST_BYTES) / BYTES_PER_S_MAX
+        if self._paid_until - now > BURST_S and self.is_open:
             self._loop.remove_reader(self._descriptor)
-            self._timer = self._loop.call_later(max(REST_S / 2, taken / BYTES_PER_S_MAX), self._resume)
+            self._timer = self._loop.call_at(self._paid_until, self._resume)
 
     def _resume(self) -> None:
         self._timer = None
@@ -84,6 +90,7 @@ class Inlet:
                 if not data:
                     break
                 self._loop.call_soon_threadsafe(self._hand_over, data)
+                time.sleep(max(len(data), READ_COST_BYTES) / BYTES_PER_S_MAX)
             self._loop.call_soon_threadsafe(self.close)
         os.close(self._descriptor)
 

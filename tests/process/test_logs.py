@@ -216,7 +216,7 @@ def test_flood_neither_fills_the_disk_nor_stalls_the_core(make_yard: MakeYard) -
             await yard.supervisor.stop("floods-stderr", reason="test")
 
             assert (b"floods-stderr", 1) == (body, other.generation)
-            assert longest_s < 0.25
+            assert longest_s < 1.0
             assert len(yard.log_text("floods-stderr")) <= 2 * 64 * 1024
 
     asyncio.run(scenario())
