@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 
 import pytest
 import uvicorn
+import uvloop
 
+from core.gateway import FrontLimits, server_config
 from core.web import Web, build
 from tests.web.fakes import World
 
@@ -126,22 +128,21 @@ def site() -> Iterator[Site]:
     port = listener.getsockname()[1]
     world = World(port=port, owner_token=OWNER_TOKEN)
     web = build(world.parts)
-    config = uvicorn.Config(web, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(web, host="127.0.0.1", port=port, limits=FrontLimits(), stop_grace_s=1))
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
         await server.serve(sockets=[listener])
+        await web.close()
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread = threading.Thread(target=lambda: uvloop.run(serve()), daemon=True)
     thread.start()
     wait_until(lambda: server.started)
     yield Site(world, web, loops[0], port)
     server.should_exit = True
     server.force_exit = True
     thread.join(DEADLINE_S)
-    asyncio.run(web.close())
     listener.close()
 
 

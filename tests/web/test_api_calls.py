@@ -26,14 +26,14 @@ def child(site: Site) -> Any:
 
 def test_at_is_kept_and_listed(site: Site, child: Any) -> None:
     """same_uri_dedupes: one entry for each path, the later time counts; a missing slash is added."""
-    child("POST", "at", {"at": 1_800_000_000.5, "cb": "sync/message"})
+    child("POST", "at", {"at": 1_800_000_000.5, "path": "sync/message"})
     answer = child("POST", "at", {"at": 1_800_000_001.5, "cb": "/sync/message"})
     child("POST", "at", at="1800000002", cb="/sync/contact")
     listed = child("GET", "at").json
 
     assert 200 == answer.status
     assert [("/sync/message", 1_800_000_001.5), ("/sync/contact", 1_800_000_002.0)] == [
-        (p["cb"], p["at"]) for p in listed
+        (p["path"], p["at"]) for p in listed
     ]
 
 
@@ -44,9 +44,17 @@ def test_at_in_the_past_is_taken(child: Any) -> None:
 
 def test_at_can_be_cancelled(child: Any) -> None:
     """Once; then there is none."""
-    child("POST", "at", {"at": 1, "cb": "/sync?a=1"})
+    ways = [
+        ("at", {"path": "/sync?a=1"}),
+        ("at", {"cb": "/sync?a=1"}),
+        ("at?path=/sync?a=1", None),
+        ("at?cb=/sync?a=1", None),
+    ]
+    for path, body in ways:
+        child("POST", "at", {"at": 1, "path": "/sync?a=1"})
 
-    assert [200, 404] == [child("DELETE", "at?cb=/sync?a=1").status for _ in range(2)]
+        assert [200, 404] == [child("DELETE", path, body).status for _ in range(2)]
+    assert 400 == child("DELETE", "at").status
 
 
 @pytest.mark.parametrize("at", ["abc", None, True, [], "1e400", 1_700_000_000.0 + AHEAD_MAX_S + 60])
@@ -142,7 +150,7 @@ def test_listen_and_deafen(site: Site, child: Any) -> None:
     again = child("POST", "deafen", type="entry/feeds", cb="/one")
 
     assert (200, 404) == (ended.status, again.status)
-    assert [{"service": "mail", "type": "entry/feeds", "cb": "/two", "source": "call"}] == child(
+    assert [{"service": "mail", "type": "entry/feeds", "path": "/two", "source": "call"}] == child(
         "GET", "listeners"
     ).json
 
@@ -203,6 +211,6 @@ def test_dead_letters(site: Site) -> None:
         site.owner("POST", f"/dead-letters/{'9' * 30}/retry").status,
     ]
 
-    assert [(7, "/hear"), (8, "/hear")] == [(one["id"], one["cb"]) for one in listed]
+    assert [(7, "/hear"), (8, "/hear")] == [(one["id"], one["path"]) for one in listed]
     assert [200, 200, 404, 404, 404] == statuses
     assert ([7], [7]) == (site.world.events.retried, list(site.world.events.letters))

@@ -12,7 +12,7 @@ from core.web.routes import CHILD, READ, Ask, Field, Route
 
 
 class Sentence(msgspec.Struct, frozen=True, kw_only=True):
-    """What to write; the greater the level, the more it matters."""
+    """What to write; level 0 informs, 1 warns, 2 and above tells of an error."""
 
     message: Annotated[str, msgspec.Meta(min_length=1, max_length=MESSAGE_LENGTH_MAX)]
     level: Annotated[int, msgspec.Meta(ge=0, le=LEVEL_MAX)] = 0

@@ -9,7 +9,7 @@ import msgspec
 from core.model.errors import BadRequest, Forbidden, NotFound
 from core.model.event import Idr
 from core.model.manifest import Manifest
-from core.web.api.schedules import PathText, callback_path
+from core.web.api.schedules import Callback
 from core.web.caller import hears
 from core.web.records import manifest_of
 from core.web.routes import CHILD, Ask, Route
@@ -42,11 +42,10 @@ class EventBody(msgspec.Struct, frozen=True, kw_only=True):
     action: Literal["new", "update", "delete"] = "new"
 
 
-class Listening(msgspec.Struct, frozen=True, kw_only=True):
+class Listening(Callback, frozen=True, kw_only=True):
     """Which events, and the path under the service's own address that takes them."""
 
     type: Wanted
-    cb: PathText
 
 
 class ListenerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +53,7 @@ class ListenerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     service: str
     type: str
-    cb: str
+    path: str
     source: str
 
 
@@ -63,7 +62,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     service: str
-    cb: str
+    path: str
     first_seen: float
     last_tried: float
     tries: int
@@ -94,7 +93,7 @@ def publish(ask: Ask) -> Published:
 def listen(ask: Ask) -> Listening:
     """Deliver events of a type to a path of the service, from now on and across restarts."""
     body: Listening = ask.body
-    path = callback_path(body.cb)
+    path = body.target
     if ask.caller.service_id is not None:
         manifest = manifest_of(ask.parts, ask.parts.services.get(ask.service_id))
         if manifest is None or not hears(manifest.uses, body.type):
@@ -103,22 +102,22 @@ def listen(ask: Ask) -> Listening:
                 remedy="Name the type in uses of its connector.toml; the owner sees that at install.",
             )
     ask.parts.events.listen(ask.service_id, wanted=body.type, path=path)
-    return Listening(type=body.type, cb=path)
+    return Listening(type=body.type, path=path)
 
 
 def deafen(ask: Ask) -> Listening:
     """End what `listen` began."""
     body: Listening = ask.body
-    path = callback_path(body.cb)
+    path = body.target
     if not ask.parts.events.deafen(ask.service_id, wanted=body.type, path=path):
         raise NotFound(f"{ask.service_id} does not listen to {body.type[:100]} at {path[:200]}.")
-    return Listening(type=body.type, cb=path)
+    return Listening(type=body.type, path=path)
 
 
 def read_listeners(ask: Ask) -> list[ListenerRecord]:
     """List what the service listens to."""
     return [
-        ListenerRecord(service=one.service, type=one.type, cb=one.path, source=one.source)
+        ListenerRecord(service=one.service, type=one.type, path=one.path, source=one.source)
         for one in ask.parts.events.listeners()
         if one.service == ask.service_id
     ]
@@ -130,7 +129,7 @@ def read_dead_letters(ask: Ask) -> list[Letter]:
         Letter(
             id=letter.id,
             service=letter.service,
-            cb=letter.path,
+            path=letter.path,
             first_seen=letter.first_seen,
             last_tried=letter.last_tried,
             tries=letter.tries,

@@ -19,18 +19,29 @@ PathText = Annotated[str, msgspec.Meta(min_length=1, max_length=PATH_LENGTH_MAX)
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=REASON_LENGTH_MAX)]
 
 
-class At(msgspec.Struct, frozen=True, kw_only=True):
+class Callback(msgspec.Struct, frozen=True, kw_only=True):
+    """A path under the service's own address; `cb` is taken for `path`."""
+
+    path: PathText | None = None
+    cb: PathText | None = None
+
+    @property
+    def target(self) -> str:
+        """The path, with its slash; BadRequest for anything that could lead elsewhere."""
+        return callback_path(self.path or self.cb or "")
+
+
+class At(Callback, frozen=True, kw_only=True):
     """When to call, in epoch seconds, and which path under the service's own address."""
 
     at: float
-    cb: PathText
 
 
 class PendingCall(msgspec.Struct, frozen=True, kw_only=True):
     """A call that is due; `kind` is `fallback` where the manifest's frequency asked for it."""
 
     service: str
-    cb: str
+    path: str
     at: float
     kind: str = "asked"
     tries: int = 0
@@ -40,7 +51,7 @@ class PendingCall(msgspec.Struct, frozen=True, kw_only=True):
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
     """The call that is not made any more."""
 
-    cb: str
+    path: str
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,21 +70,21 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 def ask_at(ask: Ask) -> PendingCall:
     """Call the service back at a time, at once when it has passed: kept durably, one call for each path."""
     body: At = ask.body
-    path = callback_path(body.cb)
+    path = body.target
     if not math.isfinite(body.at) or body.at > ask.parts.clock.now() + AHEAD_MAX_S:
         raise BadRequest("at must be a number of seconds since 1970, at most ten years ahead.")
     ask.parts.schedule.at(ask.service_id, path, body.at)
-    return PendingCall(service=ask.service_id, cb=path, at=body.at)
+    return PendingCall(service=ask.service_id, path=path, at=body.at)
 
 
 def read_at(ask: Ask) -> list[PendingCall]:
     """List the service's pending calls."""
-    if "cb" in ask.query or "at" in ask.query:
+    if {"at", "cb", "path"} & set(ask.query):
         raise MethodNotAllowed("A call is asked for by POST.", allow=("DELETE", "POST"))
     return [
         PendingCall(
             service=entry.service,
-            cb=entry.path,
+            path=entry.path,
             at=entry.at,
             kind=entry.kind,
             tries=entry.tries,
@@ -84,11 +95,11 @@ def read_at(ask: Ask) -> list[PendingCall]:
 
 
 def cancel_at(ask: Ask) -> Cancelled:
-    """Cancel the service's pending call of a path."""
-    path = callback_path(ask.query.get("cb", ""))
+    """Cancel the service's pending call of a path, named in the body or in the query."""
+    path = callback_path(ask.body.path or ask.body.cb or ask.query.get("path") or ask.query.get("cb", ""))
     if not ask.parts.schedule.cancel(ask.service_id, path):
         raise NotFound(f"Nothing is pending for {path[:200]}.")
-    return Cancelled(cb=path)
+    return Cancelled(path=path)
 
 
 def hold(ask: Ask) -> Hold:
@@ -113,17 +124,20 @@ def callback_path(text: str) -> str:
     plain = unquote(path.partition("?")[0])
     leads_away = "://" in plain or path.startswith("//") or ".." in plain.split("/") or "\\" in plain
     if not text or leads_away or "#" in path or any(ord(letter) <= 32 or ord(letter) == 127 for letter in path):
-        raise BadRequest("cb must be a path under the service's own address, such as /sync/entry.")
+        raise BadRequest("The path must be one under the service's own address, such as /sync/entry.")
     if len(path) > PATH_LENGTH_MAX:
-        raise BadRequest(f"cb has more than {PATH_LENGTH_MAX} letters.")
+        raise BadRequest(f"The path has more than {PATH_LENGTH_MAX} letters.")
     return path
 
 
-_CB = Field(name="cb", about="The path of the pending call.", is_required=True)
+_PATH = (
+    Field(name="path", about="The path of the pending call, where the body does not say it."),
+    Field(name="cb", about="Taken for path."),
+)
 ROUTES = (
     Route("POST", "/core/<id>/at", ask_at, "schedules", CHILD, body=At, answer=PendingCall),
     Route("GET", "/core/<id>/at", read_at, "schedules", CHILD, answer=list[PendingCall]),
-    Route("DELETE", "/core/<id>/at", cancel_at, "schedules", CHILD, query=(_CB,), answer=Cancelled),
+    Route("DELETE", "/core/<id>/at", cancel_at, "schedules", CHILD, body=Callback, query=_PATH, answer=Cancelled),
     Route("POST", "/core/<id>/hold", hold, "schedules", CHILD, body=Hold, answer=Hold),
     Route("DELETE", "/core/<id>/hold", release, "schedules", CHILD, body=Release, answer=Release),
 )

@@ -1,0 +1,181 @@
+"""Flask on the event loop: bodies within bounds, and no slow client holds a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask, Response, request
+
+from core.web.mount import BODY_BYTES_MAX, THREADS, WAITING_MAX, Mount
+from core.web.parts import Receive
+from tests.web.conftest import OWNER_TOKEN, Site
+
+HEAD = "POST /core/feeds/diary HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer " + OWNER_TOKEN + "\r\n"
+
+
+def connect(site: Site, head: str) -> socket.socket:
+    """A connection on which this head was sent."""
+    connection = socket.create_connection(("127.0.0.1", site.port), timeout=10)
+    connection.sendall((HEAD + head + "\r\n").format(port=site.port).encode())
+    return connection
+
+
+@pytest.mark.parametrize(("extra", "status"), [(0, 400), (1, 413)])
+def test_oversized_bodies_are_refused(site: Site, extra: int, status: int) -> None:
+    """A mebibyte is read (and is no JSON); one byte more is not."""
+    site.world.install()
+    headers = {"Authorization": f"Bearer {OWNER_TOKEN}"}
+    answer = site.ask("POST", "/core/feeds/diary", headers=headers, body=b"x" * (BODY_BYTES_MAX + extra))
+
+    assert status == answer.status
+
+
+def test_an_oversized_body_in_chunks_is_refused_before_its_end(site: Site) -> None:
+    """Nobody announced its size, so it is counted."""
+    site.world.install()
+    with connect(site, "Transfer-Encoding: chunked\r\n") as connection:
+        connection.sendall(b"100001\r\n" + b"x" * (BODY_BYTES_MAX + 1) + b"\r\n")
+        answer = connection.recv(100)
+
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_slow_uploads_hold_no_thread(site: Site) -> None:
+    """More half-sent bodies than there are threads, and the next request is answered at once."""
+    site.world.install()
+    slow = [connect(site, "Content-Length: 100\r\n") for _ in range(3 * THREADS)]
+    answer = site.owner("GET", "/map")
+    for connection in slow:
+        connection.close()
+
+    assert 200 == answer.status
+
+
+def test_slow_readers_hold_no_thread(site: Site) -> None:
+    """More clients that never read a large answer than there are threads, and the next is answered at once."""
+    site.world.install()
+    site.world.children.logs["feeds"] = ["x" * 2000] * 5000
+    request_text = (
+        f"GET /core/feeds/log?lines=5000 HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n"
+        f"Authorization: Bearer {OWNER_TOKEN}\r\n\r\n"
+    )
+    slow = []
+    for _ in range(THREADS + 2):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", site.port))
+        connection.sendall(request_text.encode())
+        slow.append(connection)
+    answer = site.owner("GET", "/map")
+    for connection in slow:
+        connection.close()
+
+    assert 200 == answer.status
+
+
+@pytest.fixture
+def flask() -> Iterator[Flask]:
+    """A small application."""
+    application = Flask(__name__)
+
+    @application.post("/echo")
+    def echo() -> Response:
+        return Response(request.get_data())
+
+    yield application
+
+
+def scope(path: str = "/echo", *, length: int | None = None) -> dict[str, Any]:
+    """A POST."""
+    headers = [] if length is None else [(b"content-length", str(length).encode())]
+    return {
+        "type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers, "http_version": "1.1",
+        "server": ("127.0.0.1", 1), "client": ("127.0.0.1", 2), "scheme": "http",
+    }  # fmt: skip
+
+
+async def run(mount: Mount, receive: Receive, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages that answer one request."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await mount(asked, receive, send)
+    return sent
+
+
+def answered(flask: Flask, receive: Receive, asked: dict[str, Any], **how: float) -> list[dict[str, Any]]:
+    """The messages that answer one request of an application mounted for it alone."""
+
+    async def whole() -> list[dict[str, Any]]:
+        mount = Mount(flask, **how)
+        try:
+            return await run(mount, receive, asked)
+        finally:
+            await mount.close()
+
+    return asyncio.run(whole())
+
+
+def test_a_body_arrives_whole(flask: Flask) -> None:
+    """However many pieces it came in, and though nobody said its length."""
+    pieces = iter([b"one ", b"", b"two"])
+
+    async def receive() -> dict[str, Any]:
+        piece = next(pieces)
+        return {"type": "http.request", "body": piece, "more_body": piece != b"two"}
+
+    assert b"one two" == b"".join(m.get("body", b"") for m in answered(flask, receive, scope()))
+
+
+def test_a_body_that_does_not_end_in_time_is_refused(flask: Flask) -> None:
+    """The wait is bounded."""
+
+    async def never() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    assert 400 == answered(flask, never, scope(length=10), body_deadline_s=0.05)[0]["status"]
+
+
+def test_a_client_that_leaves_is_not_answered(flask: Flask) -> None:
+    """Its half body runs nothing."""
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    assert [] == answered(flask, gone, scope(length=10))
+
+
+def test_waiting_requests_are_bounded(flask: Flask) -> None:
+    """One more than may wait is turned away, with the time to come back; the others are answered."""
+    block = threading.Event()
+
+    @flask.post("/wait")
+    def wait() -> str:
+        assert block.wait(20)
+        return "done"
+
+    async def whole() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def ask() -> tuple[list[int], dict[bytes, bytes]]:
+        mount = Mount(flask)
+        waiting = [asyncio.create_task(run(mount, whole, scope("/wait"))) for _ in range(WAITING_MAX)]
+        await asyncio.sleep(0)
+        refused = await run(mount, whole, scope("/wait"))
+        block.set()
+        done = await asyncio.gather(*waiting)
+        await mount.close()
+        return [refused[0]["status"], *sorted({sent[0]["status"] for sent in done})], dict(refused[0]["headers"])
+
+    statuses, headers = asyncio.run(ask())
+
+    assert [503, 200] == statuses
+    assert b"1" == headers[b"retry-after"]
