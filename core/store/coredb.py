@@ -215,6 +215,8 @@ class CoreDb:
 
 def _make(path: Path) -> None:
     """Give a new database its mode; nobody has a connection to a file that was not there, so it may be opened."""
+    if os.path.lexists(path):
+        return
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | NO_FOLLOW, FILE_MODE))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Store(Reads):
         self._clock = clock
         self._origin = origin
         self._lock = lock
+        self._closing = threading.Lock()
         self._reader = Reader(path, types)
         ledger = self._open_ledger()
         ledger.count_open()
@@ -117,14 +119,16 @@ class Store(Reads):
 
     def close(self) -> None:
         """Commit what waits, close, and let the next process write; again does nothing."""
-        if not self._lock.is_mine:
-            return
-        self._reader.close()
-        clean = False
-        try:
-            clean = self._writer.close()
-        finally:
-            self._lock.release(clean=clean)
+        with self._closing:
+            if not self._lock.is_mine:
+                return
+            # The reader first: the last to close folds the write-ahead log into the file.
+            self._reader.close()
+            clean = False
+            try:
+                clean = self._writer.close()
+            finally:
+                self._lock.release(clean=clean)
 
     def _after_commit(self, head: int) -> None:
         self.on_commit(head)
