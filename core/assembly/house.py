@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
 CHECKOUT = Path(__file__).resolve().parents[2]
+# What every Python child would import first; cryptography is imported by the first secret that is unsealed.
+PRELOAD = ("connectors.sdk.connector", "cryptography.hazmat.primitives.ciphers.aead")
 CALL_S = 120.0
 DELIVERY_S = 60.0
 CLOSE_S = 3.5
@@ -125,7 +127,8 @@ class House:
         config, clock = self._standing.config, self._standing.clock
         self._launching = Launching(
             config, catalog=self._catalog, services=self._services, environments=self._environments,
-            master=self._master, device=self._device, core_pid=os.getpid(), port=self._standing.port,
+            master=self._master, device=self._device, redactor=self._standing.redactor,
+            core_pid=os.getpid(), port=self._standing.port,
         )  # fmt: skip
         self._logs = ChildLogs(config.me / "logs", clock=clock)
         self._stack.callback(self._logs.close)
@@ -308,7 +311,7 @@ def warm_parent(config: Config, environment: Mapping[str, str]) -> Zygote | None
     """The warm parent, not yet started; None where children are spawned plainly."""
     if config.spawn != "auto" or not Zygote.is_possible():
         return None
-    return Zygote(preload=("connectors.sdk.connector",), python=sys.executable, environment=environment)
+    return Zygote(preload=PRELOAD, python=sys.executable, environment=environment)
 
 
 def prepare_me(me: Path) -> None:

@@ -13,7 +13,7 @@ from core.model.handshake import Greeting
 from core.model.manifest import Limits, Manifest
 from core.process import LaunchSpec
 from core.registry import Catalog, Environments, Service, Services
-from core.vault import Device, MasterKey
+from core.vault import Device, MasterKey, Redactor
 
 
 class Launching:
@@ -28,6 +28,7 @@ class Launching:
         environments: Environments,
         master: MasterKey,
         device: Device,
+        redactor: Redactor,
         core_pid: int,
         port: int,
     ) -> None:
@@ -37,7 +38,11 @@ class Launching:
         self._environments = environments
         self._master = master
         self._device = device
+        self._redactor = redactor
         self._core_pid = core_pid
+        for keys in config.app_keys.values():
+            for value in keys.values():
+                redactor.add(value)
         self._port = port
 
     def check(self, service_id: str) -> Service:
@@ -50,11 +55,15 @@ class Launching:
     def spec_for(self, service_id: str) -> LaunchSpec:
         """Everything to start the service's child with; raises NotFound, ServiceDisabled, SettingsInvalid."""
         service = self.check(service_id)
+        self._catalog.refresh()
         manifest = self._catalog.get(service.connector)
         settings = self._services.checked_settings(service_id)
         limits = self._limits(manifest)
         own_python = self._environments.python_for(manifest)
         own_packages = self._environments.folder_for(manifest)
+        secrets = self._services.secrets_of(service_id)
+        for secret in secrets:
+            self._redactor.add(secret)
         return LaunchSpec(
             service_id=service.id,
             uid=service.uid,
@@ -70,7 +79,7 @@ class Launching:
             memory_bytes=limits.memory_bytes,
             reads=(*self._services.folders_of(service_id), *([own_packages] if own_packages else [])),
             greeting=lambda port, token: self._greeting(service, manifest, settings, port=port, token=token),
-            secrets=self._services.secrets_of(service_id),
+            secrets=secrets,
         )
 
     def open_doors(self, service_id: str) -> tuple[str, ...]:
