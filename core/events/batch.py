@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from core.events.cursor import Position
-from core.events.logs import PAGE_ENTRIES_MAX, Entry, Log
+from core.events.logs import Entry, Log, read_page
 from core.events.match import names_network, names_of, types_of
 from core.model.problem import as_locker_error
 
@@ -80,13 +80,9 @@ def fill(batch: Batch, logs: Mapping[str, Log], ear: Ear) -> None:
 
 
 def _fill_page(batch: Batch, source: Log, ear: Ear) -> bool:
-    head = source.head()
-    position = resumed(batch.positions.get(source.uid), head, source)
-    batch.positions[source.uid] = position
-    if position.seq >= head.seq:
-        return True
-    entries = source.page(position.seq, limit=PAGE_ENTRIES_MAX)
-    for entry in entries:
+    page = read_page(source, batch.positions.get(source.uid))
+    batch.positions[source.uid] = page.start
+    for entry in page.entries:
         if ear.hears(entry):
             line = msgspec.json.encode(source.event(entry)) + b"\n"
             if batch.lines and batch.body_bytes + len(line) > BATCH_BYTES_MAX:
@@ -94,23 +90,8 @@ def _fill_page(batch: Batch, source: Log, ear: Ear) -> bool:
                 return False
             batch.lines.append(line)
             batch.body_bytes += len(line)
-        batch.positions[source.uid] = Position(head.epoch, entry.seq)
+        batch.positions[source.uid] = Position(page.head.epoch, entry.seq)
         batch.passed += 1
         if batch.is_full:
             return False
-    return not entries or batch.positions[source.uid].seq >= head.seq
-
-
-def resumed(position: Position | None, head: Position, source: Log) -> Position:
-    """Where to read on: where it was left, or the beginning of a log that is new, shorter or of another epoch.
-
-    A restored store may lack facts that were delivered and hold others under their numbers, so only its
-    beginning is sure to miss none; listeners take what they know already (at least once).
-    """
-    if position is None:
-        return Position(head.epoch, 0)
-    if position.epoch != head.epoch or position.seq > head.seq:
-        if position.seq > 0:
-            log.warning("a log began anew and is delivered from its start service=%s", source.service)
-        return Position(head.epoch, 0)
-    return position
+    return page.is_last

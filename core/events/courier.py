@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -227,9 +228,7 @@ class Courier:
             self._read_at.clear()
 
     async def _pause(self, seconds: float) -> None:
-        self._nudged.clear()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._nudged.wait()
-        except TimeoutError:
-            return
+        self._nudged.clear()

@@ -99,6 +99,51 @@ class FactLog:
         return idr_of(fact, network=self._source.network_of(fact.type), account=self._account)
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries of a log, where they begin, and where the log ended when they were read."""
+
+    head: Position
+    start: Position
+    entries: list[Entry]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the log had no more."""
+        return not self.entries or self.entries[-1].seq >= self.head.seq
+
+
+def read_page(source: Log, known: Position | None) -> Page:
+    """The entries after the known position. Blocks.
+
+    What lies past the head that the log itself names is left for the next page, so that a position is never ahead
+    of its log, whatever is in a file that its child could have written.
+    """
+    head = source.head()
+    start = resumed(source, known, head)
+    if start.seq >= head.seq:
+        return Page(head, start, [])
+    entries = source.page(start.seq, limit=PAGE_ENTRIES_MAX)
+    return Page(head, start, [entry for entry in entries if entry.seq <= head.seq])
+
+
+def resumed(source: Log, known: Position | None, head: Position) -> Position:
+    """Where to read on: where it was left, or the beginning of a log that is new, shorter or of another epoch.
+
+    A restored store may lack facts that were delivered and hold others under their numbers, so only its
+    beginning is sure to miss none; listeners take what they know already (at least once). A store that is away
+    for the moment has no epoch and changes nothing.
+    """
+    if known is None:
+        return Position(head.epoch, 0)
+    is_away = not head.epoch and known.epoch
+    if is_away or (known.epoch == head.epoch and known.seq <= head.seq):
+        return known
+    if known.seq > 0:
+        log.warning("a log began anew and is read from its start service=%s", source.service)
+    return Position(head.epoch, 0)
+
+
 def heads_of(logs: Mapping[str, Log]) -> dict[str, Position]:
     """Where every log ends that can be read. Blocks."""
     heads = {}

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from core.events.cursor import Position, Positions, encode_cursor
 from core.events.logs import PAGE_ENTRIES_MAX, Log
 from core.events.tail import frame
@@ -86,7 +88,7 @@ def _read_log(chunk: Chunk, source: Log, end: Position, viewer: Viewer) -> None:
         for entry in entries:
             at = chunk.positions[source.uid] = Position(end.epoch, entry.seq)
             if viewer.wanted.wants(entry) and viewer.may_see(entry):
-                chunk.frames += frame(source.event(entry), encode_cursor(chunk.positions))
+                chunk.frames += frame(msgspec.json.encode(source.event(entry)), encode_cursor(chunk.positions))
                 if len(chunk.frames) >= CHUNK_BYTES_MAX:
                     return
     chunk.positions[source.uid] = end

@@ -5,29 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import msgspec
 
-from core.events.batch import resumed
 from core.events.bus import Bus
 from core.events.cursor import Position, encode_cursor
-from core.events.logs import PAGE_ENTRIES_MAX, Entry, Log
+from core.events.logs import Entry, Log, read_page, resumed
 from core.events.viewer import Filter, Viewer
-from core.model.event import Event
 from core.model.problem import as_locker_error
 
 RECHECK_S = 60.0
+CATCH_UP_PAGES_MAX = 10
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Page:
-    head: Position
-    start: Position
-    entries: list[Entry]
 
 
 class Tail:
@@ -62,9 +53,10 @@ class Tail:
         while True:
             tells = self._bus.tells
             try:
-                await self._advance(everything=False)
+                if await self._step():
+                    continue
             except Exception:
-                # The edge of the task: streams stand still, and go on from their cursors when the logs can be read.
+                # The edge of the task: streams stand still until the next tell, and go on from where they are.
                 log.exception("event streams stand still")
             try:
                 async with asyncio.timeout(RECHECK_S):
@@ -73,8 +65,14 @@ class Tail:
                 self._read_at.clear()
 
     async def catch_up(self) -> None:
-        """Bring the position to the end of every log as it is now, tells or no tells."""
-        await self._advance(everything=True)
+        """Bring the position to the end of every log as it is now, tells or no tells.
+
+        A log that grows faster than it is read is not waited for.
+        """
+        for source in self._bus.logs().values():
+            for _ in range(CATCH_UP_PAGES_MAX):
+                if not await self._follow(source):
+                    break
 
     async def join(self, viewer: Viewer, positions: Mapping[str, Position]) -> bool:
         """Whether the viewer stands where the tail stands; from now on it is shown everything."""
@@ -93,43 +91,52 @@ class Tail:
         if not group:
             self._viewers.pop(viewer.wanted, None)
 
-    async def _advance(self, *, everything: bool) -> None:
-        logs = self._bus.logs()
-        for uid, source in logs.items():
+    async def _step(self) -> bool:
+        """Read a page of each log that has grown; whether any of them has more."""
+        has_more = False
+        for uid, source in self._bus.logs().items():
             told = self._bus.told(source.service)
-            if everything or self._read_at.get(uid) != told:
-                await self._follow(source)
+            if self._read_at.get(uid) == told:
+                continue
+            if await self._follow(source):
+                has_more = True
+            else:
                 self._read_at[uid] = told
+        return has_more
 
-    async def _follow(self, source: Log) -> None:
-        """Read one log to its end, a page at a time, so that streams may join in between."""
+    async def _follow(self, source: Log) -> bool:
+        """Read a page of one log, with no stream joining meanwhile; whether it has more."""
         try:
-            while True:
-                async with self._turn:
-                    if not await self._follow_page(source):
-                        return
+            async with self._turn:
+                return await (self._follow_page(source) if self._viewers else self._skip(source))
         except Exception as err:
             # The store is another program's: whatever is wrong with it must not keep back the other logs.
             log.warning("a log cannot be read service=%s: %s", source.service, as_locker_error(err))
+            return False
+
+    async def _skip(self, source: Log) -> bool:
+        """With nobody looking on, the end of the log is where the next stream starts."""
+        head = await asyncio.to_thread(source.head)
+        start = resumed(source, self._positions.get(source.uid), head)
+        self._place(source.uid, head if start.epoch == head.epoch else start)
+        return False
 
     async def _follow_page(self, source: Log) -> bool:
         known = self._positions.get(source.uid)
-        if not self._viewers:
-            # With nobody looking on, the end of the log is where the next stream starts.
-            self._place(source.uid, await asyncio.to_thread(source.head))
-            return False
-        page = await asyncio.to_thread(_read, source, known)
+        page = await asyncio.to_thread(read_page, source, known)
         if known is not None and known.seq > 0 and page.start != known:
             self._end_viewers(source.service)
         wanted = [(entry, self._viewers_of(entry)) for entry in page.entries]
         shown = [entry for entry, viewers in wanted if viewers]
-        events = await asyncio.to_thread(_events, source, shown) if shown else {}
+        rendered = await asyncio.to_thread(_rendered, source, shown) if shown else {}
         self._place(source.uid, page.start)
         for entry, viewers in wanted:
             self._place(source.uid, Position(page.head.epoch, entry.seq))
             if viewers:
-                show(events[entry.seq], self.cursor, viewers)
-        return bool(page.entries)
+                shared = frame(rendered[entry.seq], self.cursor)
+                for viewer in viewers:
+                    viewer.push(self.cursor, shared)
+        return not page.is_last
 
     def _place(self, uid: str, position: Position) -> None:
         if self._positions.get(uid) != position:
@@ -149,24 +156,10 @@ class Tail:
                     viewer.close()
 
 
-def show(event: Event, cursor: str, viewers: Iterable[Viewer]) -> None:
-    """Make the event's frame once and have it wait for each viewer."""
-    rendered = frame(event, cursor)
-    for viewer in viewers:
-        viewer.push(cursor, rendered)
+def frame(event: bytes, cursor: str) -> bytes:
+    """An event's JSON as server-sent text; it has no line breaks of its own."""
+    return b"id: %s\ndata: %s\n\n" % (cursor.encode("ascii"), event)
 
 
-def frame(event: Event, cursor: str) -> bytes:
-    """The event as server-sent text; JSON has no line breaks of its own."""
-    return b"id: %s\ndata: %s\n\n" % (cursor.encode("ascii"), msgspec.json.encode(event))
-
-
-def _read(source: Log, known: Position | None) -> _Page:
-    head = source.head()
-    start = resumed(known, head, source)
-    entries = source.page(start.seq, limit=PAGE_ENTRIES_MAX) if start.seq < head.seq else []
-    return _Page(head, start, entries)
-
-
-def _events(source: Log, entries: list[Entry]) -> dict[int, Event]:
-    return {entry.seq: source.event(entry) for entry in entries}
+def _rendered(source: Log, entries: list[Entry]) -> dict[int, bytes]:
+    return {entry.seq: msgspec.json.encode(source.event(entry)) for entry in entries}
