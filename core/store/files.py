@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -15,6 +16,8 @@ from typing import Protocol
 
 from core.model.errors import BadRequest, BodyTooLarge, FileDamaged, NotFound, StorageFull
 from core.store.durable import FILE_MODE, FOLDER_MODE, NO_FOLLOW
+
+log = logging.getLogger(__name__)
 
 FILE_BYTES_MAX = 1024 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
@@ -124,9 +127,14 @@ class Files:
 
     def clear_unfinished(self) -> None:
         """Remove what a killed writer began; only for the one who holds the writer's lock."""
-        with contextlib.suppress(FileNotFoundError), self._opened(_FOLDER, _UNFINISHED) as unfinished:
-            for name in os.listdir(unfinished):  # noqa: PTH208 (by handle, so that no link is followed)
-                os.unlink(name, dir_fd=unfinished)
+        try:
+            with self._opened(_FOLDER, _UNFINISHED) as unfinished:
+                for name in os.listdir(unfinished):  # noqa: PTH208 (by handle, so that no link is followed)
+                    os.unlink(name, dir_fd=unfinished)
+        except FileNotFoundError:
+            return
+        except OSError as err:
+            log.warning("unfinished files not removed folder=%s error=%s", self._folder, err.strerror)
 
     def _put(self, source: ByteSource, unfinished: int, bytes_max: int) -> str:
         name = secrets.token_hex(16)

@@ -45,8 +45,13 @@ class Store(Reads):
         self._lock = lock
         self._closing = threading.Lock()
         self._reader = Reader(path, types)
+        self.files.clear_unfinished()
         ledger = self._open_ledger()
-        ledger.count_open()
+        try:
+            ledger.count_open()
+        except BaseException:
+            ledger.abandon()
+            raise
         self._writer = Writer(ledger, path=path, reopen=self._open_ledger, after_commit=self._after_commit)
 
     @classmethod
@@ -63,12 +68,10 @@ class Store(Reads):
         except OSError as err:
             raise fault_of(err, path) from err
         try:
-            store = cls(path, types=types, origin=origin, clock=clock, lock=lock)
-            store.files.clear_unfinished()
+            return cls(path, types=types, origin=origin, clock=clock, lock=lock)
         except Exception as err:
             lock.release(clean=lock.was_clean)
             raise fault_of(err, path) from err
-        return store
 
     def __enter__(self) -> Store:
         return self

@@ -26,7 +26,7 @@ def test_every_column_is_described_and_no_other(store: Store) -> None:
 def _described(text: str) -> dict[str, set[str]]:
     """Tables with a section of their own list a column a row; the small ones list all theirs in the last cell."""
     found: dict[str, set[str]] = {}
-    for name, section in re.findall(r"^`(\w+)`: one row is .*?\n\n((?:\|.*\n)+)", text, flags=re.M | re.S):
+    for name, section in re.findall(r"^`(\w+)`: one row is .*\n\n((?:\|.*\n)+)", text, flags=re.M):
         cells = [line.split("|")[1] for line in section.splitlines()[2:]]
         found[name] = {column for cell in cells for column in re.findall(r"`(\w+)`", cell)}
     for name, cell in re.findall(

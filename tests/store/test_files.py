@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from core.store import Files
 from core.store.files import CHUNK_BYTES
 from tests.store.conftest import OpenStore
 
-CONTENT = os.urandom(CHUNK_BYTES + 1000)
+CONTENT = random.Random(1).randbytes(CHUNK_BYTES + 1000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
