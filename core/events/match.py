@@ -28,16 +28,29 @@ def matches(wanted: str, idr: Idr) -> bool:
 
 def names_of(idr: Idr) -> frozenset[str]:
     """Every name under which the address can be wanted, in normal form."""
-    return _names(idr.type, idr.network, idr.context)
+    return _typed_names(idr.type, idr.network, idr.context) | _context_names(idr.network, idr.context)
+
+
+def typed_names_of(idr: Idr) -> frozenset[str]:
+    """Those of the names that begin with the type.
+
+    A stream is often called like one of the types it brings, so whoever asks for a type by its plain name, and
+    means no more than that, is not given all that the stream of that name brings.
+    """
+    return _typed_names(idr.type, idr.network, idr.context)
 
 
 @lru_cache(maxsize=4096)
-def _names(kind: str, network: str, context: str) -> frozenset[str]:
+def _typed_names(kind: str, network: str, context: str) -> frozenset[str]:
     kind, network, context = (quote(part, safe=_SAFE) for part in (kind, network, context))
     names = {kind, f"{kind}/{network}", f"{kind}://{network}"}
-    if context:
-        names |= {context, f"{context}/{network}", f"{kind}://{network}/{context}"}
-    return frozenset(names)
+    return frozenset(names | {f"{kind}://{network}/{context}"} if context else names)
+
+
+@lru_cache(maxsize=4096)
+def _context_names(network: str, context: str) -> frozenset[str]:
+    network, context = quote(network, safe=_SAFE), quote(context, safe=_SAFE)
+    return frozenset((context, f"{context}/{network}")) if context else frozenset()
 
 
 def wanted_name(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.events.logs import Entry
-from core.events.match import names_of, types_of
+from core.events.match import typed_names_of, types_of
 
 FRAMES_MAX = 256
 FRAMES_BYTES_MAX = 1024 * 1024
@@ -18,7 +18,7 @@ Hears = Callable[[str], bool]
 
 @dataclass(frozen=True)
 class Filter:
-    """The names and services that a stream asked for; None means any."""
+    """The types and services that a stream asked for; None means any."""
 
     names: frozenset[str] | None
     services: frozenset[str] | None
@@ -27,7 +27,7 @@ class Filter:
         """Whether the entry is one of those asked for."""
         if self.services is not None and entry.service not in self.services:
             return False
-        return self.names is None or not self.names.isdisjoint(names_of(entry.idr))
+        return self.names is None or not self.names.isdisjoint(typed_names_of(entry.idr))
 
     def wants_announcement(self, service: str, kind: str) -> bool:
         """Whether an announcement of that kind about the service is one of those asked for."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.events import matches
-from core.events.match import covering, event_of, names_network, names_of, types_of, wanted_name
+from core.events.match import covering, event_of, names_network, names_of, typed_names_of, types_of, wanted_name
 from core.model.errors import BadRequest
 from core.model.event import Idr
 from core.model.fact import Fact
@@ -58,6 +58,14 @@ def test_the_six_forms(wanted: str) -> None:
 def test_other_names_do_not_match(wanted: str) -> None:
     """Parts of names, other networks, account and key are no names of it."""
     assert not matches(wanted, TWEET)
+
+
+def test_four_names_begin_with_the_type() -> None:
+    """The type alone, with its network, and with the stream that brought it; not the stream by itself."""
+    typed = {"tweet", "tweet/twitter", "tweet://twitter", "tweet://twitter/timeline"}
+
+    assert typed == typed_names_of(TWEET)
+    assert {"timeline", "timeline/twitter"} == names_of(TWEET) - typed
 
 
 def test_without_a_context_there_are_three_names() -> None:

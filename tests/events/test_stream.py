@@ -48,19 +48,22 @@ def test_what_happens_is_seen(tmp_path: Path) -> None:
 
 
 def test_types_and_services_filter(tmp_path: Path) -> None:
-    """Only the names and services that were asked for come, in any of the six forms."""
+    """Only the types and services that were asked for come; a type is not the stream that bears its name."""
 
     async def scene() -> None:
         async with open_streams(tmp_path) as streams:
             by_type = await streams.view("types=contact,tweet://twitter")
             by_service = await streams.view("services=twitter&types=contact&types=tweet")
+            by_stream = await streams.view("types=timeline,link://twitter/timeline")
             streams.desk.put("github", "1")
             streams.desk.put("github", "2", type="tweet")
             streams.desk.put("twitter", "3", type="tweet")
             streams.desk.put("twitter", "4")
+            streams.desk.put("twitter", "5", type="link")
 
             assert ["1", "3", "4"] == await by_type.keys(3)
             assert ["3", "4"] == await by_service.keys(2)
+            assert ["5"] == await by_stream.keys(1)
 
     asyncio.run(scene())
 
