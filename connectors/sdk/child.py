@@ -75,6 +75,7 @@ class Child:
             clock=clock,
         )
         self._tell = Tell(core)
+        self.store.on_commit = self._tell.committed
         self.service = Service(
             manifest=manifest,
             service_id=greeting.id,
@@ -84,7 +85,6 @@ class Child:
             store=self.store,
             core=core,
             clock=clock,
-            committed=self._tell.committed,
         )
         self.service.me = _read_me(self.folder)
         self.service.account = greeting.account

@@ -36,7 +36,6 @@ class Service:
         store: Store,
         core: Core,
         clock: Clock,
-        committed: Callable[[int], None],
     ) -> None:
         self.manifest = manifest
         self.id = service_id
@@ -46,7 +45,6 @@ class Service:
         self.store = store
         self.core = core
         self.clock = clock
-        self.committed = committed
         self.me: Mapping[str, Any] = {}
         self.credentials: Callable[[], Mapping[str, Any]] = dict
         self.sign: Callable[[Session], None] = lambda _: None
@@ -154,9 +152,7 @@ class Context:
     def save(self, changes: Iterable[Put | Delete]) -> Commit:
         """Commit records outside a run, all in one transaction: what the owner sent to a route, an event's effect."""
         rows = self._service.rows
-        commit = self._service.store.commit([rows.change(item) for item in changes], bulk=False)
-        self._service.committed(commit.head)
-        return commit
+        return self._service.store.commit([rows.change(item) for item in changes], bulk=False)
 
 
 def cursor_name(stream: str, part: str) -> str:

@@ -61,14 +61,12 @@ class Report:
 class Pull:
     """One run of `stream`; `run` returns how it ended and never raises."""
 
-    def __init__(
-        self, service: Service, *, spec: StreamSpec, load: Callable[[], Stream], report: Report, run_id: str
-    ) -> None:
+    def __init__(self, service: Service, *, spec: StreamSpec, load: Callable[[], Stream], report: Report) -> None:
         self._service = service
         self._spec = spec
         self._load = load
         self._report = report
-        self._producer = {"stream": spec.name, "run": run_id, "version": service.manifest.version}
+        self._producer = {"stream": spec.name, "version": service.manifest.version}
         self._key_path: str | None = None
         self._rows = Rows(service.manifest.types)
         self._batch: list[Change] = []
@@ -113,8 +111,9 @@ class Pull:
             self._report.alive()
             if self._service.stopping.is_set():
                 _close(messages)
-                return True
-        return False
+                break
+        # A function that ended because it saw the stop has not necessarily seen the end of its source.
+        return self._service.stopping.is_set()
 
     def _take(self, message: Message) -> None:
         if isinstance(message, dict):
@@ -161,7 +160,6 @@ class Pull:
         self.tally.same += commit.same
         self.tally.deleted += commit.deleted
         self.tally.quarantined += commit.quarantined
-        self._service.committed(commit.head)
 
     def _note(self, note: Note) -> None:
         self._notes += 1

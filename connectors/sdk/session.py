@@ -110,6 +110,9 @@ class Session(requests.Session):
                 answer = super().send(request, stream=True, allow_redirects=follow, **options)
                 if not is_streamed:
                     self._read(answer)
+                if watch.is_over:
+                    # A cut in the middle of the head looks like its end.
+                    raise requests.ReadTimeout
             except (requests.RequestException, HTTPError, OSError) as err:
                 if watch.is_over:
                     raise requests.ReadTimeout(f"the whole answer took more than {self.deadline_s:g} s") from err

@@ -160,7 +160,6 @@ class Sync:
             spec=service.manifest.streams[name],
             load=lambda: self._stream(name),
             report=Report(progress=_Progress(handle, self._publish, service.clock.monotonic).note, alive=hold.renew),
-            run_id=handle.id,
         )
         ended = pull.run()
         outcome = outcome_of(

@@ -171,7 +171,7 @@ class Child:
         self.log: list[str] = []
         self._announced = threading.Event()
         self.process = subprocess.Popen(
-            [sys.executable, "connector.py"],
+            [sys.executable, "-P", "connector.py"],
             cwd=folder,
             env={**_minimal_environment(), "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
