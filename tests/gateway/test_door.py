@@ -151,7 +151,7 @@ def test_a_burst_to_a_running_child_goes_out_side_by_side(tmp_path: Path) -> Non
 
 
 def test_no_more_than_the_bound_may_wait(tmp_path: Path) -> None:
-    """Just at the bound all are kept; one more is refused at once, with a time to come back."""
+    """INV-10: just at the bound all are kept; one more is refused at once, with a time to come back."""
     gate, seen = Gate(), []  # type: ignore[var-annotated]
     backends = Backends({"bar": 0}, start=gate)
     with RawChild(listing(seen)) as child, Core(backends, tmp_path, limits=short(waiting_requests_max=5)) as core:

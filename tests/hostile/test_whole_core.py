@@ -188,7 +188,7 @@ def test_no_request_hides_in_another(house: House, lines: tuple[str, ...]) -> No
 
 
 def test_a_body_of_a_gigabyte_is_refused_early(house: House) -> None:
-    """Declared or chunked, it is stopped at the limit, and the core's memory does not follow it."""
+    """INV-10: declared or chunked, it is stopped at the limit, and the core's memory does not follow it."""
     assert house.process is not None
     core = psutil.Process(house.process.pid)
     before = core.memory_info().rss

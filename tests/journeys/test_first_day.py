@@ -11,7 +11,7 @@ from tests.fakes.house import open_house
 
 
 def test_a_feed_arrives_and_stays(tmp_path: Path) -> None:
-    """Install, sync, read; an edit becomes a second version; what rolls out of the feed stays."""
+    """INV-07: install, sync, read; an edit becomes a second version; what rolls out of the feed stays."""
     with FeedSource() as source, open_house(tmp_path) as house:
         source.entries["news"] = {"1": "First", "2": "Second"}
         house.install("feeds", settings={"urls": [source.url("news")]})
@@ -33,7 +33,7 @@ def test_a_feed_arrives_and_stays(tmp_path: Path) -> None:
 
 
 def test_power_cut_loses_nothing(tmp_path: Path) -> None:
-    """kill -9 of the core in the middle of a sync: no orphan, and after the next start every entry is there once."""
+    """INV-05: kill -9 of the core in the middle of a sync: no orphan, and after the next start every entry is there once."""
     with FeedSource() as source, open_house(tmp_path) as house:
         names = [f"f{n}" for n in range(8)]
         for name in names:

@@ -48,7 +48,7 @@ def state(store: Store) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def test_new_updated_same_and_deleted_are_told_apart(store: Store) -> None:
-    """Each change does one of four things, and the head counts facts alone."""
+    """INV-12: each change does one of four things, and the head counts facts alone."""
     assert Commit(new=2, head=2) == store.commit([put("a", n=1), put("b", n=1)])
     assert Commit(updated=1, same=1, head=3) == store.commit([put("a", n=2), put("b", n=1)])
     assert Commit(deleted=1, same=1, head=4) == store.commit([gone("a"), gone("never")])

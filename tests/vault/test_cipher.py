@@ -142,7 +142,7 @@ def test_a_damaged_sealed_file_is_not_empty(file: SealedFile) -> None:
 
 
 def test_writing_over_what_cannot_be_opened_keeps_it(file: SealedFile, tmp_path: Path) -> None:
-    """Signing in anew under a new key leaves the old tokens for the day the old key is found."""
+    """INV-06: signing in anew under a new key leaves the old tokens for the day the old key is found."""
     file.write({"token": "precious"})
     old = file.path.read_bytes()
 
@@ -242,7 +242,7 @@ def test_reprs_tell_no_key(file: SealedFile) -> None:
 
 
 def test_kill_while_writing_leaves_a_whole_file(tmp_path: Path) -> None:
-    """However often the writer is killed, the file opens and holds one of the written objects."""
+    """INV-06: however often the writer is killed, the file opens and holds one of the written objects."""
     program = """
 import sys
 from pathlib import Path
