@@ -19,7 +19,7 @@ from connectors.sdk.core_client import CoreClient
 from connectors.sdk.logs import start_logging
 from connectors.sdk.source import Source
 from core.model.clock import SystemClock
-from core.model.errors import Broken
+from core.model.errors import Broken, LockerError
 from core.model.handshake import LINE_BYTES_MAX, PROTOCOL, Greeting
 
 
@@ -30,7 +30,7 @@ def run(file: str) -> None:
     # The folder was put first for the script's sake; an author's calendar.py must not stand in for Python's.
     sys.path[:] = [entry for entry in sys.path if not entry or Path(entry).resolve() != folder]
     if "--alone" in sys.argv[1:]:
-        run_alone(source, sys.argv[1:])
+        _alone(source)
         return
     blotting = start_logging()
     line = read_line(0)
@@ -42,6 +42,13 @@ def run(file: str) -> None:
     logging.shutdown()
     # Threads that wait for a source that never answers would keep the interpreter from ending.
     os._exit(0)
+
+
+def _alone(source: Source) -> None:
+    try:
+        run_alone(source, sys.argv[1:])
+    except LockerError as err:
+        sys.exit(f"{err.detail}\n{err.remedy}")
 
 
 def read_line(descriptor: int) -> bytes:

@@ -250,7 +250,7 @@ def test_a_range_of_a_file(filed: tuple[Child, str, bytes], asked: str, first: i
 @pytest.mark.parametrize("asked", ["bytes=0-10,20-30", "lines=1-2", "bytes=x-y", "bytes=9-3", "bytes=-"])
 def test_a_range_that_need_not_be_served_gives_the_whole(filed: tuple[Child, str, bytes], asked: str) -> None:
     """Several ranges, other units and nonsense are answered as if they were not there."""
-    child, digest, content = filed
+    child, digest, _ = filed
     answer = child.get(f"/files/{digest}", headers={"Range": asked})
 
     assert answer.status_code == (416 if asked == "bytes=-" else 200)
