@@ -65,7 +65,7 @@ class ServiceDesk:
     def uninstall(self, service_id: str, *, erase: bool) -> None:
         service = self._services.get(service_id)
         self._services.disable(service_id)  # Nothing may start it while its rooms are cleared.
-        self._loop.run(self._let_go(service), timeout_s=START_S_MAX)
+        self._loop.run(self._let_go(service, erase=erase), timeout_s=START_S_MAX)
         self._stores.forget(service_id)
         self._services.uninstall(service_id, erase=erase)
         if erase:
@@ -125,9 +125,10 @@ class ServiceDesk:
         except LockerError as error:
             log.warning("service did not start id=%s: %s", service_id, error)
 
-    async def _let_go(self, service: Service) -> None:
+    async def _let_go(self, service: Service, *, erase: bool) -> None:
         await self._scheduler.purge(service.id)
-        await self._deliveries.purge(service.id, log=service.uid)
+        # Kept data may come back with its uid: listeners then go on where they were.
+        await self._deliveries.purge(service.id, log=service.uid if erase else None)
         await self._supervisor.stop(service.id, reason="uninstalled")
 
     def _is_resident(self, service_id: str) -> bool:
