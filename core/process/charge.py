@@ -138,12 +138,14 @@ class Charge:
 
     def hold(self, reason: str, until: float) -> None:
         """Keep the child from being idle until the wall-clock time `until`, bounded; raises TooBusy."""
+        self._expire_holds()
         if reason not in self._holds and len(self._holds) >= self._means.limits.holds_max:
             raise TooBusy(f"{self.service_id} holds its process for {len(self._holds)} reasons already")
         if len(reason) > REASON_CHARS_MAX:
             raise Forbidden(f"{self.service_id}: a hold's reason has at most {REASON_CHARS_MAX} characters")
-        wanted_s = until - self._means.clock.now()
-        self._holds[reason] = self._means.clock.monotonic() + min(wanted_s, self._means.limits.hold_s_max)
+        wanted_s, most_s = until - self._means.clock.now(), self._means.limits.hold_s_max
+        # Written so that a number which is none counts as too large.
+        self._holds[reason] = self._means.clock.monotonic() + (wanted_s if wanted_s < most_s else most_s)
 
     def release(self, reason: str) -> None:
         """The hold has served its purpose."""
@@ -153,20 +155,24 @@ class Charge:
     def holds(self) -> tuple[str, ...]:
         """Why the child may not be stopped for idleness at the moment."""
         now = self._means.clock.monotonic()
-        for reason, until in list(self._holds.items()):
-            if until <= now:
-                del self._holds[reason]
-                self._used_at = max(self._used_at, until)
-        return tuple(sorted(self._holds))
+        return tuple(sorted(reason for reason, until in list(self._holds.items()) if until > now))
 
     def is_idle(self) -> bool:
         """Whether the child runs and nobody has used it for as long as its manifest allows."""
         if not isinstance(self.state, Running) or self.spec is None or self.spec.resident:
             return False
-        if self.leases or self.holds():
+        self._expire_holds()
+        if self.leases or self._holds:
             return False
         quiet_since = max(self._used_at, self.state.since)
         return self._means.clock.monotonic() - quiet_since >= self.spec.idle_stop_s
+
+    def _expire_holds(self) -> None:
+        now = self._means.clock.monotonic()
+        for reason, until in list(self._holds.items()):
+            if until <= now:
+                del self._holds[reason]
+                self._used_at = max(self._used_at, until)
 
     def _starting_now(self) -> asyncio.Future[Outcome]:
         if isinstance(self.state, Starting) and self._starting is not None:
@@ -198,7 +204,7 @@ class Charge:
             log.exception("supervision failed id=%s", self.service_id)
             await self._let_go()
             problem = Broken(f"{self.service_id} could not be supervised: {type(err).__name__}")
-            self.state = Failed(since=self._means.clock.monotonic(), code=problem.code, detail=problem.detail)
+            self._settle(self._failure(problem))
             if not starting.done():
                 starting.set_result(problem)
         finally:
@@ -213,16 +219,11 @@ class Charge:
                 return None
             slot.free_after(self._means.limits.start_slot_s)
             token = secrets.token_urlsafe(32)
-            self.child = await self._launched(spec, token)
-            hearing = asyncio.create_task(self.child.announced())
-            hearing.add_done_callback(_take_note)
-            if not await self._unless_stopped(asyncio.wait([hearing], timeout=spec.start_timeout_s)):
-                hearing.cancel()
+            if not await self._unless_stopped(self._launch(spec, token)) or self.child is None:
                 return None
-            if not hearing.done():
-                hearing.cancel()
-                raise self._silent(spec)
-            port = hearing.result()
+            port = await self._port_of(self.child, spec)
+            if port is None:
+                return None
         except LockerError as err:
             return err
         finally:
@@ -238,20 +239,38 @@ class Charge:
             generation=self._generation,
         )
 
-    async def _launched(self, spec: LaunchSpec, token: str) -> Child:
+    async def _launch(self, spec: LaunchSpec, token: str) -> None:
         greeting = spec.greeting(suggested_port(), token)
         launched = await self._means.launcher.launch(spec)
         self._generation += 1
         self.token_digest = hashlib.sha256(token.encode()).digest()
-        child = Child(
+        self.child = Child(
             launched,
             greeting=greeting,
             log=self._means.logs.of(self.service_id),
             limits=self._means.limits,
             secrets=spec.secrets,
         )
-        self._means.roll.enter(self.service_id, child.pid, child.mark)
-        return child
+        self._means.roll.enter(self.service_id, self.child.pid, self.child.mark)
+        self._means.logs.of(self.service_id).write("core", f"started, pid {self.child.pid}")
+
+    async def _port_of(self, child: Child, spec: LaunchSpec) -> int | None:
+        """The port that the child announces; None if a stop was asked for meanwhile; raises ChildSilent and others."""
+        hearing = asyncio.create_task(child.announced())
+        try:
+            if not await self._unless_stopped(asyncio.wait([hearing], timeout=spec.start_timeout_s)):
+                return None
+            if not hearing.done():
+                raise ChildSilent(
+                    f"{self.service_id} announced no port within {spec.start_timeout_s:g} s{child.last_words()}"
+                )
+            return hearing.result()
+        finally:
+            hearing.cancel()
+            await asyncio.wait([hearing])
+            # An error that comes after everyone has left is no news; asking for it keeps it quiet.
+            if not hearing.cancelled():
+                hearing.exception()
 
     async def _accompany(self) -> None:
         """Wait for the child's end or for a stop, and make the move that follows."""
@@ -260,7 +279,7 @@ class Charge:
             await self._let_go()
             self._settle(self._own_end())
             return
-        await self.child.stop(grace_s=self._grace_s)
+        await self.child.ask_to_end(grace_s=self._grace_s)
         await self._let_go()
         self._settle(None)
 
@@ -268,7 +287,7 @@ class Charge:
         """The start did not succeed, or a stop overtook it: those who wait learn which once the child is gone."""
         was_stopped = self._stop_asked.is_set()
         if was_stopped and self.child is not None:
-            await self.child.stop(grace_s=self._grace_s)
+            await self.child.ask_to_end(grace_s=self._grace_s)
         await self._let_go()
         if isinstance(outcome, LockerError) and not self._stop_asked.is_set():
             log.warning("child failed to start id=%s code=%s detail=%s", self.service_id, outcome.code, outcome)
@@ -302,9 +321,13 @@ class Charge:
         child, self.child = self.child, None
         self.endpoint = None
         if child is not None:
-            await child.finish()
+            is_gone = await child.finish()
             self.last_exit, self._last_words = child.exit_sentence(), child.last_words()
-            self._means.roll.strike(child.pid)
+            self._means.logs.of(self.service_id).write("core", self.last_exit)
+            if is_gone:
+                self._means.roll.strike(child.pid)
+            else:
+                log.error("child cannot be ended id=%s pid=%d", self.service_id, child.pid)
         self.token_digest = None
         self._holds.clear()
         self._means.logs.of(self.service_id).close()
@@ -317,10 +340,6 @@ class Charge:
     def _crash(self, code: str, detail: str) -> Crash:
         return Crash(code, detail, random_unit=self._means.random_unit(), backoff=self._means.limits.backoff)
 
-    def _silent(self, spec: LaunchSpec) -> ChildSilent:
-        words = self.child.last_words() if self.child is not None else ""
-        return ChildSilent(f"{self.service_id} announced no port within {spec.start_timeout_s:g} s{words}")
-
     async def _unless_stopped(self, awaited: Coroutine[Any, Any, object]) -> bool:
         """Wait for `awaited` or a stop, whichever is first; False if a stop was asked for."""
         work = asyncio.ensure_future(awaited)
@@ -330,6 +349,9 @@ class Charge:
         finally:
             stop.cancel()
             work.cancel()
+            await asyncio.wait([work])
+        if not work.cancelled():
+            work.result()
         return not self._stop_asked.is_set()
 
     def _move(self, move: lifecycle.Move) -> None:
@@ -338,12 +360,6 @@ class Charge:
             self._means.on_change(self.service_id, self.state)
         except Exception:
             log.exception("a listener to lifecycle moves failed id=%s", self.service_id)
-
-
-def _take_note(task: asyncio.Task[int]) -> None:
-    """An error that comes after everyone has left is no news."""
-    if not task.cancelled():
-        task.exception()
 
 
 class _Slot:

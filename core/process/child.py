@@ -68,6 +68,7 @@ class Child:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         finally:
             writing.cancel()
+            await asyncio.wait([writing])
         if not self._announced.done():
             self._drain()
         if not self._announced.done():
@@ -80,7 +81,7 @@ class Child:
         return port
 
     def owns(self, port: int) -> bool:
-        """Whether the child still listens on `port`."""
+        """Whether the child listens on `port`, and nobody else does."""
         return owns_port(self.pid, port)
 
     def remember(self) -> None:
@@ -88,22 +89,21 @@ class Child:
         if not self.ended.done():
             self._known = tree.alive(self._known) | tree.members(self.pid)
 
-    async def stop(self, *, grace_s: float) -> None:
-        """Ask it to end, by end-of-file and SIGTERM; after `grace_s` make it; returns when all of it is gone."""
+    async def ask_to_end(self, *, grace_s: float) -> None:
+        """End-of-file and SIGTERM; returns when it has ended, or after `grace_s`. `finish` has to follow."""
         self.remember()
         self._close_stdin()
         if not self.ended.done():
             tree.signal_group(self.pid, signal.SIGTERM)
             await asyncio.wait([self.ended], timeout=grace_s)
-        await self.finish()
 
     def kill(self) -> None:
         """End the process now; whoever waits for its end goes on from there."""
         if not self.ended.done():
             tree.signal_group(self.pid, tree.KILL)
 
-    async def finish(self) -> None:
-        """End what is left of it, read its last words and let go of its pipes."""
+    async def finish(self) -> bool:
+        """End it and all it started, read its last words, let go of its pipes; False if something would not go."""
         self.remember()
         self._close_stdin()
         self.kill()
@@ -121,6 +121,7 @@ class Child:
         for source, lines in self._lines.items():
             for line in lines.rest():
                 self._log.write(source, line)
+        return self.ended.done() and not left
 
     def last_words(self) -> str:
         """The end of its stderr as part of a sentence, redacted; empty when it said nothing."""

@@ -42,6 +42,7 @@ class Entry:
 
     `script` is run by this interpreter as `__main__`; without one, `argv` is executed. `packages` are looked up before
     the sandbox closes the folders they are found in: Python remembers what it saw there. `abi` 0 puts up no sandbox.
+    Without an `environment` the process keeps its own: an entry that stands in a command line is read by anyone.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Entry:
     source: str
     path: tuple[str, ...]
     packages: tuple[str, ...]
-    environment: dict[str, str]
+    environment: dict[str, str] | None
     open_files_max: int
     abi: int
     walls: dict[str, list[str]] | None
@@ -80,8 +81,10 @@ def begin(entry: Entry) -> None:
 
 
 def _prepare_python(entry: Entry) -> None:
-    os.environ.clear()
-    os.environ.update(entry.environment)
+    if entry.environment is not None:
+        os.environ.clear()
+        os.environ.update(entry.environment)
+    sys.dont_write_bytecode = True
     known = [*entry.path, ""]
     sys.path[:] = [*entry.path, *(p for p in sys.path if p not in known)]
     for package in entry.packages:
@@ -95,6 +98,7 @@ def _prepare_python(entry: Entry) -> None:
 
 def _confine(entry: Entry) -> None:
     os.chdir(entry.source)
+    os.umask(0o077)
     if sys.platform != "win32":
         _bound(resource.RLIMIT_CORE, 0)
         _bound(resource.RLIMIT_NOFILE, entry.open_files_max)
@@ -147,7 +151,7 @@ def _execute(entry: Entry) -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
     try:
-        os.execve(entry.argv[0], entry.argv, entry.environment)  # noqa: S606  (no shell is what we want)
+        os.execve(entry.argv[0], entry.argv, os.environ if entry.environment is None else entry.environment)  # noqa: S606  (no shell is what we want)
     except FileNotFoundError as err:
         _refuse(EXIT_NOT_FOUND, entry.argv[0], err)
     except OSError as err:

@@ -145,8 +145,10 @@ class Launcher:
 
     async def launch(self, spec: LaunchSpec) -> Launched:
         """A new process for `spec`; raises RunMissing, FolderUnusable."""
-        _prepare_folders(spec)
         entry = self._entry(spec)
+        temporary = _prepare_folders(spec)
+        if any(temporary.iterdir()):
+            await asyncio.to_thread(_empty, temporary)
         pipes = _Pipes()
         try:
             process = await self._forked(entry, spec, pipes)
@@ -163,7 +165,7 @@ class Launcher:
         if self._zygote is None:
             return None
         if entry.script is not None and not spec.forkable:
-            entry = _bare(entry, command=self._command(entry, spec.python))
+            entry = _bare(entry, command=_command(entry, spec.python))
         try:
             return ForkedProcess(await self._zygote.fork(entry, pipes.theirs))
         except ConnectionError as err:
@@ -172,7 +174,7 @@ class Launcher:
 
     def _spawned(self, entry: Entry, spec: LaunchSpec, pipes: _Pipes) -> Process:
         is_direct = sys.platform == "win32" and entry.script is None
-        command = entry.argv if is_direct else self._command(entry, spec.python if entry.script else sys.executable)
+        command = entry.argv if is_direct else _command(entry, spec.python if entry.script else sys.executable)
         try:
             process = subprocess.Popen(
                 command,
@@ -218,9 +220,6 @@ class Launcher:
             reads=(*(str(self._checkout / place) for place in SHARED), *certificates, *(str(p) for p in spec.reads)),
         )
 
-    def _command(self, entry: Entry, python: str) -> tuple[str, ...]:
-        return (python, inside.__file__, entry.to_json())
-
 
 def _script_of(spec: LaunchSpec) -> str | None:
     """The script's path where `run` is `python <script>.py …`; raises RunMissing when there is no such file."""
@@ -253,12 +252,18 @@ def _interpreter_folders(python: str) -> tuple[str, ...]:
     return (str(folder), *readable_folder_of(python))
 
 
+def _command(entry: Entry, python: str) -> tuple[str, ...]:
+    """What a fresh interpreter is executed with to become what `entry` says."""
+    return (python, inside.__file__, replace(entry, environment=None).to_json())
+
+
 def _bare(entry: Entry, *, command: tuple[str, ...]) -> Entry:
     """The entry of a process that only executes `command`, which then does what `entry` says."""
     return replace(entry, argv=(shutil.which(command[0]) or command[0], *command[1:]), script=None, abi=0, walls=None)
 
 
-def _prepare_folders(spec: LaunchSpec) -> None:
+def _prepare_folders(spec: LaunchSpec) -> Path:
+    """The service's temporary folder, made if need be, as is the folder around it."""
     temporary = spec.working_directory / "tmp"
     try:
         for folder in (spec.working_directory, temporary):
@@ -267,6 +272,17 @@ def _prepare_folders(spec: LaunchSpec) -> None:
             raise FolderUnusable(f"{temporary} is a link; the service's temporary folder must be a folder of its own")
     except OSError as err:
         raise FolderUnusable(f"{err.filename} cannot be used: {err.strerror}") from err
+    return temporary
+
+
+def _empty(folder: Path) -> None:
+    """Remove what the last child left there; what cannot be removed stays."""
+    for place in folder.iterdir():
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                place.unlink()
 
 
 class _Pipes:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from core.model.clock import Clock
-from core.model.errors import Retry
+from core.model.errors import NotFound, Retry
 from core.process import tree
 from core.process.charge import Charge, Means
 from core.process.launcher import Launcher
@@ -91,7 +91,14 @@ class Supervisor:
         Raises what `spec_for` raises, ChildSilent, ChildDied, CoolingDown, HandshakeInvalid, RunMissing,
         FolderUnusable. A caller that leaves does not end the start.
         """
-        return await self._charge(service_id).ensure()
+        charge = self._charge(service_id)
+        try:
+            return await charge.ensure()
+        except NotFound:
+            # Names that strangers make up leave nothing behind.
+            if not charge.leases:
+                self._charges.pop(service_id, None)
+            raise
 
     @contextlib.contextmanager
     def lease(self, service_id: str) -> Iterator[None]:

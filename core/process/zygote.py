@@ -54,7 +54,8 @@ class Zygote:
         checkout: Path = CHECKOUT,
         fork_deadline_s: float = FORK_DEADLINE_S,
     ) -> None:
-        self._command = [python, "-m", "core.process.warm_parent", "--preload", *preload]
+        self._command = [python, "-X", "utf8", "-m", "core.process.warm_parent"]
+        self._preload = preload
         self._environment = dict(environment)
         self._checkout = checkout
         self._fork_deadline_s = fork_deadline_s
@@ -85,7 +86,7 @@ class Zygote:
         ours.setblocking(False)
         try:
             self._process = subprocess.Popen(
-                [*self._command[:3], "--line", str(theirs.fileno()), *self._command[3:]],
+                [*self._command, "--line", str(theirs.fileno()), "--preload", *self._preload],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 cwd=self._checkout,
@@ -121,6 +122,11 @@ class Zygote:
             socket.send_fds(self._line, [message], descriptors)
             async with asyncio.timeout(self._fork_deadline_s + (0.0 if self._is_warm else WARMING_S_MAX)):
                 return await answer
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                self._children.pop(answer.result().pid, None)
+                _end_unwanted(answer.result())
+            raise
         except TimeoutError as err:
             self._lose()
             raise ConnectionError("the warm parent does not answer") from err
@@ -180,9 +186,7 @@ class Zygote:
     def _welcome(self, child: Forked, asked: asyncio.Future[Forked] | None) -> None:
         os.set_inheritable(child.pidfd, False)
         if asked is None or asked.done():
-            # Whoever asked has left and closed the pipes.
-            signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
-            os.close(child.pidfd)
+            _end_unwanted(child)
             return
         self._children[child.pid] = child
         asked.set_result(child)
@@ -222,3 +226,9 @@ class Zygote:
             if not child.status.done():
                 child.status.set_result(None)
         self._children.clear()
+
+
+def _end_unwanted(child: Forked) -> None:
+    """Whoever asked for this child has left, and closed its pipes."""
+    signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+    os.close(child.pidfd)

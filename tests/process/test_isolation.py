@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.model.errors import FolderUnusable
 from core.process import ProcessLimits
 from core.process.launcher import Launcher, minimal_environment
 from core.process.sandbox import ABI_SCOPE, landlock_abi
@@ -180,22 +181,80 @@ def test_a_child_begins_like_a_program_of_its_own(make_yard: MakeYard) -> None:
             assert (0, ProcessLimits().open_files_max) == (told["core_bytes_max"], told["open_files_max"])
             assert [0, 1, 2] == told["descriptors"]
             assert told["session"]
-            assert all(
-                endpoint.token not in word and KEY not in word for word in psutil.Process(endpoint.pid).cmdline()
-            )
 
     asyncio.run(scenario())
 
 
-def test_temporary_folder_is_the_childs_own(make_yard: MakeYard) -> None:
-    """Me/<id>/tmp is made for it, closed to others."""
+def test_nothing_private_stands_in_a_command_line(make_yard: MakeYard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """INV-08: what every user of the machine can read of a process holds no token, no key, no proxy's password."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:proxy-password@proxy.example:3128")
 
     async def scenario() -> None:
         async with make_yard() as yard:
-            await yard.supervisor.ensure_running(yard.add("obedient"))
-            folder = yard.me / "obedient"
+            endpoint = await yard.supervisor.ensure_running(yard.add("tells_environment"))
+            told = await yard.get_json(endpoint)
+            words = " ".join(psutil.Process(endpoint.pid).cmdline())
 
-            assert [0o700, 0o700] == [place.stat().st_mode & 0o777 for place in (folder, folder / "tmp")]
+            assert "proxy-password" in told["environment"]["HTTPS_PROXY"]
+            assert [] == [secret for secret in (endpoint.token, KEY, "proxy-password") if secret in words]
+
+    asyncio.run(scenario())
+
+
+def test_folders_are_the_childs_own(make_yard: MakeYard) -> None:
+    """Its folder, the temporary one in it and what it writes are closed to others; the temporary one starts empty."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            folder, fresh = yard.me / "exits-on-eof", yard.me / "obedient"
+            (folder / "tmp" / "left" / "over").mkdir(parents=True)
+            (folder / "tmp" / "file").write_text("left over")
+            await yard.supervisor.ensure_running(yard.add("exits_on_eof"))
+            left_over = list((folder / "tmp").iterdir())
+            await yard.supervisor.ensure_running(yard.add("obedient"))
+            await yard.supervisor.stop("exits-on-eof", reason="test")
+
+            assert [] == left_over
+            assert [0o700, 0o700] == [place.stat().st_mode & 0o777 for place in (fresh, fresh / "tmp")]
+
+    asyncio.run(scenario())
+
+
+def test_what_a_child_writes_is_closed_to_others(make_yard: MakeYard, tmp_path: Path) -> None:
+    """A file of its own is 0600 without the child's doing."""
+    source = tmp_path / "writes"
+    source.mkdir()
+    (source / "connector.py").write_text(
+        _serving(
+            "own = Path(os.environ['TMPDIR']).parent / 'file.txt'\n"
+            "own.write_text('x')\n"
+            "body = own.stat().st_mode & 0o777\n"
+        )
+    )
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            endpoint = await yard.supervisor.ensure_running(yard.add("writes", source=source))
+
+            assert 0o600 == await yard.get_json(endpoint)
+
+    asyncio.run(scenario())
+
+
+def test_a_link_for_a_temporary_folder_is_refused(make_yard: MakeYard) -> None:
+    """INV-11: the core makes nothing and removes nothing where such a link leads."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            target = yard.me / "elsewhere"
+            (yard.me / "obedient").mkdir()
+            target.mkdir()
+            (target / "precious").write_text("kept")
+            (yard.me / "obedient" / "tmp").symlink_to(target)
+            with pytest.raises(FolderUnusable, match="is a link"):
+                await yard.supervisor.ensure_running(yard.add("obedient"))
+
+            assert "kept" == (target / "precious").read_text()
 
     asyncio.run(scenario())
 

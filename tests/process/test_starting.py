@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from core.model.errors import (
+    Broken,
     ChildDied,
     ChildSilent,
     CoolingDown,
@@ -22,6 +23,7 @@ from core.model.errors import (
     RunMissing,
     ServiceDisabled,
 )
+from core.model.handshake import LINE_BYTES_MAX
 from core.process import Failed, Running, Stopped
 from core.process.lifecycle import Starting
 from tests.process.yard import BRISK, Yard, until
@@ -295,7 +297,13 @@ def test_what_spec_for_refuses_starts_nothing(make_yard: MakeYard) -> None:
                 with pytest.raises(type(error)):
                     await yard.supervisor.ensure_running("obedient")
 
+            yard.refusals.update({f"made-up-{n}": NotFound("no such service") for n in range(10)})
+            for n in range(10):
+                with pytest.raises(NotFound):
+                    await yard.supervisor.ensure_running(f"made-up-{n}")
+
             assert [] == yard.moves
+            assert not any(name.startswith("made-up") for name in yard.supervisor._charges)
             assert isinstance(yard.supervisor.state("obedient"), Stopped)
 
     asyncio.run(scenario())
@@ -316,6 +324,45 @@ def test_a_key_that_does_not_fit_is_no_crash(make_yard: MakeYard) -> None:
             state = yard.supervisor.state(name)
 
             assert isinstance(state, Failed) and "key_missing" == state.code
+
+    asyncio.run(scenario())
+
+
+def test_an_unexpected_fault_is_contained(make_yard: MakeYard) -> None:
+    """INV-09: a fault of ours in one start is told as such, without its text; the next start is another matter."""
+
+    def faulty(port: int, token: str) -> object:
+        raise ZeroDivisionError("a secret may stand here")
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            name = yard.add("obedient", greeting=faulty)
+            with pytest.raises(Broken, match="could not be supervised: ZeroDivisionError"):
+                await yard.supervisor.ensure_running(name)
+            yard.add("obedient")
+            endpoint = await yard.supervisor.ensure_running(name)
+
+            assert 1 == endpoint.generation
+            assert ["starting", "failed", "starting", "running"] == yard.states(name)
+
+    asyncio.run(scenario())
+
+
+def test_a_greeting_has_a_bound(make_yard: MakeYard) -> None:
+    """INV-10: settings that fill a greeting to its 64 KiB arrive; more are refused before anything is written."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            await yard.supervisor.ensure_running(yard.add("obedient", settings={"x": ""}))
+            room = LINE_BYTES_MAX - len(yard.greetings[0].to_line())
+            for size in (room, room + 1):
+                await yard.supervisor.stop("obedient", reason="test")
+                yard.add("obedient", settings={"x": "y" * size})
+                if size == room:
+                    await yard.supervisor.ensure_running("obedient")
+                    continue
+                with pytest.raises(HandshakeInvalid, match="settings exceed"):
+                    await yard.supervisor.ensure_running("obedient")
 
     asyncio.run(scenario())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.model.errors import ChildDied
+from core.model.errors import ChildDied, Retry
 from core.process import Failed, Running, Stopped, Zygote
 from core.process.launcher import minimal_environment
 from tests.process.yard import Yard, is_living, until, warm_parent
@@ -170,6 +170,26 @@ def test_a_parent_that_hangs_is_replaced(tmp_path: Path) -> None:
 
             assert os.getpid() == psutil.Process(endpoint.pid).ppid()
             assert not psutil.pid_exists(hung)
+
+    asyncio.run(scenario())
+
+
+def test_a_stop_does_not_wait_for_the_parent_to_warm_up(tmp_path: Path) -> None:
+    """INV-05: closing while a child is still being asked for ends within its deadline."""
+
+    async def scenario() -> None:
+        zygote = Zygote(environment=minimal_environment(os.environ))
+        zygote.start()
+        async with warm_yard(tmp_path, zygote) as yard:
+            assert zygote.pid is not None
+            os.kill(zygote.pid, signal.SIGSTOP)
+            starting = asyncio.create_task(yard.supervisor.ensure_running(yard.add("obedient")))
+            await until(lambda: yard.greetings)
+            async with asyncio.timeout(3.0):
+                await yard.supervisor.close(deadline_s=3.0)
+            with pytest.raises(Retry):
+                await starting
+            os.kill(zygote.pid, signal.SIGCONT)
 
     asyncio.run(scenario())
 
