@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from core.model.errors import LockerError
 from core.web.parts import Parts
 
 
@@ -46,7 +48,8 @@ class _Services:
         for service in self._parts.services.list():
             up.add_metric([service.id], float(self._parts.children.state(service.id).name == "running"))
             memory.add_metric([service.id], float(self._parts.children.details(service.id).memory_bytes or 0))
-            with self._parts.reader(service.id) as reader:
+            # A store that cannot be read is told on the dashboard; the other figures stay.
+            with contextlib.suppress(LockerError), self._parts.reader(service.id) as reader:
                 for type_name, count in reader.counts().items():
                     records.add_metric([service.id, type_name], float(count))
         pending = GaugeMetricFamily("locker_pending_calls", "Calls that are due later.")

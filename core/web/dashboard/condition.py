@@ -53,9 +53,12 @@ def condition_of(
     state: ChildState,
     holds: Sequence[str],
     runs: Sequence[Run],
+    fault: str,
     words: Words,
 ) -> Condition:
     """The condition that matters most: what keeps the service from working, else how its last runs went."""
+    if fault:
+        return Condition("bad", "Cannot be read", _sentence(fault), "See the log", "log")
     if manifest is None:
         sentence = f"Its connector, {service.connector}, is missing or has faults. What it holds is safe."
         return Condition("bad", "Connector missing", sentence, "See what is wrong", "faults")

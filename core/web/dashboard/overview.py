@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.model.errors import LockerError
 from core.model.manifest import Manifest, StreamSpec
 from core.web.dashboard.condition import Condition, condition_of, last_of_each, next_sync
 from core.web.dashboard.words import Words
@@ -70,18 +71,35 @@ class Overview:
 def overview(parts: Parts, service: Service, words: Words) -> Overview:
     """The service as it is now."""
     manifest = manifest_of(parts, service)
-    with parts.reader(service.id) as reader:
-        counts, runs = dict(reader.counts()), reader.runs(limit=RUNS_READ)
-        set_aside = reader.quarantined(SET_ASIDE_READ)
+    store = _stored(parts, service.id)
     state, details = parts.children.state(service.id), parts.children.details(service.id)
     return Overview(
         service=service,
         manifest=manifest,
         state=state,
         details=details,
-        condition=condition_of(service, manifest, state=state, holds=details.holds, runs=runs, words=words),
-        counts=counts,
-        runs=runs,
-        set_aside=set_aside,
+        condition=condition_of(
+            service, manifest, state=state, holds=details.holds, runs=store.runs, fault=store.fault, words=words
+        ),
+        counts=store.counts,
+        runs=store.runs,
+        set_aside=store.set_aside,
         pending=parts.schedule.pending(service.id),
     )
+
+
+@dataclass(frozen=True)
+class _Stored:
+    counts: Mapping[str, int]
+    runs: Sequence[Run]
+    set_aside: Sequence[Quarantined]
+    fault: str = ""
+
+
+def _stored(parts: Parts, service_id: str) -> _Stored:
+    """What the store tells; where it cannot be read, why: the other services' cards do not suffer from it."""
+    try:
+        with parts.reader(service_id) as reader:
+            return _Stored(dict(reader.counts()), reader.runs(limit=RUNS_READ), reader.quarantined(SET_ASIDE_READ))
+    except LockerError as error:
+        return _Stored({}, (), (), f"{error.detail} {error.remedy}")

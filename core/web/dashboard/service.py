@@ -165,8 +165,7 @@ def _settings(
 
 def _uninstall(visit: Visit, *, fault: str = "") -> Response:
     service = visit.parts.services.get(visit.service_id)
-    with visit.parts.reader(service.id) as reader:
-        counts = reader.counts()
+    counts = overview(visit.parts, service, visit.words).counts
     choice = visit.form.get("data", "")
     return visit.show(
         "uninstall",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -71,6 +72,8 @@ def span(seconds: float) -> str:
     >>> span(7200.0), span(86_400.0)
     ('2 h', '1 day')
     """
+    if not math.isfinite(seconds):
+        return "an unknown time"
     for most, unit_s, name in _STEPS:
         if seconds < most:
             count = max(1, int(seconds // unit_s))

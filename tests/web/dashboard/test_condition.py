@@ -1,0 +1,176 @@
+"""How a service is, in one sentence with one button."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from core.model import errors
+from core.model.errors import LockerError
+from core.model.manifest import Manifest, parse_manifest
+from core.web import ChildState
+from core.web.dashboard.condition import Condition, condition_of, last_of_each, next_sync
+from core.web.dashboard.words import Words
+from tests.web.fakes import FEEDS, FakePending, FakeRun, FakeService
+
+NOW = 1_000_000.0
+SERVICE = FakeService("feeds", "u", "feeds", "Feeds")
+MANIFEST = parse_manifest(FEEDS, "/c/feeds")
+
+
+def condition(
+    *,
+    service: FakeService = SERVICE,
+    manifest: Manifest | None = MANIFEST,
+    state: ChildState | None = None,
+    runs: Sequence[FakeRun] = (),
+    holds: Sequence[str] = (),
+    fault: str = "",
+) -> Condition:
+    """The condition of a service of which all else is well."""
+    return condition_of(
+        service,
+        manifest,
+        state=state or ChildState("stopped"),
+        holds=holds,
+        runs=runs,
+        fault=fault,
+        words=Words(NOW, ZoneInfo("UTC")),
+    )
+
+
+def run(
+    status: str = "ok", *, ago: float = 60, stream: str = "entry", problem: Mapping[str, Any] | None = None
+) -> FakeRun:
+    """A run that began some seconds ago."""
+    return FakeRun(stream, NOW - ago, NOW - ago + 5, status=status, problem=problem)
+
+
+def test_a_new_service() -> None:
+    """Nothing has run, nothing is wrong."""
+    assert ("idle", "New", False) == (condition().tone, condition().label, condition().is_problem)
+
+
+def test_all_is_well() -> None:
+    """No sentence where there is nothing to say."""
+    assert Condition("ok", "Up to date") == condition(runs=[run()])
+
+
+def test_what_keeps_it_from_working_comes_first() -> None:
+    """Missing before switched off before failed before a bad run."""
+    bad = [run("failed", problem={"type": "offline"})]
+    failed = ChildState("failed", "child_died", "it ended", None, 1)
+    off = replace(SERVICE, enabled=False)
+
+    assert ["Cannot be read", "Connector missing", "Switched off", "Failed", "Sync failed"] == [
+        condition(service=off, manifest=None, fault="the file is damaged").label,
+        condition(service=off, manifest=None, state=failed, runs=bad).label,
+        condition(service=off, state=failed, runs=bad).label,
+        condition(state=failed, runs=bad).label,
+        condition(runs=bad).label,
+    ]
+
+
+def test_a_crash_says_when_the_next_try_is() -> None:
+    """The reason, the time, and the way to have it at once."""
+    found = condition(state=ChildState("failed", "child_died", "feeds ended with exit code 1", NOW + 90, 3))
+
+    assert ("bad", "Feeds ended with exit code 1. The next try is in 1 min.", "Restart", "restart") == (
+        found.tone,
+        found.sentence,
+        found.button,
+        found.action,
+    )
+
+
+def test_syncing_is_not_a_problem() -> None:
+    """Even after a run that failed: it is being tried."""
+    assert Condition("busy", "Syncing") == condition(
+        state=ChildState("running"), runs=[run("failed")], holds=["watching", "sync entry"]
+    )
+
+
+def test_a_newer_run_of_the_same_stream_heals() -> None:
+    """Only the last run of each stream counts."""
+    healed = [run("ok", ago=10), run("failed", ago=90)]
+    other = [*healed, run("failed", ago=200, stream="feed")]
+
+    assert ["ok", "bad"] == [condition(runs=healed).tone, condition(runs=other).tone]
+
+
+@pytest.mark.parametrize(
+    ("kind", "tone", "action"),
+    [
+        ("settings_invalid", "bad", "settings"),
+        ("auth_required", "bad", "settings"),
+        ("offline", "warn", "sync"),
+        ("rate_limited", "warn", ""),
+        ("storage_full", "warn", "sync"),
+        ("broken", "bad", "log"),
+        ("never heard of", "bad", "log"),
+    ],
+)
+def test_the_button_follows_from_the_error(kind: str, tone: str, action: str) -> None:
+    """What passes by itself warns; what needs the owner leads to where it is mended."""
+    found = condition(runs=[run("failed", problem={"type": kind, "detail": "it happened"})])
+
+    assert (tone, action, "It happened.") == (found.tone, found.action, found.sentence)
+
+
+def test_held_and_partial() -> None:
+    """Nothing is lost, and the owner should look."""
+    held = condition(runs=[run("held")])
+    partial = condition(runs=[run("partial", problem={"type": "bad_record", "detail": "2 records could not be read"})])
+
+    assert ("warn", "Held", "Much of entry vanished at the source, so nothing was deleted here.") == (
+        held.tone,
+        held.label,
+        held.sentence,
+    )
+    assert ("Partly synced", "2 records could not be read.") == (partial.label, partial.sentence)
+
+
+def test_sentences_are_bounded_and_names_stay_as_they_are() -> None:
+    """A host at the beginning keeps its small letter; a flood of text is cut; blanks are one."""
+    host = condition(runs=[run("failed", problem={"detail": "example.org  is\ngone"})]).sentence
+    long = condition(runs=[run("failed", problem={"detail": "word " * 500})]).sentence
+
+    assert "example.org is gone." == host
+    assert (300, "…") == (len(long), long[-1])
+
+
+def test_every_problem_has_a_way_on() -> None:
+    """Whatever error a run ends with, what is shown has a sentence, and a button unless it passes by itself."""
+    kinds: list[type[LockerError]] = [
+        k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, LockerError)
+    ]
+    for kind in kinds:
+        found = condition(runs=[run("failed", problem={"type": kind.code, "title": kind.title})])
+        assert found.sentence
+        assert bool(found.button) == bool(found.action) == (kind.code != "rate_limited")
+
+
+def test_the_next_sync() -> None:
+    """Of one stream or of any; other calls do not count, nor do streams whose names begin alike."""
+    pending = [
+        FakePending("feeds", "/sync/entry", 30),
+        FakePending("feeds", "/sync/entry_old", 10),
+        FakePending("feeds", "/synchro", 1),
+        FakePending("feeds", "/other", 2),
+        FakePending("feeds", "/sync/feed?x=1", 20),
+    ]
+    found = [next_sync(pending), next_sync(pending, "entry"), next_sync(pending, "feed"), next_sync(pending, "none")]
+
+    assert [10, 30, 20, None] == [one.at if one else None for one in found]
+
+
+def test_last_of_each() -> None:
+    """One run a stream, by its name."""
+    assert [("a", NOW - 1), ("b", NOW - 3)] == [
+        (one.stream, one.started_at)
+        for one in last_of_each([run(ago=2, stream="a"), run(ago=3, stream="b"), run(ago=1, stream="a")])
+    ]

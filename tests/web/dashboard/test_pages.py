@@ -1,0 +1,465 @@
+"""The dashboard's pages over HTTP: what they show, what they do, and that nothing in the data is more than text."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from core.model.errors import ChildSilent, StorageFull
+from core.model.ids import key_to_path
+from core.web import ChildState
+from core.web.dashboard import PAGES
+from tests.web.conftest import Answer, Site
+from tests.web.fakes import FakeReader, FakeRun
+from tests.web.scenes import furnish
+
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>' {{7*7}}"
+Browse = Callable[..., Answer]
+
+
+@pytest.fixture
+def browse(site: Site) -> Browse:
+    """Asks as the logged-in owner's browser; fields make it a POST."""
+    cookie = site.login()
+
+    def ask(path: str, fields: dict[str, str] | None = None, *, post: bool = False) -> Answer:
+        if fields is None and not post:
+            return site.browse(path, cookie)
+        return site.browse(path, cookie, method="POST", body=urlencode(fields or {}).encode())
+
+    return ask
+
+
+def text_of(answer: Answer) -> str:
+    """What a person reads: without tags, blanks made one."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
+
+
+def test_pages_are_the_owners(site: Site) -> None:
+    """No child, no reading app: the session, or a token for everything."""
+    site.world.install()
+    app = site.owner("POST", "/tokens", {"label": "x", "scopes": ["read", "sync"]}).json["token"]
+    paths = [re.sub(r"<(\w+:)?\w+>", "feeds", page.path) for page in PAGES]
+    refused = {site.owner(p.method, path, token=app).status for p, path in zip(PAGES, paths, strict=True)}
+
+    assert refused <= {403, 404}
+    assert 403 == site.owner("POST", "/services/feeds/disable", token=app).status
+    assert site.world.services.get("feeds").enabled
+
+
+def test_an_empty_locker_invites(browse: Browse) -> None:
+    """One thing to do, and it is said."""
+    answer = browse("/")
+
+    assert 200 == answer.status
+    assert "Add your first service" in text_of(answer)
+
+
+def test_services_show_their_state(site: Site, browse: Browse) -> None:
+    """Every kind of condition, what is held, when it syncs, and what the owner should know."""
+    furnish(site.world)
+    text = text_of(browse("/"))
+
+    for part in (
+        "Up to date", "Sync failed", "Switched off", "Failed", "New", "122 entries", "1 feed", "next in 25 min",
+        "This kernel cannot sandbox connectors", "A connector folder has faults", "One batch of events was refused",
+        "Try again", "Restart", "Enable",
+    ):  # fmt: skip
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/install",
+        "/install/feeds",
+        "/install/mail",
+        "/services/feeds",
+        "/services/feeds-news",
+        "/services/feeds-old",
+        "/services/mail",
+        "/services/mail-work",
+        "/services/mail/settings",
+        "/services/feeds/log",
+        "/services/feeds/log?follow=1",
+        "/services/mail/log",
+        "/services/feeds/uninstall",
+        "/services/feeds/records/entry",
+        "/services/feeds/records/feed",
+        "/services/mail/records/message",
+        "/services/feeds/records/entry/plain-key",
+        "/services/feeds/records/entry/awkward",
+        "/owner/diary",
+        "/owner/diary?day=2020-01-01",
+        "/owner/tokens",
+        "/owner/letters",
+    ],
+)
+def test_every_page_in_full_use(site: Site, browse: Browse, path: str) -> None:
+    """It is there, it is one document with one heading, it loads nothing from elsewhere and carries no inline code."""
+    furnish(site.world)
+    answer = browse(path)
+
+    assert 200 == answer.status
+    assert 1 == answer.text.count("<h1")
+    assert 1 == answer.text.count("<main")
+    assert '<html lang="en">' in answer.text
+    assert [] == re.findall(r"<script(?! src=\"/static/)|\son\w+=|\sstyle=|<style|javascript:", answer.text)
+    assert all(src.startswith("/static/") for src in re.findall(r'(?:src|<link[^>]* href)="([^"]*)"', answer.text))
+
+
+@pytest.mark.parametrize("path", ["/", "/install/mail", "/services/feeds", "/services/mail/settings", "/owner/tokens"])
+def test_every_input_has_a_label_and_every_id_is_one(site: Site, browse: Browse, path: str) -> None:
+    """For those who listen to the page."""
+    furnish(site.world)
+    text = browse(path).text
+    ids = re.findall(r'\sid="([^"]+)"', text)
+    labelled = set(re.findall(r'<label[^>]* for="([^"]+)"', text))
+    wanted = re.findall(r'<(?:input|select|textarea)(?![^>]*type="(?:hidden|checkbox|radio)")[^>]* id="([^"]+)"', text)
+
+    assert len(set(ids)) == len(ids)
+    assert set(wanted) <= labelled
+
+
+def test_install_by_form(site: Site, browse: Browse) -> None:
+    """The form's inputs sent back make a service, and its page says so."""
+    answer = browse(
+        "/install/feeds", {"/feeds/0": "https://example.org/feed", "/keep_html": "on", "@title": "My feeds"}
+    )
+    page = browse(answer.headers["location"])
+
+    assert (303, "/services/feeds?done=installed") == (answer.status, answer.headers["location"])
+    assert {"feeds": ["https://example.org/feed"], "keep_html": True} == site.world.services.settings["feeds"]
+    assert "My feeds" in text_of(page)
+    assert "Installed." in text_of(page)
+
+
+def test_install_shows_what_does_not_fit(site: Site, browse: Browse) -> None:
+    """Beside its input, with everything that was typed; nothing is installed."""
+    answer = browse("/install/feeds", {"/feeds/0": HOSTILE, "@id": "Not An Id", "@title": "T"})
+
+    assert 422 == answer.status
+    assert "2 settings need correcting" in text_of(answer)
+    assert "is not an address" in text_of(answer)
+    assert (
+        f'value="{html.escape(HOSTILE, quote=True)}"'.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+        in answer.text
+    )
+    assert 'value="Not An Id"' in answer.text
+    assert [] == list(site.world.services.list())
+
+
+def test_rows_are_added_and_removed_without_a_script(browse: Browse) -> None:
+    """Buttons of the form itself; what was typed stays, passwords too, and nothing is installed by it."""
+    typed = {"/accounts/0/@row": "", "/accounts/0/host": "a.example", "/accounts/0/password": "typed-secret"}
+    added = browse("/install/mail", {**typed, "@add": "/accounts"})
+    removed = browse(
+        "/install/mail", {**typed, "/accounts/1/@row": "", "/accounts/1/host": "b.example", "@remove": "/accounts/0"}
+    )
+
+    assert (200, 200) == (added.status, removed.status)
+    assert 'name="/accounts/1/host"' in added.text
+    assert 'value="a.example"' in added.text
+    assert 'value="typed-secret"' in added.text
+    assert 'name="/accounts/0/host" value="b.example"' in removed.text
+    assert "a.example" not in removed.text
+
+
+def test_a_second_service_of_an_id_is_explained(site: Site, browse: Browse) -> None:
+    """On the form, with what was typed."""
+    site.world.install()
+    answer = browse("/install/feeds", {"/feeds/0": "https://example.org/feed", "@id": "feeds"})
+
+    assert 409 == answer.status
+    assert "There is a service feeds already" in text_of(answer)
+    assert 'value="https://example.org/feed"' in answer.text
+
+
+def test_settings_keep_secrets_unseen(site: Site, browse: Browse) -> None:
+    """A form sent back as it came changes nothing; a secret is never in it."""
+    furnish(site.world)
+    page = browse("/services/mail/settings")
+    fields = dict(re.findall(r'<input[^>]* name="([^"]+)"[^>]* value="([^"]*)"', page.text))
+    before = dict(site.world.services.settings["mail"])
+    answer = browse("/services/mail/settings", {**fields, "/since": "year"})
+
+    assert "secret-" not in page.text
+    assert (303, "/services/mail?done=settings") == (answer.status, answer.headers["location"])
+    assert before == site.world.services.settings["mail"]
+
+
+@pytest.mark.parametrize(
+    ("deed", "done", "asked"),
+    [
+        ("stop", "stopped", ("stop", "feeds")), ("restart", "restarted", ("restart", "feeds")),
+        ("sync", "sync", ("POST", "feeds", "/sync")),
+    ],
+)  # fmt: skip
+def test_deeds_lead_back_to_the_page(site: Site, browse: Browse, deed: str, done: str, asked: tuple[str, ...]) -> None:
+    """So that loading it again repeats nothing."""
+    site.world.install()
+    answer = browse(f"/services/feeds/{deed}", post=True)
+
+    assert (303, f"/services/feeds?done={done}") == (answer.status, answer.headers["location"])
+    assert [asked] == site.world.children.asked
+
+
+def test_switching_off_and_on(site: Site, browse: Browse) -> None:
+    """The page says which it is, and offers the other."""
+    site.world.install()
+    browse("/services/feeds/disable", post=True)
+    off = browse("/services/feeds")
+    browse("/services/feeds/enable", post=True)
+
+    assert "Switched off" in text_of(off)
+    assert "Sync now" not in text_of(off)
+    assert site.world.services.get("feeds").enabled
+
+
+def test_one_stream_can_be_synced(site: Site, browse: Browse) -> None:
+    """By its name only: no path can be put there."""
+    site.world.install()
+    good = browse("/services/feeds/sync", {"stream": "entry"})
+    bad = browse("/services/feeds/sync", {"stream": "../stop"})
+
+    assert (303, 400) == (good.status, bad.status)
+    assert [("POST", "feeds", "/sync/entry")] == site.world.children.asked
+
+
+def test_a_deed_that_fails_says_why(site: Site, browse: Browse) -> None:
+    """On the same page, with the cure; whether the core or the child refused."""
+    site.world.install()
+
+    def silent(service_id: str, **_: Any) -> tuple[int, bytes]:
+        raise ChildSilent("feeds wrote nothing within 15 s")
+
+    site.world.children.answer = (
+        401,
+        b'{"type": "auth_required", "title": "Not signed in", "detail": "No <b>token</b>."}',
+    )
+    refused = browse("/services/feeds/sync", post=True)
+    site.world.children.answer = (500, b"<html>oops")
+    broken = browse("/services/feeds/sync", post=True)
+    site.world.children.call = silent  # type: ignore[method-assign]
+    failed = browse("/services/feeds/sync", post=True)
+
+    assert (401, 500, 504) == (refused.status, broken.status, failed.status)
+    assert "Not signed in. No <b>token</b>." in text_of(refused)
+    assert "<b>token" not in refused.text
+    assert "The connector answered 500." in text_of(broken)
+    assert "feeds wrote nothing within 15 s" in text_of(failed)
+
+
+def test_progress_is_watched_after_a_sync_only(site: Site, browse: Browse) -> None:
+    """Watching keeps a child awake, so a plain look at the page does not."""
+    site.world.install()
+
+    assert [False, True] == [
+        "data-watch" in browse(path).text for path in ("/services/feeds", "/services/feeds?done=sync")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({}, 422), ({"data": "erase"}, 422), ({"data": "erase", "confirm": "Feeds"}, 422), ({"data": "all"}, 422),
+        ({"data": "keep"}, 303), ({"data": "erase", "confirm": " feeds "}, 303),
+    ],
+)  # fmt: skip
+def test_uninstall_asks_first(site: Site, browse: Browse, fields: dict[str, str], status: int) -> None:
+    """Erasing wants the id typed; keeping does not; nothing is chosen in advance."""
+    site.world.install()
+    form = browse("/services/feeds/uninstall")
+    answer = browse("/services/feeds/uninstall", fields, post=True)
+
+    assert "checked" not in form.text
+    assert status == answer.status
+    assert (status == 422) == ("feeds" in site.world.services.services)
+    assert (["feeds"] if fields.get("confirm") == " feeds " else []) == site.world.services.erased
+
+
+def test_records_are_listed_in_pages(site: Site, browse: Browse) -> None:
+    """Newest first; the last page says there are no more."""
+    furnish(site.world)
+    first = browse("/services/feeds/records/entry")
+    follow = re.search(r'href="(\?after=[^"]+)" rel="next"', first.text)
+    assert follow is not None
+    second = browse("/services/feeds/records/entry" + follow[1])
+    last = browse("/services/feeds/records/entry?after=100")
+
+    assert text_of(first).index("Second wording") < text_of(first).index("Entry 119")
+    assert "Entry 40:" in text_of(second)
+    assert 'rel="next"' not in last.text
+    assert 404 == browse("/services/feeds/records/nothing").status
+
+
+def test_a_record_and_its_history(site: Site, browse: Browse) -> None:
+    """The value as it came, what changed when, and each version as it was."""
+    furnish(site.world)
+    page = browse("/services/feeds/records/entry/plain-key")
+    versions = re.findall(r'href="\?version=(\d+)"', page.text)
+    old = browse(f"/services/feeds/records/entry/plain-key?version={versions[1]}")
+
+    assert "Second wording" in text_of(page)
+    assert "changed title" in text_of(page)
+    assert "This is the version of" in text_of(old)
+    assert "Second wording" not in text_of(old)
+    assert [404, 400] == [browse(f"/services/feeds/records/entry/plain-key?version={n}").status for n in ("99999", "x")]
+
+
+def test_what_is_in_the_data_is_text(site: Site, browse: Browse) -> None:
+    """Markup anywhere in a record is shown as letters; no link leads to this machine; links tell nobody where from."""
+    site.world.install()
+    reader = site.world.readers["feeds"] = FakeReader()
+    value = {
+        HOSTILE: HOSTILE,
+        "evil": "http://localhost:8042/logout",
+        "good": "https://example.org/x",
+        "js": "javascript:alert(1)",
+    }
+    common = {
+        "title": HOSTILE,
+        "summary": HOSTILE,
+        "link": "http://127.1/",
+        "author": [{"name": HOSTILE}],
+        "text": value,
+    }
+    reader.put("entry", HOSTILE, value, common=common)
+    reader.all_runs = [FakeRun("entry", 1.0, 2.0, status="failed", problem={"detail": HOSTILE})]
+    site.world.children.states["feeds"] = ChildState("failed", "broken", HOSTILE)
+    site.world.children.logs["feeds"] = [HOSTILE]
+    site.world.coredb.write(
+        lambda c: c.execute("INSERT INTO diary VALUES (1, ?, 'feeds', 0, ?)", (site.world.clock.now(), HOSTILE))
+    )
+    record = f"/services/feeds/records/entry/{key_to_path(HOSTILE)}"
+    paths = ["/", "/services/feeds", "/services/feeds/records/entry", record, "/services/feeds/log", "/owner/diary"]
+
+    for path in paths:
+        answer = browse(path)
+        assert 200 == answer.status
+        assert "alert(1)" in answer.text
+        assert "<script>alert" not in answer.text
+        assert "<img src=x" not in answer.text
+        assert "49" not in re.findall(r"onerror[^<]{0,40}", answer.text)
+    links = re.findall(r'<a[^>]*href="(?!/|\?|#)([^"]*)"([^>]*)>', browse(record).text)
+    assert {"https://example.org/x"} == {href for href, _ in links}
+    assert all('rel="noreferrer noopener"' in rest for _, rest in links)
+
+
+def test_a_deleted_record_shows_its_last_version(site: Site, browse: Browse) -> None:
+    """Nothing vanishes: the page says it was deleted and shows what it was."""
+    site.world.install()
+    reader = site.world.readers["feeds"] = FakeReader()
+    reader.put("entry", "k", {"title": "Gone"}, common={"title": "Gone title"})
+    reader.record = lambda *_: None  # type: ignore[method-assign,assignment]
+    text = text_of(browse("/services/feeds/records/entry/k"))
+
+    assert "was deleted at the source" in text
+    assert "Gone title" in text
+
+
+@pytest.mark.parametrize("key", ["nothing", "~bm90aGluZw", "~%%%", "a%20b"])
+def test_a_record_that_is_none(site: Site, browse: Browse, key: str) -> None:
+    """A page with the way back, never a fault of ours."""
+    site.world.install()
+
+    assert browse(f"/services/feeds/records/entry/{key}").status in (400, 404)
+
+
+def test_the_diary_by_day_and_service(site: Site, browse: Browse) -> None:
+    """Today unless asked; no day beyond it is offered."""
+    site.world.install()
+    site.owner("POST", "/core/feeds/diary", {"message": "Read 12 new entries", "level": 2})
+    today, before = browse("/owner/diary"), browse("/owner/diary?day=2020-02-03&service=feeds")
+
+    assert "Read 12 new entries" in text_of(today)
+    assert "error" in text_of(today)
+    assert 'rel="next"' not in today.text
+    assert "Nothing written that day" in text_of(before)
+    assert 'href="?day=2020-02-04&service=feeds"' in html.unescape(before.text)
+    assert [400, 400] == [browse(f"/owner/diary?day={day}").status for day in ("yesterday", "9999-12-31")]
+
+
+def test_a_token_is_shown_once(browse: Browse) -> None:
+    """On the page that made it, and on no other."""
+    made = browse("/owner/tokens", {"label": "My script", "scope-read": "on"})
+    token = re.search(r"lk_[\w-]{43}", made.text)
+    later = browse("/owner/tokens")
+    deletion = re.search(r'action="(/owner/tokens/\w+/delete)"', later.text)
+    assert token is not None
+    assert deletion is not None
+
+    assert 200 == made.status
+    assert "My script" in text_of(later)
+    assert token[0] not in later.text
+    assert 303 == browse(deletion[1], post=True).status
+    assert "There is none yet" in text_of(browse("/owner/tokens"))
+
+
+def test_a_token_without_scope_is_explained(browse: Browse) -> None:
+    """With what was typed."""
+    answer = browse("/owner/tokens", {"label": "My script"})
+
+    assert 400 == answer.status
+    assert "scopes are some of" in text_of(answer)
+    assert 'value="My script"' in answer.text
+
+
+def test_letters_can_be_tried_again_or_given_up(site: Site, browse: Browse) -> None:
+    """Each by its own button."""
+    furnish(site.world)
+    page = browse("/owner/letters")
+    answers = [browse(f"/owner/letters/7/{deed}", post=True).headers["location"] for deed in ("retry", "drop")]
+
+    assert "mail" in text_of(page)
+    assert ["/owner/letters?done=retried", "/owner/letters?done=dropped"] == answers
+    assert ([7], {}) == (site.world.events.retried, site.world.events.letters)
+    assert "Every event has reached its listeners" in text_of(browse("/owner/letters"))
+
+
+def test_a_store_that_cannot_be_read_spoils_nothing_else(site: Site, browse: Browse) -> None:
+    """Its own card says why; the others' pages and figures are not touched by it."""
+    site.world.install()
+    site.world.install("mail")
+
+    class Full(FakeReader):
+        def counts(self) -> Any:
+            raise StorageFull("the disk is full")
+
+    site.world.readers["feeds"] = Full()
+
+    texts = [text_of(browse(path)) for path in ("/", "/services/feeds", "/services/feeds/uninstall", "/services/mail")]
+
+    assert ["The disk is full" in text for text in texts] == [True, True, False, False]
+    assert "Cannot be read" in texts[0]
+    assert 507 == browse("/services/feeds/records/entry").status
+    assert 'service="mail"' in site.owner("GET", "/metrics").text
+
+
+def test_a_service_without_its_connector_is_still_shown(site: Site, browse: Browse) -> None:
+    """What it holds can be read, and the page says what is missing."""
+    site.world.install()
+    reader = site.world.readers["feeds"] = FakeReader()
+    reader.put("entry", "k", {"title": "Kept"})
+    del site.world.catalog.manifests["feeds"]
+
+    assert "Connector missing" in text_of(browse("/"))
+    assert "Its connector, feeds, is missing" in text_of(browse("/services/feeds"))
+    assert 200 == browse("/services/feeds/records/entry/k").status
+    assert 400 == browse("/services/feeds/settings").status
+
+
+@pytest.mark.parametrize("done", ["installed", HOSTILE, ""])
+def test_a_message_is_chosen_from_a_list(site: Site, browse: Browse, done: str) -> None:
+    """No link can put words into the page."""
+    site.world.install()
+    answer = browse(f"/services/feeds?{urlencode({'done': done})}")
+
+    assert (done == "installed") == ('role="status"' in answer.text)
+    assert "alert(1)" not in answer.text
