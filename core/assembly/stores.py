@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from core.events import LogSource
 from core.model.errors import NotFound
 from core.model.fact import Fact
@@ -35,7 +37,8 @@ class StoreLog:
         return self._reader.head()
 
     def facts(self, since: int, /, *, limit: int) -> Sequence[Fact]:
-        return self._reader.facts(since, limit=limit)
+        facts = self._reader.facts(since, limit=limit)
+        return [msgspec.structs.replace(fact, common=self._reader.shared(fact)) for fact in facts]
 
     def previous(self, fact: Fact, /) -> Fact | None:
         return self._reader.previous(fact)

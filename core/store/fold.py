@@ -40,6 +40,7 @@ def at_of(spec: TypeSpec, value: JsonObject, *, valid_time: float | None, known_
 
 
 def common_of(spec: TypeSpec, value: JsonObject, own: JsonObject) -> JsonObject:
-    """The shared fields: those declared by path, computed from `value`, under those that code computed."""
-    declared = {field: found for field, path in spec.common.items() if (found := value_at(value, path)) is not None}
+    """The shared fields: those declared by path, the title too, computed from `value`; code that computed one wins."""
+    paths = {"title": spec.title, **spec.common} if spec.title is not None else spec.common
+    declared = {field: found for field, path in paths.items() if (found := value_at(value, path)) is not None}
     return {**declared, **own}

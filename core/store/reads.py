@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from core.model.errors import BadRequest, FileDamaged
-from core.model.fact import Fact, Record
+from core.model.fact import Fact, JsonObject, Record
 from core.model.manifest import TypeSpec
 from core.store import current, facts, quarantine, streams
 from core.store.files import Files
+from core.store.fold import common_of
 from core.store.values import LIMIT_MAX, FactPage, Order, Page, Quarantined, Run
 
 T = TypeVar("T")
@@ -105,6 +106,12 @@ class Reads:
     def previous(self, fact: Fact) -> Fact | None:
         """The version of the record that `fact` replaced, tombstones included; None for the first."""
         return self._one(facts.fact_of, facts.HISTORY, (fact.type, fact.key, fact.seq, 1))
+
+    def shared(self, fact: Fact) -> JsonObject:
+        """The fact's shared fields, those declared by path included; a tombstone has none."""
+        if fact.action == "delete":
+            return {}
+        return common_of(self._types.get(fact.type) or TypeSpec(name=fact.type), fact.value, fact.common)
 
     def cursor(self, stream: str) -> Any:
         """Where the stream resumes, as it was last committed; None before its first commit."""

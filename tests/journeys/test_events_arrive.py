@@ -69,7 +69,7 @@ def test_batch_failure_is_retried(house: House, source: FeedSource) -> None:
 
 
 def test_event_survives_core_restart(house: House, source: FeedSource) -> None:
-    """INV-03: kill -9 of the core between the commit and the delivery: after the next start the listener hears of it."""
+    """INV-03: kill -9 of the core between commit and delivery: after the next start the listener hears of it."""
     source.entries["news"] = {str(n): f"Entry {n}" for n in range(100)}
     house.install("collects")
     house.install("feeds", settings={"urls": [source.url("news")]})

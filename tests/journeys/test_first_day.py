@@ -33,7 +33,7 @@ def test_a_feed_arrives_and_stays(tmp_path: Path) -> None:
 
 
 def test_power_cut_loses_nothing(tmp_path: Path) -> None:
-    """INV-05: kill -9 of the core in the middle of a sync: no orphan, and after the next start every entry is there once."""
+    """INV-05: kill -9 of the core in mid-sync: no orphan, and after the next start every entry is there once."""
     with FeedSource() as source, open_house(tmp_path) as house:
         names = [f"f{n}" for n in range(8)]
         for name in names:
