@@ -58,3 +58,11 @@ def test_common_is_declared_fields_under_the_codes_own() -> None:
 
     assert {"title": "From the value", "link": "x"} == common_of(SPEC, value, {"link": "x"})
     assert {"title": "Own"} == common_of(SPEC, value, {"title": "Own"})
+
+
+def test_a_declared_title_is_a_shared_field() -> None:
+    """`title` under a type says where the title stands; `common` may say otherwise."""
+    assert {"title": "A"} == common_of(TypeSpec(name="book", title="name"), {"name": "A"}, {})
+    assert {"title": "B"} == common_of(
+        TypeSpec(name="book", title="name", common={"title": "t"}), {"name": "A", "t": "B"}, {}
+    )
