@@ -503,10 +503,13 @@ class FakeDoor:
 
 async def _stream(receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
-    for done in (10, 20):
-        data = f'{{"stream": "entry", "done": {done}, "total": 20, "rate": 5, "state": "running"}}'
-        text = f"event: progress\ndata: {data}\n\n"
-        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+    steps = [("status", '{"stream": "entry", "state": "running", "run": "r1"}')]
+    steps += [("progress", f'{{"stream": "entry", "done": {done}, "total": 20}}') for done in (10, 20)]
+    steps += [("run", '{"stream": "entry", "status": "ok", "new": 20, "updated": 0, "deleted": 0}')]
+    for kind, data in steps:
+        await send(
+            {"type": "http.response.body", "body": f"event: {kind}\ndata: {data}\n\n".encode(), "more_body": True}
+        )
     while True:
         message: Message = await receive()
         if message["type"] == "http.disconnect":
