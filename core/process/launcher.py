@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,20 +83,14 @@ class ForkedProcess:
 class SpawnedProcess:
     """A child of the core's own."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], *, has_pidfd: bool = hasattr(os, "pidfd_open")) -> None:
         self.pid = process.pid
         self._process = process
-        self._ended = _readable(os.pidfd_open(process.pid)) if hasattr(os, "pidfd_open") else self._in_thread()
+        self._ended = _readable(os.pidfd_open(process.pid)) if has_pidfd else _waited_for(process)
 
     async def wait(self) -> int | None:
         await asyncio.shield(self._ended)
         return self._process.wait()
-
-    def _in_thread(self) -> asyncio.Future[None]:
-        return asyncio.ensure_future(asyncio.to_thread(self._await_end))
-
-    def _await_end(self) -> None:
-        self._process.wait()
 
 
 def _readable(pidfd: int) -> asyncio.Future[None]:
@@ -110,6 +105,24 @@ def _readable(pidfd: int) -> asyncio.Future[None]:
             ended.set_result(None)
 
     loop.add_reader(pidfd, end)
+    return ended
+
+
+def _waited_for(process: subprocess.Popen[bytes]) -> asyncio.Future[None]:
+    """The same where there are no pidfds: by a thread for each child, since any number of them may run for days."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def end() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def wait() -> None:
+        process.wait()
+        with contextlib.suppress(RuntimeError):  # The loop is closed, so nobody waits.
+            loop.call_soon_threadsafe(end)
+
+    threading.Thread(target=wait, name=f"child {process.pid}", daemon=True).start()
     return ended
 
 

@@ -40,13 +40,19 @@ RUN = READ | EXECUTE
 OWN = READ | WRITE_FILE | TRUNCATE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | REFER
 DEVICE = READ_FILE | WRITE_FILE
 
-# Each is opened where it exists. Not among them: /proc (other processes), /etc as a whole, /home, /tmp, /run.
+# Each is opened where it exists. Not among them: other processes under /proc, /etc as a whole, /home, /tmp, /run,
+# /dev/shm (so named semaphores, which multiprocessing's locks and pools need, are not to be had).
 SYSTEM_RUN = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin")
 SYSTEM_READ = (
     "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/ca-certificates.conf", "/etc/crypto-policies",
     "/etc/resolv.conf", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services",
-    "/etc/protocols", "/etc/localtime", "/etc/timezone", "/etc/mime.types", "/etc/passwd", "/etc/group",
+    "/etc/protocols", "/etc/localtime", "/etc/timezone", "/etc/zoneinfo", "/etc/passwd", "/etc/group",
+    # Python's mimetypes opens each of these that it sees, and fails if it may not.
+    "/etc/mime.types", "/etc/httpd/mime.types", "/etc/httpd/conf/mime.types", "/etc/apache/mime.types",
+    "/etc/apache2/mime.types",
     "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
+    # The process itself, for a runtime that measures its memory (Node does); what it starts is not covered.
+    "/proc/self",
     # The resolver's file is replaced when the network changes; its folder stays.
     "/run/systemd/resolve", "/run/NetworkManager/resolv.conf", "/run/resolvconf", "/run/connman",
 )  # fmt: skip
