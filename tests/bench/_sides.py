@@ -37,6 +37,13 @@ class Ours(House):
 
     def start(self, *, timeout_s: float = UP_S_MAX) -> Ours:
         """Start the core and wait until it answers."""
+        self.launch()
+        self.wait(lambda: self.login_url, timeout_s=timeout_s, what="the login address")
+        self.wait(lambda: self.get("/health").ok, timeout_s=timeout_s, what="an answer of /health")
+        return self
+
+    def launch(self) -> None:
+        """Start the core; its port is known once it has said so."""
         self.output, self.login_url = [], ""
         self.process = subprocess.Popen(
             [*self.command, "run", "--me", str(self.me), "--config", str(self.config), "--port", "0", "--no-browser"],
@@ -46,9 +53,6 @@ class Ours(House):
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
-        self.wait(lambda: self.login_url, timeout_s=timeout_s, what="the login address")
-        self.wait(lambda: self.get("/health").ok, timeout_s=timeout_s, what="an answer of /health")
-        return self
 
     def __enter__(self) -> Ours:
         return self.start()
@@ -64,14 +68,6 @@ class Ours(House):
         """Stop the service's child; it is gone when this returns."""
         answer = self.post(f"/core/{service}/stop")
         assert answer.ok, answer.text
-
-    def is_cold(self, service: str) -> bool:
-        """Whether no child runs."""
-        return self.state(service) != "running"
-
-    def state(self, service: str) -> str:
-        """The state of the service's child."""
-        return str(self.get(f"/core/{service}").json()["state"]["name"])
 
     @property
     def core(self) -> psutil.Process:
@@ -93,7 +89,7 @@ class Peer:
         ]  # fmt: skip
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env=_plain_environment(), start_new_session=True,
+            start_new_session=True,
         )  # fmt: skip
         _await(self._is_up, "the peer")
 
