@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -221,6 +222,7 @@ def test_descriptors_do_not_leak(tmp_path: Path, make_yard: Callable[..., Yard],
             yard.add("obedient", service_id="missing", argv=("python", "absent.py"))
             parent = zygote.pid if zygote is not None else None
             counts = []
+            gc.collect()  # What an earlier test left to the collector is none of ours.
             for cycle in range(CYCLES):
                 await yard.supervisor.ensure_running(name)
                 await yard.supervisor.stop(name, reason="test")
@@ -230,8 +232,8 @@ def test_descriptors_do_not_leak(tmp_path: Path, make_yard: Callable[..., Yard],
                             await yard.supervisor.ensure_running(broken)
                 counts.append((held(os.getpid()), held(parent)))
 
-            assert counts[0] == counts[-1]
-            assert not isinstance(yard.supervisor.state(failing), Failed) or CYCLES == len(counts)
+            assert all(last <= first for first, last in zip(counts[0], counts[-1], strict=True)), counts
+            assert isinstance(yard.supervisor.state(failing), Failed)
 
     asyncio.run(scenario())
 
