@@ -135,7 +135,7 @@ class House:
         below = self.children()
         self.process.kill()
         self.process.wait(10)
-        self._let_go()
+        self.let_go()
         return below
 
     def stop(self, *, timeout_s: float = 10.0) -> int:
@@ -151,10 +151,11 @@ class House:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         child.kill()
                 raise
-        self._let_go()
+        self.let_go()
         return self.process.returncode
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """Close what was opened to hear the core that has ended."""
         if self._reader is not None:
             self._reader.join(5)
         if self.process is not None and self.process.stdout is not None:
@@ -171,6 +172,7 @@ def open_house(folder: Path, **options: Any) -> Iterator[House]:
         leftovers = house.children() if house.process is not None and house.process.poll() is None else []
         if house.process is not None and house.process.poll() is None:
             house.stop()
+        house.let_go()
         for child in leftovers:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
