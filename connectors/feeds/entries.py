@@ -66,9 +66,9 @@ def place_of(value: dict[str, Any], *, link: str, url: str) -> Place:
     parts = [*_objects(value.get("content")), value.get("summary_detail"), value.get("title_detail")]
     for part in parts:
         base = part.get("base") if isinstance(part, dict) else None
-        if isinstance(base, str) and base.startswith(("http://", "https://")):
-            return Place(base=base, home=home)
-    return Place(base=urljoin(url, link), home=home)
+        if isinstance(base, str) and base:
+            return Place(base=_joined(url, base), home=home)
+    return Place(base=_joined(url, link), home=home)
 
 
 def enclosures_of(value: dict[str, Any]) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def _shared(entry: dict[str, Any], place: Place) -> dict[str, Any]:
     shared: dict[str, Any] = {
         "title": _title(entry),
         "text": text_of(markup) if markup else "",
-        "link": place.address(_unwrapped(urljoin(place.base, _link(entry))) if _link(entry) else ""),
+        "link": place.address(_unwrapped(_joined(place.base, _link(entry))) if _link(entry) else ""),
         "author": _author(entry),
         "thumbnail": place.address(_thumbnail(entry)),
         "summary": _summary(entry),
@@ -156,9 +156,19 @@ def _thumbnail(entry: dict[str, Any]) -> str:
     return pictures[0] if pictures else ""
 
 
+def _joined(base: str, link: str) -> str:
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return base
+
+
 def _unwrapped(link: str) -> str:
     """The address behind a search engine's counting redirect."""
-    parts = urlsplit(link)
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        return link
     if parts.path != "/url" or not (parts.hostname or "").startswith("www.google."):
         return link
     query = parse_qs(parts.query)

@@ -33,12 +33,12 @@ ENTRIES_MAX = 5000
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
 
-def read(body: bytes, *, content_type: str, url: str) -> dict[str, Any] | None:
+def read(body: bytes, *, content_type: str) -> dict[str, Any] | None:
     """The feed in `body` as plain JSON; None when there is none. Faults of the document become notes."""
     if body.lstrip(_SPACE).startswith(b"{"):
         found = json_feed.parse(body)
     else:
-        found = xml_feed.parse(body, content_type=content_type, url=url)
+        found = xml_feed.parse(body, content_type=content_type)
     if found is None:
         return None
     form, head, entries, moments, notes = found
@@ -59,7 +59,7 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     while (head := take(requests)) is not None and (body := take(requests)) is not None:
         about = json.loads(head)
         try:
-            document = read(body, content_type=about["content_type"], url=about["url"])
+            document = read(body, content_type=about["content_type"])
         except Exception as err:
             # The edge of the process: the next feed is read all the same, the log gets the reason.
             logging.getLogger(__name__).exception("a feed could not be read")

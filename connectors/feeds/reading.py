@@ -9,6 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -52,7 +53,7 @@ class Reading:
 
     def document(self, body: bytes, *, content_type: str, url: str) -> Document:
         """The feed in `body`; raises UserActionNeeded when there is none, Broken when it cannot be read in time."""
-        about = msgspec.json.encode({"content_type": content_type, "url": url})
+        about = msgspec.json.encode({"content_type": content_type})
         with self._lock:
             answer = self._asked(about, body)
         found = msgspec.json.decode(answer)
@@ -62,6 +63,8 @@ class Reading:
             )
         if "fault" in found:
             raise Broken(f"the feed is too large or too deep to be read ({found['fault']})")
+        with contextlib.suppress(ValueError):
+            found["link"] = urljoin(url, found["link"])
         return msgspec.convert(found, Document)
 
     def _asked(self, about: bytes, body: bytes) -> bytes:

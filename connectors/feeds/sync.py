@@ -97,8 +97,9 @@ def _visit(context: Context, reading: Reading, states: dict[str, State], feed: S
             fetched = fetch(session, feed.url, state, now=context.now())
         if fetched.body is None:
             return Outcome(feed=feed, fetched=fetched)
-        document = reading.document(fetched.body, content_type=fetched.content_type, url=fetched.url)
-        found = puts(document, feed=feed.key, url=fetched.url)
+        address = shown_url(fetched.url)
+        document = reading.document(fetched.body, content_type=fetched.content_type, url=address)
+        found = puts(document, feed=feed.key, url=address)
         return Outcome(feed=feed, fetched=fetched, document=document, entries=tuple(found))
     except LockerError as err:
         error = err

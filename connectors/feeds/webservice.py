@@ -48,8 +48,9 @@ def import_list(context: Context) -> dict[str, object]:
     known = 0
     for outline in read_opml(request.get_data()):
         url = clean_url(outline.url)
-        if url is None:
-            refused.append(outline.url[:200])
+        if url is None or url != shown_url(url):
+            # A name and password in an address would stand in a record; the settings are their place.
+            refused.append(shown_url(outline.url[:200]))
         elif url in followed or feed_key(url) in added:
             known += 1
         else:

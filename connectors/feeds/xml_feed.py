@@ -22,7 +22,7 @@ _UNKEPT = ("_parsed",)
 Found = tuple[str, dict[str, str], list[dict[str, Any]], list[float | None], list[str]]
 
 
-def parse(body: bytes, *, content_type: str, url: str) -> Found | None:
+def parse(body: bytes, *, content_type: str) -> Found | None:
     """Format, head, entries and notes of an XML feed; None when it is none."""
     text, note = decoded(body, content_type)
     notes = [] if note is None else [note]
@@ -33,7 +33,7 @@ def parse(body: bytes, *, content_type: str, url: str) -> Found | None:
         io.BytesIO(_prepared(text)),
         sanitize_html=False,
         resolve_relative_uris=False,
-        response_headers={"content-type": "application/xml; charset=utf-8", "content-location": url},
+        response_headers={"content-type": "application/xml; charset=utf-8"},
     )
     if not parsed.get("version") and not parsed.entries:
         return None
