@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from connectors.feeds.entries import enclosures_of
-from connectors.sdk import Again, Context, Cursor, Message, Progress, Put, checked
+from connectors.sdk import Again, AnswerTooLarge, Context, Cursor, Message, Progress, Put, checked
 from core.model.errors import BodyTooLarge, LockerError, StorageFull
 
 PART = "enclosures"
@@ -76,7 +76,7 @@ def _fetched(context: Context, key: str, entry: str, enclosure: dict[str, Any]) 
             checked(answer)
             digest = context.files.put_file(session.bounded(answer), bytes_max=bytes_max)
         return {**value, "status": "kept", "file": digest, "bytes": context.files.size(digest)}
-    except BodyTooLarge:
+    except (AnswerTooLarge, BodyTooLarge):
         return {**value, "status": "too_large"}
     except StorageFull:
         raise

@@ -76,8 +76,11 @@ def clean_url(text: str) -> str | None:
 
 
 def shown_url(url: str) -> str:
-    """The address without a name and password in it, as it may stand in a record."""
-    parts = urlsplit(url)
+    """The address without a name and password in it, as it may stand in a record; empty when it is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
