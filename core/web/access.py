@@ -19,7 +19,7 @@ from core.web.hosts import Hosts
 from core.web.login import Login
 from core.web.parts import AsgiApp, Message, Parts, Receive, Scope, Send
 from core.web.problems import incident, render
-from core.web.rendering import PAGE_HEADERS, page
+from core.web.rendering import page, page_headers
 from core.web.throttle import Throttle
 from core.web.tokens import AppTokens
 
@@ -28,9 +28,6 @@ log = logging.getLogger(__name__)
 TOKEN_LENGTH_MAX = 512
 FORGEABLE = frozenset({b"x-locker-actor", b"x-locker-scopes", b"x-locker-token"})
 _DOOR_PATH = re.compile(r"/Me/([^/]+)(/.*)")
-_PAGE_HEADERS = [
-    (name.encode("ascii"), value.encode("ascii")) for name, value in (*PAGE_HEADERS, ("cache-control", "no-store"))
-]
 _OPEN_PATHS = frozenset({"/health", "/login"})
 
 
@@ -44,6 +41,7 @@ class Access:
         self._login = login
         self._tokens = tokens
         self._throttle = throttle
+        self._headers = [(n.encode("ascii"), v.encode("ascii")) for n, v in page_headers(*self._hosts.origins)]
         self._notes: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +50,7 @@ class Access:
             await self._inner(scope, receive, send)
             return
         request = Request(scope)
-        reply = _Reply(send, is_of_core=not request.path.startswith("/Me/"))
+        reply = _Reply(send, self._headers, is_of_core=not request.path.startswith("/Me/"))
         try:
             await self._judge(request, receive, reply)
         except LockerError as error:
@@ -246,8 +244,9 @@ def _passed_on(scope: Scope, caller: Caller) -> Scope:
 class _Reply:
     """Adds what keeps a page of the core to itself; none of them is stored by the browser unless it says so."""
 
-    def __init__(self, send: Send, *, is_of_core: bool) -> None:
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]], *, is_of_core: bool) -> None:
         self._send = send
+        self._headers = headers
         self.is_of_core = is_of_core
         self.has_begun = False
 
@@ -255,6 +254,6 @@ class _Reply:
         self.has_begun = True
         if self.is_of_core and message["type"] in ("http.response.start", "websocket.http.response.start"):
             present = {name.lower() for name, _ in message["headers"]}
-            extra = [(name, value) for name, value in _PAGE_HEADERS if name not in present]
+            extra = [(name, value) for name, value in self._headers if name not in present]
             message = {**message, "headers": [*message["headers"], *extra]}
         await self._send(message)

@@ -24,7 +24,13 @@ class Hosts:
     @property
     def origin(self) -> str:
         """What a browser sends as Origin from the dashboard."""
-        return f"http://{DASHBOARD_NAME}" + ("" if self.port == 80 else f":{self.port}")
+        return self.origins[0]
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Every origin from which a browser may be shown a page of the core."""
+        names = (DASHBOARD_NAME, LOOPBACK, *self.further_names)
+        return tuple(f"http://{name.lower()}" + ("" if self.port == 80 else f":{self.port}") for name in names)
 
     def is_allowed(self, host: str) -> bool:
         """Whether the Host header names the core."""

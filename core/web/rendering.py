@@ -11,20 +11,28 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 FOLDER = Path(__file__).parent
 STATIC_FOLDER = FOLDER / "static"
-# `same-origin` rather than `no-referrer`: under the latter a browser sends `Origin: null` with our own forms, and
-# nothing leaves this host either way.
-PAGE_HEADERS = (
-    (
-        "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
-    ),
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "same-origin"),
-    ("cross-origin-opener-policy", "same-origin"),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("x-frame-options", "DENY"),
-)
+
+
+def page_headers(*origins: str) -> list[tuple[str, str]]:
+    """What keeps a page of the core to itself when it is served from one of these origins.
+
+    Code and looks come from `/static/` alone: the paths of services are on the same origin.
+    """
+    static = " ".join(f"{origin}/static/" for origin in origins)
+    policy = (
+        f"default-src 'none'; script-src {static}; style-src {static}; img-src {static}; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    )
+    return [
+        ("content-security-policy", policy),
+        ("x-content-type-options", "nosniff"),
+        # Under `no-referrer` a browser would send `Origin: null` with our own forms; nothing leaves this host here.
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("x-frame-options", "DENY"),
+        ("cache-control", "no-store"),
+    ]
 
 
 @cache

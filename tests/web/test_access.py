@@ -309,6 +309,7 @@ def test_every_answer_of_the_core_keeps_to_itself(site: Site, path: str) -> None
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
+    assert f"script-src {site.origin}/static/ " in headers["content-security-policy"]
     assert "nosniff" == headers["x-content-type-options"]
     assert "same-origin" == headers["cross-origin-resource-policy"] == headers["cross-origin-opener-policy"]
     assert "no-store" == headers["cache-control"]

@@ -6,7 +6,7 @@ import http.server
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from core.web import ChildState
@@ -84,7 +85,22 @@ def shown(browser: webdriver.Chrome) -> str:
 def press(browser: webdriver.Chrome, label: str) -> None:
     """Press the button or follow the link of that name."""
     wanted = f"//*[self::button or self::a][not(@aria-hidden)][normalize-space()='{label}']"
-    wait(browser, lambda b: b.find_element(By.XPATH, wanted)).click()
+    act(browser, By.XPATH, wanted, lambda element: element.click())
+
+
+def fill(browser: webdriver.Chrome, name: str, *keys: str) -> None:
+    """Type into the input of that name."""
+    act(browser, By.NAME, name, lambda element: element.send_keys(*keys))
+
+
+def act(browser: webdriver.Chrome, by: str, wanted: str, deed: Callable[[WebElement], object]) -> None:
+    """Do something with an element once it is there; a page that is just being replaced is tried again."""
+
+    def done(browser: webdriver.Chrome) -> bool:
+        deed(browser.find_element(by, wanted))
+        return True
+
+    wait(browser, done)
 
 
 class OtherSite:
@@ -208,13 +224,13 @@ def test_from_nothing_to_a_sync(browser: webdriver.Chrome, site: Site) -> None:
     log_in(browser, site)
     press(browser, "Add your first service")
     press(browser, "Add Feeds")
-    browser.find_element(By.NAME, "/feeds/0").send_keys("https://example.org/a")
+    fill(browser, "/feeds/0", "https://example.org/a")
     press(browser, "Add another")
-    wait(browser, lambda b: b.find_element(By.NAME, "/feeds/1")).send_keys("https://example.org/b" + Keys.ENTER)
+    fill(browser, "/feeds/1", "https://example.org/b", Keys.ENTER)
     wait(browser, lambda b: "Installed." in shown(b))
     site.world.children.states["feeds"] = ChildState("running")
     press(browser, "Sync now")
-    wait(browser, lambda b: "ok: 20 new" in shown(b))
+    wait(browser, lambda b: "ok, 20 new" in shown(b))
 
     assert ["https://example.org/a", "https://example.org/b"] == site.world.services.settings["feeds"]["feeds"]
     assert [("POST", "feeds", "/sync")] == site.world.children.asked
@@ -227,10 +243,10 @@ def test_everything_but_progress_works_without_scripts(browser: webdriver.Chrome
     log_in(browser, site)
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     browser.get(f"{site.origin}/install/mail")
-    browser.find_element(By.NAME, "/accounts/0/host").send_keys("imap.example.org")
+    fill(browser, "/accounts/0/host", "imap.example.org")
     press(browser, "Install")
     wait(browser, lambda b: "is missing" in shown(b))
-    browser.find_element(By.NAME, "/accounts/0/password").send_keys("secret")
+    fill(browser, "/accounts/0/password", "secret")
     press(browser, "Install")
     wait(browser, lambda b: "Installed." in shown(b))
     press(browser, "Settings")
@@ -238,8 +254,8 @@ def test_everything_but_progress_works_without_scripts(browser: webdriver.Chrome
     press(browser, "Save")
     wait(browser, lambda b: "The settings are saved." in shown(b))
     press(browser, "Uninstall Mail…")
-    browser.find_element(By.CSS_SELECTOR, "input[value=erase]").click()
-    browser.find_element(By.NAME, "confirm").send_keys("mail")
+    act(browser, By.CSS_SELECTOR, "input[value=erase]", lambda choice: choice.click())
+    fill(browser, "confirm", "mail")
     press(browser, "Uninstall")
     wait(browser, lambda b: "its data erased" in shown(b))
 

@@ -89,7 +89,7 @@ def record(visit: Visit) -> Response:
         shown=shown,
         is_deleted=current is None,
         raw=f"/Me/{service.id}/records/{type_name}/{key_to_path(key)}",
-        at=current.at if current else None,
+        at=current.at if current and "at" not in common else None,
     )
 
 
@@ -115,11 +115,12 @@ def _versions(facts: Sequence[Fact]) -> list[Version]:
 
 
 def _row(service_id: str, spec: TypeSpec, record: Record) -> Row:
-    summary = record.common.get("summary") or record.common.get("text") or ""
+    title = _title(spec, record.key, record.value, record.common)
+    summary = " ".join(plain(record.common.get("summary") or record.common.get("text") or "").split())
     return Row(
         href=f"/services/{service_id}/records/{record.type}/{key_to_path(record.key)}",
-        title=_title(spec, record.key, record.value, record.common),
-        summary=plain(" ".join(plain(summary).split()), SUMMARY_LENGTH_MAX),
+        title=title,
+        summary=plain(summary.removeprefix(title).lstrip(" -–:."), SUMMARY_LENGTH_MAX),
         at=record.at,
     )
 

@@ -89,7 +89,8 @@ function watch() {
   });
   source.addEventListener("run", (event) => {
     const run = JSON.parse(event.data);
-    end(String(run.stream), `${run.status}: ${run.new} new, ${run.updated} updated, ${run.deleted} deleted`);
+    const gains = ["new", "updated", "deleted"].filter((kind) => run[kind] > 0).map((kind) => `${run[kind].toLocaleString()} ${kind}`);
+    end(String(run.stream), `${run.status}, ${gains.join(", ") || "nothing new"}`);
   });
 }
 
