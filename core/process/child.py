@@ -8,7 +8,7 @@ import os
 import signal
 from typing import Any
 
-from core.model.errors import ChildDied, HandshakeInvalid, RunMissing
+from core.model.errors import ChildDied, HandshakeInvalid, RunMissing, SettingsInvalid
 from core.model.handshake import LINE_BYTES_MAX, Announcement, Greeting
 from core.process import tree
 from core.process.announcement import AnnouncementReader
@@ -57,11 +57,14 @@ class Child:
         self.ended: asyncio.Task[int | None] = asyncio.create_task(launched.process.wait())
 
     async def announced(self) -> int:
-        """Greet the child and return the port it listens on; raises HandshakeInvalid, ChildDied, RunMissing."""
+        """Greet the child and return the port it listens on.
+
+        Raises HandshakeInvalid, ChildDied, RunMissing, and SettingsInvalid when they do not fit into a greeting.
+        """
         assert self._stdin is not None
         line = self._greeting.to_line()
         if len(line) > LINE_BYTES_MAX:
-            raise HandshakeInvalid(f"{self._service_id}: its settings exceed the {LINE_BYTES_MAX} bytes of a greeting")
+            raise SettingsInvalid(f"{self._service_id}: its settings exceed the {LINE_BYTES_MAX} bytes of a greeting")
         writing = asyncio.create_task(pour(self._stdin, line))
         first: set[asyncio.Future[Any]] = {self._announced, self.ended}
         try:

@@ -104,7 +104,7 @@ def _confine(entry: Entry) -> None:
         _bound(resource.RLIMIT_NOFILE, entry.open_files_max)
     if not sys.platform.startswith("linux"):
         return
-    _name(entry.name)
+    sandbox.set_process_option(PR_SET_NAME, entry.name.encode()[:NAME_BYTES_MAX])
     # What the child starts and abandons stays among its descendants, where the supervisor finds it.
     sandbox.set_process_option(PR_SET_CHILD_SUBREAPER, 1)
     if entry.walls is not None and entry.abi:
@@ -119,11 +119,6 @@ def _bound(which: int, most: int) -> None:
     _, hard = resource.getrlimit(which)
     bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(which, (bound, bound))
-
-
-def _name(name: str) -> None:
-    text = name.encode()[:NAME_BYTES_MAX] + b"\0"
-    sandbox._libc().prctl(PR_SET_NAME, text, 0, 0, 0)
 
 
 def _line_by_line() -> None:
@@ -150,8 +145,9 @@ def _execute(entry: Entry) -> None:
     for name in ("SIGPIPE", "SIGXFSZ"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
+    environment = os.environ if entry.environment is None else entry.environment
     try:
-        os.execve(entry.argv[0], entry.argv, os.environ if entry.environment is None else entry.environment)  # noqa: S606  (no shell is what we want)
+        os.execve(entry.argv[0], entry.argv, environment)  # noqa: S606  (no shell is what we want)
     except FileNotFoundError as err:
         _refuse(EXIT_NOT_FOUND, entry.argv[0], err)
     except OSError as err:

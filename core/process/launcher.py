@@ -203,7 +203,6 @@ class Launcher:
         return SpawnedProcess(process)
 
     def _entry(self, spec: LaunchSpec) -> Entry:
-        source = spec.source_directory
         script = _script_of(spec)
         environment = {
             **self._environment,
@@ -215,8 +214,8 @@ class Launcher:
             name=spec.service_id,
             argv=argv,
             script=script,
-            source=str(source),
-            path=(str(source), str(self._checkout)),
+            source=str(spec.source_directory),
+            path=(str(Path(script or spec.source_directory / argv[0]).parent), str(self._checkout)),
             packages=SHARED_PACKAGES,
             environment=environment,
             open_files_max=self._open_files_max,

@@ -138,10 +138,11 @@ def restrict(sandbox: Sandbox, *, abi: int) -> None:
         os.close(ruleset)
 
 
-def set_process_option(option: int, value: int) -> None:
-    """Set one of Linux's per-process options (prctl) that takes a number; raises OSError."""
+def set_process_option(option: int, value: int | bytes) -> None:
+    """Set one of Linux's per-process options (prctl) to a number or a text; raises OSError."""
     zero = ctypes.c_ulong(0)
-    if _libc().prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero) != 0:
+    argument = ctypes.c_char_p(value) if isinstance(value, bytes) else ctypes.c_ulong(value)
+    if _libc().prctl(ctypes.c_int(option), argument, zero, zero, zero) != 0:
         raise OSError(ctypes.get_errno(), f"prctl {option} was refused")
 
 

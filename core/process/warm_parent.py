@@ -52,21 +52,33 @@ class WarmParent:
                     return entry
 
     def _answer(self) -> tuple[Entry | None, bool]:
-        message, descriptors, _, _ = socket.recv_fds(self._line, MESSAGE_BYTES_MAX, 3)
+        message, descriptors = self._heard()
         if not message:
             self._end_all()
             return None, False
         request = json.loads(message)
-        pid = os.fork()
-        if pid == 0:
-            self._leave(descriptors)
-            return Entry.from_json(request["entry"]), True
-        pidfd = os.pidfd_open(pid)
+        try:
+            pid = os.fork()
+        except OSError as err:
+            self._tell({"id": request["id"], "refused": str(err.strerror)}, [])
+        else:
+            if pid == 0:
+                self._leave(descriptors)
+                return Entry.from_json(request["entry"]), True
+            pidfd = os.pidfd_open(pid)
+            self._watch(pid, pidfd)
+            self._tell({"id": request["id"], "pid": pid}, [pidfd])
         for descriptor in descriptors:
             os.close(descriptor)
-        self._watch(pid, pidfd)
-        self._tell({"id": request["id"], "pid": pid}, [pidfd])
         return None, True
+
+    def _heard(self) -> tuple[bytes, list[int]]:
+        """The next request; nothing when the core is gone, be it with messages that it never read."""
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self._line, MESSAGE_BYTES_MAX, 3)
+        except ConnectionError:
+            return b"", []
+        return message, descriptors
 
     def _leave(self, descriptors: list[int]) -> None:
         """In the child: nothing of the parent stays open, and its signals are a fresh program's."""

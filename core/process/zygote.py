@@ -146,6 +146,7 @@ class Zygote:
                 self._process.wait(END_WAIT_S)
             except subprocess.TimeoutExpired:
                 log.info("warm parent left to end its children by itself pid=%d", self._process.pid)
+                # Nobody will wait for it: without a status the object would complain of that when it is collected.
                 self._process.returncode = 0
             self._process = None
 
@@ -180,6 +181,10 @@ class Zygote:
             child = self._children.pop(message["exit"], None)
             if child is not None and not child.status.done():
                 child.status.set_result(message["status"])
+        elif "refused" in message:
+            asked = self._asked.pop(message["id"], None)
+            if asked is not None and not asked.done():
+                asked.set_exception(ConnectionError(f"the warm parent cannot fork: {message['refused']}"))
         else:
             self._welcome(Forked(message["pid"], descriptors[0]), self._asked.pop(message["id"], None))
 

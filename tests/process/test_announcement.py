@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.model.errors import HandshakeInvalid
@@ -18,6 +18,7 @@ def reader(*, lines: int = 10, size: int = 1000) -> AnnouncementReader:
     return AnnouncementReader("github", noise_lines_max=lines, noise_bytes_max=size)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 60), max_size=12))
 def test_any_cut_gives_the_same(cuts: list[int]) -> None:
     """However the output is cut into pieces, noise, announcement and rest are the same."""

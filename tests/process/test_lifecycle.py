@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.model.errors import IllegalMove
@@ -95,6 +95,7 @@ moves = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(moves, st.floats(0, 500)), max_size=40))
 def test_random_lives_are_legal_or_refused(life: list[tuple[lifecycle.Move, float]]) -> None:
     """Whatever comes in whatever order: a legal move gives one of the five states, any other raises."""
@@ -116,6 +117,7 @@ def test_random_lives_are_legal_or_refused(life: list[tuple[lifecycle.Move, floa
             assert now <= state.until <= now + 400
 
 
+@settings(deadline=None)
 @given(st.integers(-3, 10_000), st.floats(0, 1, exclude_max=True))
 def test_backoff_stays_within_its_bounds(crashes: int, random_unit: float) -> None:
     """INV-10: the wait is never negative, never past its maximum, and none before the first counted crash."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.model.clock import ManualClock
@@ -27,6 +27,7 @@ def redaction() -> Redaction:
     return Redaction(decisive=(TOKEN, KEY), others=("hunter22", "short", ""))
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=80), st.integers(1, 40))
 def test_lines_do_not_depend_on_the_cuts(text: str, step: int) -> None:
     """However bytes arrive, lines come out whole; a letter cut in two is one letter."""
@@ -38,6 +39,7 @@ def test_lines_do_not_depend_on_the_cuts(text: str, step: int) -> None:
     assert [shown, "second", "rest"] == heard + lines.rest()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2 * len(TOKEN)), st.integers(0, 3 * LINE_BYTES_MAX))
 def test_no_part_of_a_token_survives(step: int, before: int) -> None:
     """INV-08: neither a cut between pieces nor the cut of a long line leaves a telling part of a token."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import uvloop
 
 from core.model.errors import (
     Broken,
@@ -22,6 +23,7 @@ from core.model.errors import (
     NotFound,
     RunMissing,
     ServiceDisabled,
+    SettingsInvalid,
 )
 from core.model.handshake import LINE_BYTES_MAX
 from core.process import Failed, Running, Stopped
@@ -46,6 +48,25 @@ def test_a_request_starts_the_child(make_yard: MakeYard) -> None:
             assert 1 == endpoint.generation
 
     asyncio.run(scenario())
+
+
+def test_the_loop_of_the_core(make_yard: MakeYard) -> None:
+    """On uvloop, which the core runs on: a start, an answer, a crash that is noticed, an orderly end."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            endpoint = await yard.supervisor.ensure_running(yard.add("obedient"))
+            answer = await yard.get_json(endpoint)
+            crashing = await yard.supervisor.ensure_running(yard.add("crashes"))
+            with pytest.raises(OSError):
+                await yard.get(crashing)
+            await until(lambda: isinstance(yard.supervisor.state("crashes"), Failed))
+            await yard.supervisor.stop("obedient", reason="test")
+
+            assert endpoint.pid == answer["pid"]
+            assert isinstance(yard.supervisor.state("obedient"), Stopped)
+
+    uvloop.run(scenario())
 
 
 def test_many_callers_share_one_start(make_yard: MakeYard) -> None:
@@ -361,7 +382,7 @@ def test_a_greeting_has_a_bound(make_yard: MakeYard) -> None:
                 if size == room:
                     await yard.supervisor.ensure_running("obedient")
                     continue
-                with pytest.raises(HandshakeInvalid, match="settings exceed"):
+                with pytest.raises(SettingsInvalid, match="settings exceed"):
                     await yard.supervisor.ensure_running("obedient")
 
     asyncio.run(scenario())

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +19,9 @@ import pytest
 
 from core.model.errors import ChildDied, Retry
 from core.process import Failed, Running, Stopped, Zygote
+from core.process.inside import Entry
 from core.process.launcher import minimal_environment
+from core.process.zygote import CHECKOUT
 from tests.process.yard import Yard, is_living, until, warm_parent
 
 pytestmark = pytest.mark.skipif(not Zygote.is_possible(), reason="needs Linux")
@@ -71,6 +76,46 @@ def test_children_find_what_was_imported(tmp_path: Path) -> None:
             assert f"True __main__ {source}/connector.py ['connector.py']" in str(died.value)
 
     asyncio.run(scenario())
+
+
+def test_a_script_in_a_folder_finds_what_lies_beside_it(tmp_path: Path) -> None:
+    """`run = "python src/connector.py"` imports from src, as Python itself would have it."""
+    source = tmp_path / "source"
+    (source / "src").mkdir(parents=True)
+    (source / "src" / "beside.py").write_text("WORD = 'beside'\n")
+    (source / "src" / "connector.py").write_text("import os, sys, beside\nsys.exit(beside.WORD + ' ' + os.getcwd())\n")
+
+    async def scenario() -> None:
+        async with warm_yard(tmp_path, warm_parent()) as yard:
+            name = yard.add("source", source=source, argv=("python", "src/connector.py"))
+            with pytest.raises(ChildDied, match=f"beside {source}"):
+                await yard.supervisor.ensure_running(name)
+
+    asyncio.run(scenario())
+
+
+def test_a_core_that_left_messages_unread_is_gone_all_the_same(tmp_path: Path) -> None:
+    """INV-05: the line broken with answers still in it ends the warm parent and its children in order."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "connector.py").write_text("import sys, time\ntime.sleep(60)\n")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-m", "core.process.warm_parent", "--line", str(theirs.fileno())]
+    entry = Entry(
+        name="test", argv=("connector.py",), script=str(source / "connector.py"), source=str(source), path=(),
+        packages=(), environment=None, open_files_max=64, abi=0, walls=None,
+    )  # fmt: skip
+    with subprocess.Popen(command, cwd=CHECKOUT, pass_fds=[theirs.fileno()], start_new_session=True) as parent:
+        theirs.close()
+        null = os.open(os.devnull, os.O_RDWR)
+        socket.send_fds(ours, [json.dumps({"id": 1, "entry": entry.to_json()}).encode()], [null, null, null])
+        asyncio.run(until(lambda: psutil.Process(parent.pid).children()))
+        child = psutil.Process(parent.pid).children()[0].pid
+        ours.close()
+        os.close(null)
+        status = parent.wait(15)
+
+    assert (0, False) == (status, is_living(child))
 
 
 @pytest.mark.parametrize(
