@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from core.cli.login_token import checked_login_token
 from core.cli.command_line import Session
+from core.cli.login_token import checked_login_token
 from core.cli.mounts import doubts_here
 from core.cli.options import placed, read_config
 from core.cli.places import Weight

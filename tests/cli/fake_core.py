@@ -60,7 +60,7 @@ def running(me: Path) -> Iterator[FakeCore]:
             self.end_headers()
             self.wfile.write(sent)
 
-        do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - the names that http.server calls
+        do_GET = do_POST = do_DELETE = _serve
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
