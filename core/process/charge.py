@@ -251,7 +251,7 @@ class Charge:
             limits=self._means.limits,
             secrets=spec.secrets,
         )
-        self._means.roll.enter(self.service_id, self.child.pid, self.child.mark)
+        self._means.roll.enter(self.service_id, self.child.leader)
         self._means.logs.of(self.service_id).write("core", f"started, pid {self.child.pid}")
 
     async def _port_of(self, child: Child, spec: LaunchSpec) -> int | None:

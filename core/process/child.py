@@ -38,7 +38,7 @@ class Child:
         secrets: tuple[str, ...],
     ) -> None:
         self.pid = launched.process.pid
-        self.mark = tree.mark_of(self.pid) or ""
+        self.leader = tree.Member(self.pid, tree.mark_of(self.pid) or "")
         self._service_id = greeting.id
         self._greeting = greeting
         self._limits = limits
@@ -87,32 +87,31 @@ class Child:
         """Whether the child listens on `port`, and nobody else does."""
         return owns_port(self.pid, port)
 
-    def remember(self) -> None:
+    def remember(self, members: frozenset[tree.Member]) -> None:
         """Note what the child has started so far, to be found even if it abandons that and dies."""
-        if not self.ended.done():
-            self._known = tree.alive(self._known) | tree.members(self.pid)
+        self._known = tree.alive(self._known) | members
 
     async def ask_to_end(self, *, grace_s: float) -> None:
         """End-of-file and SIGTERM; returns when it has ended, or after `grace_s`. `finish` has to follow."""
-        self.remember()
+        self.remember(tree.members(self.leader))
         self._close_stdin()
         if not self.ended.done():
-            tree.signal_group(self.pid, signal.SIGTERM)
+            tree.signal_group(self.leader, signal.SIGTERM)
             await asyncio.wait([self.ended], timeout=grace_s)
 
     def kill(self) -> None:
         """End the process now; whoever waits for its end goes on from there."""
         if not self.ended.done():
-            tree.signal_group(self.pid, tree.KILL)
+            tree.signal_group(self.leader, tree.KILL)
 
     async def finish(self) -> bool:
         """End it and all it started, read its last words, let go of its pipes; False if something would not go."""
-        self.remember()
+        self.remember(tree.members(self.leader))
         self._close_stdin()
         self.kill()
         loop = asyncio.get_running_loop()
         await asyncio.wait([self.ended], timeout=GONE_WAIT_S)
-        left = self._known | tree.left_behind(tree.Member(self.pid, self.mark))
+        left = self._known | tree.left_behind(self.leader)
         deadline = loop.time() + GONE_WAIT_S
         while left and loop.time() < deadline:
             left = tree.alive(tree.kill(left))

@@ -24,9 +24,9 @@ class ChildRoll:
         self._boot = tree.boot_id()
         self._children: dict[int, tuple[str, str]] = {}
 
-    def enter(self, service_id: str, pid: int, mark: str) -> None:
+    def enter(self, service_id: str, child: tree.Member) -> None:
         """A child has been started."""
-        self._children[pid] = (service_id, mark)
+        self._children[child.pid] = (service_id, child.mark)
         self._save()
 
     def strike(self, pid: int) -> None:
@@ -60,7 +60,7 @@ class ChildRoll:
         return left | {member: service for member, service in listed.items() if tree.alive([member])}
 
     def _end(self, orphans: list[tree.Member]) -> None:
-        known = frozenset(orphans).union(*(tree.members(m.pid) for m in orphans))
+        known = frozenset(orphans).union(*(tree.members(m) for m in orphans))
         tree.signal_all(known, signal.SIGTERM)
         deadline = time.monotonic() + EOF_GRACE_S
         while tree.alive(known) and time.monotonic() < deadline:

@@ -217,7 +217,7 @@ class Supervisor:
             child, spec = charge.child, charge.spec
             if child is None or spec is None:
                 continue
-            child.remember()
+            child.remember(await asyncio.to_thread(tree.members, child.leader))
             used, _ = await asyncio.to_thread(tree.usage, child.pid)
             if used > spec.memory_bytes and charge.child is child:
                 mib = 1024 * 1024

@@ -45,12 +45,13 @@ def boot_id() -> str:
         return f"{psutil.boot_time():.0f}"
 
 
-def members(pid: int) -> frozenset[Member]:
-    """The process, its descendants, its process group and its session, as far as they live."""
-    pids = {pid, *_followers(pid)}
+def members(leader: Member) -> frozenset[Member]:
+    """The process, its descendants, its process group and its session, as far as they live; none once it is gone."""
+    pids = {leader.pid, *_followers(leader.pid)}
     with contextlib.suppress(psutil.Error):
-        pids.update(child.pid for child in psutil.Process(pid).children(recursive=True))
-    return frozenset(_marked(pids))
+        pids.update(child.pid for child in psutil.Process(leader.pid).children(recursive=True))
+    found = frozenset(_marked(pids))
+    return found if leader in found else frozenset()
 
 
 def alive(known: Iterable[Member]) -> frozenset[Member]:
@@ -66,16 +67,17 @@ def signal_all(known: Iterable[Member], number: int) -> None:
                 os.kill(member.pid, number)
 
 
-def signal_group(pid: int, number: int) -> None:
-    """Send `number` to the group that `pid` leads; the caller knows that the number is still its own."""
+def signal_group(leader: Member, number: int) -> None:
+    """Send `number` to the process and the group it leads, if it still is the process we knew."""
     if sys.platform == "win32":
-        signal_all(members(pid), number)
+        signal_all(members(leader), number)
+        return
+    if mark_of(leader.pid) != leader.mark:
         return
     try:
-        os.killpg(pid, number)
+        os.killpg(leader.pid, number)
     except (ProcessLookupError, PermissionError):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
+        signal_all([leader], number)
 
 
 def left_behind(leader: Member) -> frozenset[Member]:
@@ -92,7 +94,7 @@ def left_behind(leader: Member) -> frozenset[Member]:
 def kill(known: Iterable[Member]) -> frozenset[Member]:
     """Kill those that still run and all they started meanwhile; returns whom to look for afterwards."""
     left = alive(known)
-    grown = left.union(*(members(m.pid) for m in left))
+    grown = left.union(*(members(m) for m in left))
     signal_all(grown, KILL)
     return grown
 

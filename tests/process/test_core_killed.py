@@ -17,6 +17,7 @@ import pytest
 
 from core.process import tree
 from core.process.orphans import ChildRoll
+from core.process.tree import Member
 from tests.process.yard import Yard, is_living, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,9 +98,9 @@ def test_a_stranger_with_a_known_number_is_spared(tmp_path: Path) -> None:
     path = tmp_path / "run" / "children.json"
     with subprocess.Popen(["sleep", "60"]) as stranger:
         roll = ChildRoll(path)
-        roll.enter("github", stranger.pid, "another moment")
+        roll.enter("github", Member(stranger.pid, "another moment"))
         ended = [ChildRoll(path).end_orphans()]
-        roll.enter("github", stranger.pid, str(tree.mark_of(stranger.pid)))
+        roll.enter("github", Member(stranger.pid, str(tree.mark_of(stranger.pid))))
         document = json.loads(path.read_text())
         path.write_text(json.dumps({**document, "boot": "another boot"}))
         ended.append(ChildRoll(path).end_orphans())
@@ -128,8 +129,8 @@ def test_the_roll_lists_who_is_living(tmp_path: Path) -> None:
     """Each living child stands there with the moment it began, in a file closed to others; each dead one does not."""
     path = tmp_path / "run" / "children.json"
     roll = ChildRoll(path)
-    roll.enter("github", 11, "a")
-    roll.enter("feeds", 22, "b")
+    roll.enter("github", Member(11, "a"))
+    roll.enter("feeds", Member(22, "b"))
     roll.strike(11)
     roll.strike(33)
 

@@ -25,6 +25,11 @@ FAMILY = (
 )
 
 
+def member(pid: int) -> Member:
+    """The process that bears this number at the moment."""
+    return Member(pid, str(tree.mark_of(pid)))
+
+
 def test_a_mark_tells_processes_of_one_number_apart() -> None:
     """It is the same each time one asks, differs between processes, and is none for nobody."""
     with subprocess.Popen(["sleep", "60"]) as process:
@@ -45,13 +50,15 @@ def test_members_are_found_and_ended() -> None:
     with subprocess.Popen([sys.executable, "-c", FAMILY], stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        asyncio.run(until(lambda: len(tree.members(process.pid)) == 3))
-        known = tree.members(process.pid)
+        leader = member(process.pid)
+        asyncio.run(until(lambda: len(tree.members(leader)) == 3))
+        known = tree.members(leader)
         left = tree.kill(known)
         process.wait()
         asyncio.run(until(lambda: not tree.alive(left)))
 
         assert 3 == len(known) == len(left)
+        assert frozenset() == tree.members(leader)
 
 
 def test_a_stranger_is_not_signalled() -> None:
@@ -59,6 +66,7 @@ def test_a_stranger_is_not_signalled() -> None:
     with subprocess.Popen(["sleep", "60"]) as stranger:
         wrong = frozenset({Member(stranger.pid, "another moment")})
         tree.signal_all(wrong, signal.SIGKILL)
+        tree.signal_group(next(iter(wrong)), signal.SIGKILL)
         tree.kill(wrong)
         alive = (tree.alive(wrong), is_living(stranger.pid))
         stranger.kill()
@@ -72,7 +80,7 @@ def test_what_a_leader_left_behind() -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        leader = Member(process.pid, str(tree.mark_of(process.pid)))
+        leader = member(process.pid)
         process.kill()
         process.wait()
         left = tree.left_behind(leader)
@@ -89,7 +97,7 @@ def test_usage_counts_the_whole_tree() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         memory, cpu_s = tree.usage(process.pid)
-        tree.kill(tree.members(process.pid))
+        tree.kill(tree.members(member(process.pid)))
         process.wait()
 
         assert memory > 1024 * 1024 and cpu_s >= 0.0
