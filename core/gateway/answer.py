@@ -30,7 +30,7 @@ class Answer:
         self._loop = loop
         self._service_id = service_id
         self._method = method
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._fault: LockerError | None = None
@@ -94,6 +94,9 @@ class Answer:
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the child."""
+        if self._parser is None:
+            self.reusable = False
+            return
         self.has_bytes = True
         self._framing_bytes += len(data)
         try:
@@ -106,6 +109,9 @@ class Answer:
             # Heads, chunk extensions and trailers count here; each part of the body sets it back.
             if self._framing_bytes > FRAMING_BYTES_MAX and not self.complete:
                 self._fail(f"sent more than {FRAMING_BYTES_MAX} bytes of headers or framing")
+        if self.complete or self._fault is not None:
+            # Parser and answer know each other; parted, both go at once instead of with the next collection.
+            self._parser = None
         self._wake()
 
     def end(self) -> None:
@@ -149,6 +155,7 @@ class Answer:
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        assert self._parser is not None
         status = self._parser.get_status_code()
         if 100 <= status < 200:
             self._skip_interim(status)

@@ -47,6 +47,7 @@ class Intake:
         self._file_read = 0
         self._body_bytes = 0
         self._flowing = False
+        self._is_closed = False
         self._task: asyncio.Task[None] | None = None
         self._changed: asyncio.Future[None] | None = None
         self._wanted: asyncio.Future[None] | None = None
@@ -54,7 +55,7 @@ class Intake:
 
     def begin(self) -> None:
         """Start reading; a second call does nothing."""
-        if self._task is None:
+        if self._task is None and not self._is_closed:
             self._task = asyncio.get_running_loop().create_task(self._read())
 
     async def first_piece(self) -> bytes:
@@ -87,8 +88,10 @@ class Intake:
 
     def close(self) -> None:
         """Stop reading and let go of what is kept."""
+        self._is_closed = True
         if self._task is not None:
             self._task.cancel()
+            self._task = None
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -72,12 +72,8 @@ class Door:
         """The ASGI entry, for http and websocket scopes."""
         reply = Reply(scope, send)
         try:
-            with Watch(asyncio.get_running_loop()) as watch:
-                self._open.add(watch)
-                try:
-                    await self._answer(scope, receive, reply.send, watch)
-                finally:
-                    self._open.discard(watch)
+            with self._watch() as watch:
+                await self._answer(scope, receive, reply.send, watch)
         except LockerError as error:
             if not isinstance(error, Reject):
                 log.warning("exchange failed code=%s detail=%s", error.code, error.detail)
@@ -93,14 +89,16 @@ class Door:
 
         `path` is the child's own (`/sync/entry`). Any status is an answer; what stopped it is raised.
         """
+        if self._is_closed:
+            raise _stopping()
         raw_path, _, query = path.encode("ascii").partition(b"?")
         target = target_of(PREFIX + service_id.encode("ascii") + raw_path, query)
         self._backends.check(service_id)
+        request = from_core(target, method, headers, body)
         collector = Collector(service_id)
-        limits = replace(self._limits, first_byte_s=timeout_s)
-        with self._backends.lease(service_id), Watch(asyncio.get_running_loop()) as watch:
+        with self._backends.lease(service_id), self._watch() as watch:
             endpoint = await self._backends.ensure_running(service_id)
-            request = from_core(target, method, headers, body)
+            limits = replace(self._limits, first_byte_s=timeout_s)
             exchange = Exchange(request, Given(body), watch=watch, pool=self._pool, limits=limits)
             try:
                 async with asyncio.timeout(timeout_s):
@@ -119,6 +117,9 @@ class Door:
         for watch in list(self._open):
             watch.end(_stopping())
         self._pool.close()
+
+    def _watch(self) -> Watch:
+        return Watch(asyncio.get_running_loop(), among=self._open)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, watch: Watch) -> None:
         if self._is_closed:

@@ -44,12 +44,13 @@ class FrontLimits:
 
 
 def server_config(app: Any, *, host: str, port: int, limits: FrontLimits, stop_grace_s: int) -> uvicorn.Config:
-    """uvicorn's configuration for the core: one process, uvloop, every limit set."""
+    """uvicorn's configuration for the core: on the caller's event loop, every limit set."""
     return uvicorn.Config(
         app,
         host=host,
         port=port,
-        loop="uvloop",
+        # The caller's own event loop; this server is awaited, never run.
+        loop="none",
         http=front_protocol(limits),
         ws="websockets-sansio",
         ws_max_size=MESSAGE_BYTES_MAX,
@@ -227,10 +228,11 @@ class FrontProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def on_response_complete(self) -> None:
-        """The answer is whole; what still comes of its body is read to nowhere for a moment, then no longer."""
+        """The answer is whole; what still comes of its body is read to nowhere, for a moment."""
         self._idle_since = self.loop.time()
         while self._cycles and self._cycles[0].response_complete:
-            self._cycles.popleft()
+            # What it holds knows it in turn; parted, both go at once instead of with the next collection.
+            cast(dict[str, Any], self._cycles.popleft().scope).pop("extensions", None)
         super().on_response_complete()
         if self._in_body and self._is_idle() and not self._is_over:
             self.linger()

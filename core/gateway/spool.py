@@ -50,7 +50,6 @@ class SpoolFile:
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by `close`
         self._lock = threading.Lock()
         self._is_unwanted = False
-        self.size = 0
 
     def append(self, piece: bytes) -> None:
         """Write all of `piece` at the end."""
@@ -58,11 +57,10 @@ class SpoolFile:
         try:
             if self._is_unwanted:
                 return
+            self._file.seek(0, os.SEEK_END)
             left = memoryview(piece)
             while left:
-                written = os.pwrite(self._file.fileno(), left, self.size)
-                self.size += written
-                left = left[written:]
+                left = left[self._file.write(left) :]
         finally:
             self._release()
 
@@ -70,7 +68,10 @@ class SpoolFile:
         """What stands at `offset`, up to one piece."""
         self._lock.acquire()
         try:
-            return b"" if self._is_unwanted else os.pread(self._file.fileno(), READ_BYTES, offset)
+            if self._is_unwanted:
+                return b""
+            self._file.seek(offset)
+            return self._file.read(READ_BYTES)
         finally:
             self._release()
 

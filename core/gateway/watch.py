@@ -15,24 +15,18 @@ class Watch:
     """Runs its block until it ends by itself, a limit runs out, or somebody ends it.
 
     A block that was ended raises the reason given; one whose client left just stops, with `client_left` set.
-    Owned by the task that entered it. Moving a deadline costs two assignments: the timer looks at it when it fires.
+    Owned by the task that entered it; while it runs it stands in the set `among`, if one is given. Moving a
+    deadline costs two assignments: the timer looks at it when it fires.
     """
 
     __slots__ = (
-        "_cancels",
-        "_deadline",
-        "_ended",
-        "_error",
-        "_loop",
-        "_reason",
-        "_task",
-        "_timer",
-        "_within_s",
+        "_among", "_cancels", "_deadline", "_ended", "_error", "_loop", "_reason", "_task", "_timer", "_within_s",
         "client_left",
-    )
+    )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, among: set[Watch] | None = None) -> None:
         self._loop = loop
+        self._among = among
         self._task: asyncio.Task[object] | None = None
         self._cancels = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -47,13 +41,17 @@ class Watch:
         self._task = asyncio.current_task()
         if self._task is not None:
             self._cancels = self._task.cancelling()
+        if self._among is not None:
+            self._among.add(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> bool:
+        if self._among is not None:
+            self._among.discard(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        task, self._task = self._task, None
+        task, self._task, self._reason = self._task, None, None
         if not self._ended or task is None:
             return False
         if task.uncancel() > self._cancels or (kind is not None and not issubclass(kind, asyncio.CancelledError)):
