@@ -68,6 +68,32 @@ def test_the_end_of_a_spawned_process_is_seen(has_pidfd: bool) -> None:
     assert list(range(40)) == statuses
 
 
+def test_any_language_on_the_suggested_port(make_yard: MakeYard) -> None:
+    """A shell script that answers {} is reached at the port it was offered."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            endpoint = await yard.supervisor.ensure_running(yard.add("shell_minimal"))
+
+            assert b"shell-minimal" == await yard.get(endpoint)
+            assert yard.greetings[0].port == endpoint.port
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node: apt-get install nodejs")
+def test_node_runs_in_the_sandbox(make_yard: MakeYard) -> None:
+    """A connector in JavaScript starts and answers like any other."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            endpoint = await yard.supervisor.ensure_running(yard.add("node_minimal"))
+
+            assert b"node-minimal node-minimal" == await yard.get(endpoint)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node: apt-get install nodejs")
 def test_node_finds_what_it_asks_for(make_yard: MakeYard, tmp_path: Path) -> None:
     """Inside the walls Node measures itself, finds its temporary folder and randomness, and not the owner's home."""

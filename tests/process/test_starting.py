@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -83,23 +82,6 @@ def test_many_callers_share_one_start(make_yard: MakeYard) -> None:
             assert 1 == len({(e.pid, e.generation) for e in endpoints})
             assert 1 == len(yard.greetings)
             assert ["starting", "running"] == yard.states(name)
-
-    asyncio.run(scenario())
-
-
-def test_client_leaves_while_waiting(make_yard: MakeYard) -> None:
-    """The only caller goes away; the start goes on, and the next caller finds the child."""
-
-    async def scenario() -> None:
-        async with make_yard() as yard:
-            name = yard.add("slow", settings={"delay_s": 0.2})
-            caller = asyncio.create_task(yard.supervisor.ensure_running(name))
-            await until(lambda: isinstance(yard.supervisor.state(name), Starting))
-            caller.cancel()
-            await until(lambda: isinstance(yard.supervisor.state(name), Running))
-            endpoint = await yard.supervisor.ensure_running(name)
-
-            assert 1 == endpoint.generation
 
     asyncio.run(scenario())
 
@@ -282,32 +264,6 @@ def test_port_of_a_neighbour(make_yard: MakeYard) -> None:
     asyncio.run(scenario())
 
 
-def test_any_language_on_the_suggested_port(make_yard: MakeYard) -> None:
-    """A shell script that answers {} is reached at the port it was offered."""
-
-    async def scenario() -> None:
-        async with make_yard() as yard:
-            endpoint = await yard.supervisor.ensure_running(yard.add("shell_minimal"))
-
-            assert b"shell-minimal" == await yard.get(endpoint)
-            assert yard.greetings[0].port == endpoint.port
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node: apt-get install nodejs")
-def test_node_runs_in_the_sandbox(make_yard: MakeYard) -> None:
-    """A connector in JavaScript starts and answers like any other."""
-
-    async def scenario() -> None:
-        async with make_yard() as yard:
-            endpoint = await yard.supervisor.ensure_running(yard.add("node_minimal"))
-
-            assert b"node-minimal node-minimal" == await yard.get(endpoint)
-
-    asyncio.run(scenario())
-
-
 def test_what_spec_for_refuses_starts_nothing(make_yard: MakeYard) -> None:
     """An unknown or disabled service is refused without a change of state."""
 
@@ -384,60 +340,6 @@ def test_a_greeting_has_a_bound(make_yard: MakeYard) -> None:
                     continue
                 with pytest.raises(SettingsInvalid, match="settings exceed"):
                     await yard.supervisor.ensure_running("obedient")
-
-    asyncio.run(scenario())
-
-
-def test_slow_starter(make_yard: MakeYard) -> None:
-    """Two requests wait together for a slow child; it leaves; two more wait together for the next one."""
-
-    async def scenario() -> None:
-        async with make_yard() as yard:
-            name = yard.add("ends_in_order")
-            first = await asyncio.gather(*(yard.supervisor.ensure_running(name) for _ in range(2)))
-            await yard.get(first[0], "/leave")
-            await until(lambda: isinstance(yard.supervisor.state(name), Stopped))
-            second = await asyncio.gather(*(yard.supervisor.ensure_running(name) for _ in range(2)))
-
-            assert [1, 1, 2, 2] == [e.generation for e in (*first, *second)]
-            assert ["starting", "running", "stopped", "starting", "running"] == yard.states(name)
-
-    asyncio.run(scenario())
-
-
-def test_twenty_services_woken_at_once(make_yard: MakeYard) -> None:
-    """On two cores every one of twenty starts arrives, a few at a time, in the order they came."""
-
-    async def scenario() -> None:
-        async with make_yard() as yard:
-            names = [yard.add("obedient", service_id=f"service-{n}") for n in range(20)]
-            endpoints = await asyncio.gather(*(yard.supervisor.ensure_running(name) for name in names))
-
-            assert 20 == len({e.port for e in endpoints}) == len({e.pid for e in endpoints})
-            assert names == [greeting.id for greeting in yard.greetings]
-
-    asyncio.run(scenario())
-
-
-def test_sleepers_do_not_keep_others_from_starting(make_yard: MakeYard) -> None:
-    """Children that take long give their place to the next after a while."""
-
-    async def scenario() -> None:
-        limits = replace(BRISK, starts_at_once=2, start_slot_s=0.1)
-        async with make_yard(limits=limits) as yard:
-            sleepers = [
-                asyncio.create_task(yard.supervisor.ensure_running(yard.add("silent", service_id=f"silent-{n}")))
-                for n in range(4)
-            ]
-            await until(lambda: len(yard.greetings) == 4)
-            endpoint = await asyncio.wait_for(yard.supervisor.ensure_running(yard.add("obedient")), 5)
-            for n in range(4):
-                yard.refusals[f"silent-{n}"] = ServiceDisabled("switched off")
-                await yard.supervisor.stop(f"silent-{n}", reason="switched off")
-            outcomes = await asyncio.gather(*sleepers, return_exceptions=True)
-
-            assert 1 == endpoint.generation
-            assert [ServiceDisabled] * 4 == [type(outcome) for outcome in outcomes]
 
     asyncio.run(scenario())
 
