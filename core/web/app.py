@@ -30,7 +30,7 @@ class Web:
         tokens = AppTokens(parts.documents, parts.coredb, parts.clock)
         self._metrics = Metrics(parts)
         desk = Desk(parts, tokens, Diary(parts.coredb, parts.clock, parts.timezone), self._metrics)
-        self._flask = Mount(_flask(desk))
+        self._flask = Mount(flask_of(desk))
         self._access = Access(parts, self._inner, login=self._login, tokens=tokens, throttle=throttle)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +75,8 @@ def build(parts: Parts) -> Web:
     return Web(parts)
 
 
-def _flask(desk: Desk) -> Flask:
+def flask_of(desk: Desk) -> Flask:
+    """The Flask application with every row of the API's table and every page of the dashboard."""
     flask = Flask("core.web", static_folder=str(STATIC_FOLDER), static_url_path="/static", template_folder=None)
     flask.url_map.merge_slashes = False
     flask.config["MAX_FORM_PARTS"] = 1000

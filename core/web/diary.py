@@ -10,7 +10,7 @@ import msgspec
 
 from core.model.clock import Clock
 from core.model.errors import BadRequest
-from core.web.parts import CoreDb
+from core.store import CoreDb
 
 MESSAGE_LENGTH_MAX = 4000
 ENTRIES_MAX = 1000

@@ -54,6 +54,6 @@ class _Services:
                     records.add_metric([service.id, type_name], float(count))
         pending = GaugeMetricFamily("locker_pending_calls", "Calls that are due later.")
         pending.add_metric([], float(len(self._parts.schedule.pending())))
-        dead = GaugeMetricFamily("locker_dead_letters", "Batches that their listener kept refusing.")
+        dead = GaugeMetricFamily("locker_dead_letters", "Events that their listener kept refusing.")
         dead.add_metric([], float(len(self._parts.events.dead_letters())))
         yield from (up, memory, records, pending, dead)

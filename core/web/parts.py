@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
+from core.events import DeadLetter, Listener
 from core.model.clock import Clock
 from core.model.event import Event, EventAction, Idr
-from core.model.fact import Fact, Record
+from core.model.fact import Record
 from core.model.manifest import Manifest
+from core.registry import FolderFault, Service
+from core.schedule import Pending
+from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -24,18 +28,6 @@ Send = Callable[[Message], Awaitable[None]]
 # Rooms spell the mappings of ASGI differently, so an application is taken as it is.
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 Order = Literal["key", "newest"]
-T = TypeVar("T")
-
-
-class FolderFault(Protocol):
-    """A connector folder that cannot be used, with everything that is wrong with it."""
-
-    @property
-    def folder(self) -> object: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def faults(self) -> Sequence[str]: ...
 
 
 class Catalog(Protocol):
@@ -52,25 +44,6 @@ class Catalog(Protocol):
 
     def get(self, name: str, /) -> Manifest:
         """The connector of that name, or NotFound."""
-
-
-class Service(Protocol):
-    """An installed connector; its settings are asked for apart."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def uid(self) -> str: ...
-    @property
-    def connector(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def enabled(self) -> bool: ...
-    @property
-    def account(self) -> str | None: ...
-    @property
-    def installed_at(self) -> float: ...
 
 
 class Services(Protocol):
@@ -155,23 +128,6 @@ class Children(Protocol):
         """The last lines of the service's log, oldest first; empty when there is none."""
 
 
-class Pending(Protocol):
-    """A call that is due at a time."""
-
-    @property
-    def service(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def at(self) -> float: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def tries(self) -> int: ...
-    @property
-    def last_problem(self) -> str | None: ...
-
-
 class Schedule(Protocol):
     """What is called when."""
 
@@ -182,38 +138,6 @@ class Schedule(Protocol):
         """Whether there was such an entry; it is gone."""
 
     def pending(self, service_id: str | None = None, /) -> Sequence[Pending]: ...
-
-
-class Listener(Protocol):
-    """A service that wants events of a type."""
-
-    @property
-    def service(self) -> str: ...
-    @property
-    def type(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def source(self) -> str: ...
-
-
-class DeadLetter(Protocol):
-    """A batch that its listener kept refusing."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def service(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def first_seen(self) -> float: ...
-    @property
-    def last_tried(self) -> float: ...
-    @property
-    def tries(self) -> int: ...
-    @property
-    def problem(self) -> str | None: ...
 
 
 class Events(Protocol):
@@ -238,92 +162,15 @@ class Events(Protocol):
         """Give it up for good, or NotFound."""
 
 
-class Run(Protocol):
-    """One execution of a stream's sync."""
-
-    @property
-    def stream(self) -> str: ...
-    @property
-    def started_at(self) -> float: ...
-    @property
-    def ended_at(self) -> float: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def new(self) -> int: ...
-    @property
-    def updated(self) -> int: ...
-    @property
-    def same(self) -> int: ...
-    @property
-    def deleted(self) -> int: ...
-    @property
-    def quarantined(self) -> int: ...
-    @property
-    def problem(self) -> Mapping[str, Any] | None: ...
-
-
-class Quarantined(Protocol):
-    """A record that could not be stored, with the reason."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def last_seen(self) -> float: ...
-    @property
-    def times(self) -> int: ...
-
-
-class RecordPage(Protocol):
-    """Some records, and what to ask with for those after them."""
-
-    @property
-    def records(self) -> Sequence[Record]: ...
-    @property
-    def next(self) -> str | None: ...
-
-
-class FactPage(Protocol):
-    """Some versions of a record, newest first, and what to ask with for older ones."""
-
-    @property
-    def facts(self) -> Sequence[Fact]: ...
-    @property
-    def next(self) -> Any: ...
-
-
 class Reader(Protocol):
     """A service's store, read-only; a store that is not there yet gives empty answers."""
 
     def counts(self) -> Mapping[str, int]: ...
     def record(self, type_name: str, key: str, /) -> Record | None: ...
-    def records(self, type_name: str, /, *, limit: int, after: str | None, order: Order) -> RecordPage: ...
-    def history(self, type_name: str, key: str, /, *, limit: int, after: Any) -> FactPage: ...
+    def records(self, type_name: str, /, *, limit: int, after: str | None, order: Order) -> Page: ...
+    def history(self, type_name: str, key: str, /, *, limit: int, after: str | None) -> FactPage: ...
     def runs(self, stream: str | None = None, /, *, limit: int) -> Sequence[Run]: ...
     def quarantined(self, limit: int, /) -> Sequence[Quarantined]: ...
-
-
-class CoreDb(Protocol):
-    """The core's own database; the statements belong to the rooms that own the rows."""
-
-    def read(self, sql: str, params: tuple[Any, ...] = (), /) -> Sequence[tuple[Any, ...]]: ...
-
-    def write(self, callback: Callable[[Any], T], /) -> T:
-        """Run `callback` with the connection in one transaction."""
-
-
-class Documents(Protocol):
-    """The file of what a person changed; `lock` is held around each change of a table."""
-
-    @property
-    def lock(self) -> AbstractContextManager[Any]: ...
-
-    def table(self, name: str, /) -> Any:
-        """A TinyDB table."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import msgspec
 
 from core.model.errors import NotFound
 from core.model.manifest import Manifest
-from core.web.parts import Parts, Service
+from core.registry import Service
+from core.web.parts import Parts
 
 
 class ConnectorRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "is"}):

@@ -11,8 +11,8 @@ import msgspec
 
 from core.model.clock import Clock
 from core.model.errors import BadRequest, Conflict, NotFound
+from core.store import CoreDb, Documents
 from core.web.caller import SCOPES, Caller
-from core.web.parts import CoreDb, Documents
 from core.web.passes import SECRET_BYTES, digest
 
 TOKENS_MAX = 100

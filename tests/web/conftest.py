@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -121,12 +122,12 @@ class Site:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[Site]:
     """A server with the owner's token, on a port of its own."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    world = World(port=port, owner_token=OWNER_TOKEN)
+    world = World(tmp_path, port=port, owner_token=OWNER_TOKEN)
     web = build(world.parts)
     server = uvicorn.Server(server_config(web, host="127.0.0.1", port=port, limits=FrontLimits(), stop_grace_s=1))
     loops: list[asyncio.AbstractEventLoop] = []
@@ -144,6 +145,7 @@ def site() -> Iterator[Site]:
     server.force_exit = True
     thread.join(DEADLINE_S)
     listener.close()
+    world.close()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import apsw
-from tinydb import TinyDB
-from tinydb.storages import MemoryStorage
+import msgspec
 
-from core.model.clock import ManualClock, iso
+from core.events import DeadLetter, Listener
+from core.model.clock import ManualClock
 from core.model.errors import Conflict, NotFound, SettingsInvalid
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Fact, Record
 from core.model.manifest import Manifest, parse_manifest
+from core.registry import FolderFault, Service
+from core.schedule import Pending
+from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run
 from core.web import ChildDetails, ChildState, Notice, Parts
 from core.web.parts import Message, Receive, Scope, Send
 
@@ -77,13 +79,45 @@ secret = true
 """
 
 
-@dataclass
-class FakeFault:
-    """A folder that cannot be used."""
+def service(service_id: str, connector: str, title: str, *, enabled: bool = True) -> Service:
+    """An installed service."""
+    uid = f"uid-{service_id}"
+    return Service(
+        id=service_id, uid=uid, connector=connector, title=title, enabled=enabled, installed_at=1_700_000_000.0
+    )
 
-    folder: str
-    name: str
-    faults: tuple[str, ...]
+
+def pending(service_id: str, path: str, at: float, *, tries: int = 0, last_problem: str | None = None) -> Pending:
+    """A call that is due."""
+    return Pending(service=service_id, path=path, at=at, kind="asked", tries=tries, last_problem=last_problem)
+
+
+def letter(
+    number: int, service_id: str = "mail", path: str = "/hear", *, last_tried: float = 1_700_000_100.0
+) -> DeadLetter:
+    """An event that its listener kept refusing."""
+    return DeadLetter(
+        id=number, service=service_id, path=path, first_seen=1_700_000_000.0, last_tried=last_tried, tries=10,
+        problem="it answered 500", events="[]",
+    )  # fmt: skip
+
+
+def run(stream: str, started_at: float, ended_at: float, **more: Any) -> Run:
+    """One run of a stream, well ended unless told."""
+    return Run(
+        **{"id": f"{stream}-{started_at}", "status": "ok", **more},
+        stream=stream,
+        started_at=started_at,
+        ended_at=ended_at,
+    )
+
+
+def set_aside(type_name: str, key: str, reason: str, *, last_seen: float, times: int = 1) -> Quarantined:
+    """A record in quarantine."""
+    return Quarantined(
+        type=type_name, key=key, code="bad_record", reason=reason, sample="{", first_seen=last_seen,
+        last_seen=last_seen, times=times,
+    )  # fmt: skip
 
 
 class FakeCatalog:
@@ -91,7 +125,7 @@ class FakeCatalog:
 
     def __init__(self) -> None:
         self.manifests = {m.name: m for m in (parse_manifest(FEEDS, "/c/feeds"), parse_manifest(MAIL, "/c/mail"))}
-        self.folder_faults: list[FakeFault] = []
+        self.folder_faults: list[FolderFault] = []
         self.refreshed = 0
 
     def refresh(self) -> None:
@@ -100,7 +134,7 @@ class FakeCatalog:
     def entries(self) -> Mapping[str, Manifest]:
         return self.manifests
 
-    def faults(self) -> Sequence[FakeFault]:
+    def faults(self) -> Sequence[FolderFault]:
         return self.folder_faults
 
     def get(self, name: str, /) -> Manifest:
@@ -109,45 +143,32 @@ class FakeCatalog:
         return self.manifests[name]
 
 
-@dataclass(frozen=True)
-class FakeService:
-    """A service record."""
-
-    id: str
-    uid: str
-    connector: str
-    title: str
-    enabled: bool = True
-    account: str | None = None
-    installed_at: float = 1_700_000_000.0
-
-
 class FakeServices:
     """Services in a dictionary, with a check for what the tests' settings need."""
 
     def __init__(self, catalog: FakeCatalog) -> None:
         self._catalog = catalog
-        self.services: dict[str, FakeService] = {}
+        self.services: dict[str, Service] = {}
         self.settings: dict[str, dict[str, Any]] = {}
         self.erased: list[str] = []
 
-    def list(self) -> Sequence[FakeService]:
+    def list(self) -> Sequence[Service]:
         return [self.services[name] for name in sorted(self.services)]
 
-    def get(self, service_id: str, /) -> FakeService:
+    def get(self, service_id: str, /) -> Service:
         if service_id not in self.services:
             raise NotFound(f"There is no service {service_id!r}.")
         return self.services[service_id]
 
     def install(
         self, connector: str, *, settings: Mapping[str, Any], title: str | None, service_id: str | None
-    ) -> FakeService:
+    ) -> Service:
         manifest = self._catalog.get(connector)
         self._check(connector, settings)
         wanted = service_id or connector
         if wanted in self.services:
             raise Conflict(f"There is a service {wanted} already.")
-        self.services[wanted] = FakeService(wanted, f"uid-{wanted}", connector, title or manifest.title)
+        self.services[wanted] = service(wanted, connector, title or manifest.title)
         self.settings[wanted] = dict(settings)
         return self.services[wanted]
 
@@ -156,18 +177,18 @@ class FakeServices:
         if erase:
             self.erased.append(service_id)
 
-    def enable(self, service_id: str, /) -> FakeService:
-        self.services[service_id] = replace(self.get(service_id), enabled=True)
+    def enable(self, service_id: str, /) -> Service:
+        self.services[service_id] = msgspec.structs.replace(self.get(service_id), enabled=True)
         return self.services[service_id]
 
-    def disable(self, service_id: str, /) -> FakeService:
-        self.services[service_id] = replace(self.get(service_id), enabled=False)
+    def disable(self, service_id: str, /) -> Service:
+        self.services[service_id] = msgspec.structs.replace(self.get(service_id), enabled=False)
         return self.services[service_id]
 
     def settings_of(self, service_id: str, /) -> Mapping[str, Any]:
         return self.settings[service_id]
 
-    def update_settings(self, service_id: str, settings: Mapping[str, Any], /) -> FakeService:
+    def update_settings(self, service_id: str, settings: Mapping[str, Any], /) -> Service:
         self._check(self.get(service_id).connector, settings)
         self.settings[service_id] = dict(settings)
         return self.services[service_id]
@@ -232,55 +253,20 @@ class FakeChildren:
         return self.logs.get(service_id, [])[-lines:]
 
 
-@dataclass(frozen=True)
-class FakePending:
-    """A pending call."""
-
-    service: str
-    path: str
-    at: float
-    kind: str = "asked"
-    tries: int = 0
-    last_problem: str | None = None
-
-
 class FakeSchedule:
     """Pending calls in a dictionary."""
 
     def __init__(self) -> None:
-        self.entries: dict[tuple[str, str], FakePending] = {}
+        self.entries: dict[tuple[str, str], Pending] = {}
 
     def at(self, service_id: str, path: str, at: float, /) -> None:
-        self.entries[service_id, path] = FakePending(service_id, path, at)
+        self.entries[service_id, path] = pending(service_id, path, at)
 
     def cancel(self, service_id: str, path: str, /) -> bool:
         return self.entries.pop((service_id, path), None) is not None
 
-    def pending(self, service_id: str | None = None, /) -> Sequence[FakePending]:
+    def pending(self, service_id: str | None = None, /) -> Sequence[Pending]:
         return [entry for entry in self.entries.values() if service_id in (None, entry.service)]
-
-
-@dataclass(frozen=True)
-class FakeListener:
-    """A listener."""
-
-    service: str
-    type: str
-    path: str
-    source: str = "call"
-
-
-@dataclass(frozen=True)
-class FakeLetter:
-    """A dead letter."""
-
-    id: int
-    service: str
-    path: str
-    first_seen: float = 1_700_000_000.0
-    last_tried: float = 1_700_000_100.0
-    tries: int = 10
-    problem: str = "it answered 500"
 
 
 class FakeEvents:
@@ -289,8 +275,8 @@ class FakeEvents:
     def __init__(self) -> None:
         self.heads: dict[str, int] = {}
         self.published: list[Event] = []
-        self.registered: list[FakeListener] = []
-        self.letters: dict[int, FakeLetter] = {}
+        self.registered: list[Listener] = []
+        self.letters: dict[int, DeadLetter] = {}
         self.retried: list[int] = []
 
     def committed(self, service_id: str, seq: int, /) -> None:
@@ -312,17 +298,17 @@ class FakeEvents:
         return event
 
     def listen(self, service_id: str, *, wanted: str, path: str) -> None:
-        self.registered.append(FakeListener(service_id, wanted, path))
+        self.registered.append(Listener(service=service_id, type=wanted, path=path, source="call"))
 
     def deafen(self, service_id: str, *, wanted: str, path: str) -> bool:
         before = len(self.registered)
         self.registered = [x for x in self.registered if (x.service, x.type, x.path) != (service_id, wanted, path)]
         return len(self.registered) < before
 
-    def listeners(self) -> Sequence[FakeListener]:
+    def listeners(self) -> Sequence[Listener]:
         return self.registered
 
-    def dead_letters(self) -> Sequence[FakeLetter]:
+    def dead_letters(self) -> Sequence[DeadLetter]:
         return list(self.letters.values())
 
     def retry(self, dead_id: int, /) -> None:
@@ -335,56 +321,13 @@ class FakeEvents:
             raise NotFound(f"There is no letter {dead_id}.")
 
 
-@dataclass(frozen=True)
-class FakeRun:
-    """One run of a stream."""
-
-    stream: str
-    started_at: float
-    ended_at: float
-    status: str = "ok"
-    new: int = 0
-    updated: int = 0
-    same: int = 0
-    deleted: int = 0
-    quarantined: int = 0
-    problem: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class FakeQuarantined:
-    """A record set aside."""
-
-    type: str
-    key: str
-    reason: str
-    last_seen: float = 1_700_000_000.0
-    times: int = 1
-
-
-@dataclass(frozen=True)
-class FakeRecords:
-    """A page of records."""
-
-    records: Sequence[Record]
-    next: str | None
-
-
-@dataclass(frozen=True)
-class FakeFacts:
-    """A page of facts."""
-
-    facts: Sequence[Fact]
-    next: Any
-
-
 @dataclass
 class FakeReader:
     """A store in lists: every fact in the order it was committed."""
 
     facts: list[Fact] = field(default_factory=list)
-    all_runs: list[FakeRun] = field(default_factory=list)
-    aside: list[FakeQuarantined] = field(default_factory=list)
+    all_runs: list[Run] = field(default_factory=list)
+    aside: list[Quarantined] = field(default_factory=list)
 
     def put(self, type_name: str, key: str, value: dict[str, Any], *, common: dict[str, Any] | None = None) -> None:
         """Commit a version of a record."""
@@ -423,22 +366,22 @@ class FakeReader:
     def record(self, type_name: str, key: str, /) -> Record | None:
         return self._current().get((type_name, key))
 
-    def records(self, type_name: str, /, *, limit: int, after: str | None, order: str) -> FakeRecords:
+    def records(self, type_name: str, /, *, limit: int, after: str | None, order: str) -> Page:
         found = [record for (kind, _), record in self._current().items() if kind == type_name]
         found.sort(key=lambda record: -record.seq if order == "newest" else record.key)
         start = int(after or 0)
         more = len(found) > start + limit
-        return FakeRecords(found[start : start + limit], str(start + limit) if more else None)
+        return Page(records=found[start : start + limit], next=str(start + limit) if more else None)
 
-    def history(self, type_name: str, key: str, /, *, limit: int, after: Any) -> FakeFacts:
+    def history(self, type_name: str, key: str, /, *, limit: int, after: Any) -> FactPage:
         found = [fact for fact in reversed(self.facts) if (fact.type, fact.key) == (type_name, key)]
-        return FakeFacts(found[:limit], None)
+        return FactPage(facts=found[:limit], next=None)
 
-    def runs(self, stream: str | None = None, /, *, limit: int) -> Sequence[FakeRun]:
+    def runs(self, stream: str | None = None, /, *, limit: int) -> Sequence[Run]:
         found = [run for run in self.all_runs if stream in (None, run.stream)]
         return sorted(found, key=lambda run: -run.started_at)[:limit]
 
-    def quarantined(self, limit: int, /) -> Sequence[FakeQuarantined]:
+    def quarantined(self, limit: int, /) -> Sequence[Quarantined]:
         return self.aside[:limit]
 
     def _current(self) -> dict[tuple[str, str], Record]:
@@ -446,37 +389,6 @@ class FakeReader:
             (f.type, f.key): Record(type=f.type, key=f.key, value=f.value, common=f.common, at=f.known_at, seq=f.seq)
             for f in self.facts
         }
-
-
-class FakeCoreDb:
-    """The core's database in memory, with the tables that the web room writes."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._connection = apsw.Connection(":memory:")
-        self._connection.execute(
-            "CREATE TABLE diary (id INTEGER PRIMARY KEY, at REAL, service TEXT, level INTEGER, message TEXT)"
-        )
-        self._connection.execute("CREATE TABLE token_use (token_id TEXT PRIMARY KEY, last_used REAL)")
-
-    def read(self, sql: str, params: Sequence[Any] = (), /) -> Sequence[tuple[Any, ...]]:
-        with self._lock:
-            return list(self._connection.execute(sql, params))
-
-    def write(self, callback: Any, /) -> Any:
-        with self._lock, self._connection:
-            return callback(self._connection)
-
-
-class FakeDocuments:
-    """Documents in memory."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self._db = TinyDB(storage=MemoryStorage)
-
-    def table(self, name: str, /) -> Any:
-        return self._db.table(name)
 
 
 class FakeDoor:
@@ -519,7 +431,7 @@ async def _stream(receive: Receive, send: Send) -> None:
 class World:
     """All fakes together, and the `Parts` made of them."""
 
-    def __init__(self, *, port: int, owner_token: str | None = None, clock: Any = None) -> None:
+    def __init__(self, folder: Path, *, port: int, owner_token: str | None = None, clock: Any = None) -> None:
         self.clock = clock or ManualClock()
         self.catalog = FakeCatalog()
         self.services = FakeServices(self.catalog)
@@ -527,8 +439,8 @@ class World:
         self.schedule = FakeSchedule()
         self.events = FakeEvents()
         self.readers: dict[str, FakeReader] = {}
-        self.coredb = FakeCoreDb()
-        self.documents = FakeDocuments()
+        self.coredb = CoreDb.open(folder / "core.db")
+        self.documents = Documents(folder / "locker.json", self.clock)
         self.door = FakeDoor()
         self.stream = FakeDoor()
         self.child_tokens: dict[str, str] = {}
@@ -572,5 +484,6 @@ class World:
         self.child_tokens[token] = service_id
         return token
 
-    def __repr__(self) -> str:
-        return f"World({iso(self.clock.now())})"
+    def close(self) -> None:
+        """Let go of the files."""
+        self.coredb.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from core.registry import FolderFault
 from core.web import ChildDetails, ChildState, Notice
-from tests.web.fakes import FakeFault, FakeLetter, FakePending, FakeQuarantined, FakeReader, FakeRun, World
+from tests.web.fakes import FakeReader, World, letter, pending, run, set_aside
 
 MINUTE = 60.0
 HOUR = 3600.0
@@ -58,24 +61,24 @@ def furnish(world: World) -> None:
     feeds.put("entry", "plain-key", _entry(1), common={"title": "First wording"})
     feeds.put("entry", "plain-key", {**_entry(1), "title": "Second wording"}, common={"title": "Second wording"})
     feeds.all_runs = [
-        FakeRun("entry", now - 5 * MINUTE, now - 5 * MINUTE + 4, new=12, updated=3, same=105),
-        FakeRun("entry", now - 35 * MINUTE, now - 35 * MINUTE + 70, status="partial", new=108, quarantined=2,
+        run("entry", now - 5 * MINUTE, now - 5 * MINUTE + 4, new=12, updated=3, same=105),
+        run("entry", now - 35 * MINUTE, now - 35 * MINUTE + 70, status="partial", new=108, quarantined=2,
                 problem={"type": "bad_record", "detail": "2 records could not be read"}),
     ]  # fmt: skip
-    feeds.aside = [FakeQuarantined("entry", "tag:x,2026:1", "nested deeper than 64 levels", now - HOUR, 3)]
+    feeds.aside = [set_aside("entry", "tag:x,2026:1", "nested deeper than 64 levels", last_seen=now - HOUR, times=3)]
     world.schedule.at("feeds", "/sync/entry", now + 25 * MINUTE)
     news = world.readers.setdefault("feeds-news", FakeReader())
     news.put("entry", "1", _entry(1), common={"title": "One"})
     news.all_runs = [
-        FakeRun("entry", now - 2 * HOUR, now - 2 * HOUR + 30, status="failed",
+        run("entry", now - 2 * HOUR, now - 2 * HOUR + 30, status="failed",
                 problem={"type": "offline", "detail": "news.example.org has no address: is the network up?"})
     ]  # fmt: skip
-    world.schedule.entries["feeds-news", "/sync/entry"] = FakePending(
+    world.schedule.entries["feeds-news", "/sync/entry"] = pending(
         "feeds-news", "/sync/entry", now + 3 * MINUTE, tries=2, last_problem="it answered 503"
     )
     world.children.logs["feeds"] = [f"2026-11-20 08:00:{s:02d} INFO fetched feed number={s} new=0" for s in range(60)]
     world.catalog.folder_faults = [
-        FakeFault("/home/ada/connectors/birds", "birds", (
+        FolderFault(Path("/home/ada/connectors/birds"), "birds", (
             "streams.sightings.frequency: 'often' is not a number and one of s m h d w, such as 30m",
             "settings.region: must be a table with at least a type",
             "colour: is not a key of connector.toml"))
@@ -84,7 +87,7 @@ def furnish(world: World) -> None:
         Notice("This kernel cannot sandbox connectors, so each can read everything that you can.", None, None),
         Notice("The key to your secrets lies beside the data, in Me/key: keep backups of Me apart."),
     ]
-    world.events.letters[7] = FakeLetter(7, "mail", "/hear/entries", now - 9 * HOUR, now - HOUR)
+    world.events.letters[7] = letter(7, "mail", "/hear/entries", last_tried=now - HOUR)
 
 
 def _entry(number: int) -> dict[str, object]:

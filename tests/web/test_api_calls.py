@@ -8,7 +8,7 @@ import pytest
 
 from core.web.api.schedules import AHEAD_MAX_S, HOLD_MAX_S, PATH_LENGTH_MAX
 from tests.web.conftest import Answer, Site
-from tests.web.fakes import FakeLetter
+from tests.web.fakes import letter
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_diary_refuses_what_it_cannot_read(site: Site, query: str) -> None:
 def test_dead_letters(site: Site) -> None:
     """Listed, tried again, given up; a letter that is none is 404."""
     site.world.install()
-    site.world.events.letters = {7: FakeLetter(7, "mail", "/hear"), 8: FakeLetter(8, "mail", "/hear")}
+    site.world.events.letters = {number: letter(number) for number in (7, 8)}
     listed = site.owner("GET", "/dead-letters").json
     statuses = [
         site.owner("POST", "/dead-letters/7/retry").status,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.registry import FolderFault
 from core.web import ChildDetails, ChildState
 from tests.web.conftest import Site
-from tests.web.fakes import FakeFault
 
 SECRETS = {
     "accounts": [{"host": "h", "password": "secret-one"}, {"host": "i", "password": "secret-two"}],
@@ -129,7 +130,7 @@ def test_providers_needs_types(site: Site) -> None:
 
 def test_available_shows_folders_with_faults_to_the_owner(site: Site) -> None:
     """A bad folder hides nothing else, and a reading app does not learn the owner's folders."""
-    site.world.catalog.folder_faults = [FakeFault("/home/ada/birds", "birds", ("name: is missing",))]
+    site.world.catalog.folder_faults = [FolderFault(Path("/home/ada/birds"), "birds", ("name: is missing",))]
     reader = site.owner("POST", "/tokens", {"label": "x", "scopes": ["read"]}).json["token"]
     mine, apps = site.owner("GET", "/available").json, site.owner("GET", "/available", token=reader).json
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from flask import Flask
 
 from core.web import openapi
 from core.web.api import ROUTES
-from core.web.app import _flask
+from core.web.app import flask_of
 from core.web.diary import Diary
 from core.web.metrics import Metrics
 from core.web.routes import Desk
@@ -22,18 +24,20 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 METHODS = {"GET", "POST", "PUT", "DELETE", "PATCH"}
 
 
-def application() -> Flask:
+@pytest.fixture
+def application(tmp_path: Path) -> Iterator[Flask]:
     """The Flask application on the fakes."""
-    world = World(port=1)
+    world = World(tmp_path, port=1)
     tokens = AppTokens(world.documents, world.coredb, world.clock)
-    return _flask(Desk(world.parts, tokens, Diary(world.coredb, world.clock, "UTC"), Metrics(world.parts)))
+    yield flask_of(Desk(world.parts, tokens, Diary(world.coredb, world.clock, "UTC"), Metrics(world.parts)))
+    world.close()
 
 
-def served() -> set[tuple[str, str]]:
+def served(application: Flask) -> set[tuple[str, str]]:
     """Every method and path that Flask answers as part of the API."""
     return {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
-        for rule in application().url_map.iter_rules()
+        for rule in application.url_map.iter_rules()
         if rule.endpoint.startswith("api.")
         for method in (rule.methods or set()) & METHODS
     }
@@ -44,16 +48,16 @@ def described(document: dict[str, Any]) -> set[tuple[str, str]]:
     return {(method.upper(), path) for path, item in document["paths"].items() for method in item}
 
 
-def test_every_route_is_described_and_no_other(site: Site) -> None:
+def test_every_route_is_described_and_no_other(site: Site, application: Flask) -> None:
     """The document that is served, against the routes that are."""
     document = site.owner("GET", "/openapi.json").json
 
-    assert served() | {("GET", "/events")} == described(document)
+    assert served(application) | {("GET", "/events")} == described(document)
 
 
-def test_whatever_flask_answers_is_api_dashboard_or_static() -> None:
+def test_whatever_flask_answers_is_api_dashboard_or_static(application: Flask) -> None:
     """No view stands outside a table."""
-    endpoints = {rule.endpoint.partition(".")[0] for rule in application().url_map.iter_rules()}
+    endpoints = {rule.endpoint.partition(".")[0] for rule in application.url_map.iter_rules()}
 
     assert {"api", "dashboard", "static"} == endpoints
 

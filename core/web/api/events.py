@@ -58,7 +58,7 @@ class ListenerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch of events that its listener kept refusing."""
+    """An event that its listener kept refusing."""
 
     id: int
     service: str
@@ -124,7 +124,7 @@ def read_listeners(ask: Ask) -> list[ListenerRecord]:
 
 
 def read_dead_letters(ask: Ask) -> list[Letter]:
-    """List the batches that their listener kept refusing."""
+    """List the events that their listener kept refusing."""
     return [
         Letter(
             id=letter.id,
@@ -140,14 +140,14 @@ def read_dead_letters(ask: Ask) -> list[Letter]:
 
 
 def retry_dead_letter(ask: Ask) -> Done:
-    """Deliver the batch again now."""
+    """Deliver the event again now."""
     number = _number(ask.names["letter"])
     ask.parts.events.retry(number)
     return Done(id=number)
 
 
 def drop_dead_letter(ask: Ask) -> Done:
-    """Give the batch up for good."""
+    """Give the event up for good."""
     number = _number(ask.names["letter"])
     ask.parts.events.drop(number)
     return Done(id=number)

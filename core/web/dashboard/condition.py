@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.model.manifest import Manifest
+from core.registry import Service
+from core.schedule import Pending
+from core.store import Run
 from core.web.dashboard.words import Words
-from core.web.parts import ChildState, Pending, Run, Service
+from core.web.parts import ChildState
 
 SENTENCE_LENGTH_MAX = 300
 # What mends a problem follows from its kind, which is the error's class.
@@ -53,6 +56,7 @@ def condition_of(
     state: ChildState,
     holds: Sequence[str],
     runs: Sequence[Run],
+    pending: Sequence[Pending],
     fault: str,
     words: Words,
 ) -> Condition:
@@ -71,6 +75,9 @@ def condition_of(
     troubled = [run for run in last_of_each(runs) if run.status in ("failed", "held", "partial")]
     if troubled:
         return _troubled(max(troubled, key=lambda run: (run.status != "partial", run.started_at)))
+    uncalled = [entry for entry in pending if entry.last_problem is not None and _is_sync(entry.path)]
+    if uncalled:
+        return _uncalled(max(uncalled, key=lambda entry: entry.tries))
     if state.name in ("starting", "stopping"):
         return Condition("busy", state.name.capitalize())
     if not runs and manifest.streams:
@@ -95,8 +102,20 @@ def last_of_each(runs: Iterable[Run]) -> list[Run]:
 def next_sync(pending: Iterable[Pending], stream: str | None = None) -> Pending | None:
     """The next call that syncs, of one stream or of any."""
     path = "/sync" if stream is None else f"/sync/{stream}"
-    wanted = [entry for entry in pending if entry.path == path or entry.path.startswith((path + "/", path + "?"))]
+    wanted = [entry for entry in pending if _is_sync(entry.path, path)]
     return min(wanted, key=lambda entry: entry.at, default=None)
+
+
+def _is_sync(called: str, path: str = "/sync") -> bool:
+    return called == path or called.startswith((f"{path}/", f"{path}?"))
+
+
+def _uncalled(entry: Pending) -> Condition:
+    """A sync that could not even begin."""
+    sentence = _sentence(entry.last_problem) or "It did not take the call."
+    if entry.is_given_up:
+        return Condition("bad", "Sync stopped", f"{sentence} It was tried {entry.tries} times.", "Try again", "sync")
+    return Condition("warn", "Sync failed", sentence, "Try again", "sync")
 
 
 def _failed(state: ChildState, words: Words) -> Condition:

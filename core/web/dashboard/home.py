@@ -98,8 +98,8 @@ def _notices(visit: Visit) -> list[Notice]:
         found.append(Notice(f"{folders} faults and cannot be used.", "/install#faults", "See what is wrong"))
     letters = len(visit.parts.events.dead_letters())
     if letters:
-        batches = "One batch of events was" if letters == 1 else f"{letters} batches of events were"
-        found.append(Notice(f"{batches} refused by its listener again and again.", "/owner/letters", "Look at them"))
+        events = "One event was" if letters == 1 else f"{letters} events were"
+        found.append(Notice(f"{events} refused by the listener again and again.", "/owner/letters", "Look"))
     return found
 
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from core.model.errors import LockerError
 from core.model.manifest import Manifest, StreamSpec
+from core.registry import Service
+from core.schedule import Pending
+from core.store import Quarantined, Run
 from core.web.dashboard.condition import Condition, condition_of, last_of_each, next_sync
 from core.web.dashboard.words import Words
-from core.web.parts import ChildDetails, ChildState, Parts, Pending, Quarantined, Run, Service
+from core.web.parts import ChildDetails, ChildState, Parts
 from core.web.records import manifest_of
 
 RUNS_READ = 60
@@ -73,18 +76,26 @@ def overview(parts: Parts, service: Service, words: Words) -> Overview:
     manifest = manifest_of(parts, service)
     store = _stored(parts, service.id)
     state, details = parts.children.state(service.id), parts.children.details(service.id)
+    pending = parts.schedule.pending(service.id)
     return Overview(
         service=service,
         manifest=manifest,
         state=state,
         details=details,
         condition=condition_of(
-            service, manifest, state=state, holds=details.holds, runs=store.runs, fault=store.fault, words=words
+            service,
+            manifest,
+            state=state,
+            holds=details.holds,
+            runs=store.runs,
+            pending=pending,
+            fault=store.fault,
+            words=words,
         ),
         counts=store.counts,
         runs=store.runs,
         set_aside=store.set_aside,
-        pending=parts.schedule.pending(service.id),
+        pending=pending,
     )
 
 

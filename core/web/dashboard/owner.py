@@ -61,18 +61,18 @@ def delete_token(visit: Visit) -> Response:
 
 
 def letters(visit: Visit) -> Response:
-    """The batches of events that their listener kept refusing."""
+    """The events that their listener kept refusing."""
     return visit.show("letters", letters=visit.parts.events.dead_letters())
 
 
 def retry_letter(visit: Visit) -> Response:
-    """Deliver a batch again."""
+    """Deliver an event again."""
     visit.parts.events.retry(int(visit.names["letter"]))
     return visit.go("/owner/letters", done="retried")
 
 
 def drop_letter(visit: Visit) -> Response:
-    """Give a batch up."""
+    """Give an event up."""
     visit.parts.events.drop(int(visit.names["letter"]))
     return visit.go("/owner/letters", done="dropped")
 

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from core.model import errors
 from core.model.errors import LockerError
 from core.model.manifest import Manifest, parse_manifest
+from core.registry import Service
+from core.schedule import Pending
+from core.schedule.plan import TRIES_MAX
+from core.store import Run
 from core.web import ChildState
 from core.web.dashboard.condition import Condition, condition_of, last_of_each, next_sync
 from core.web.dashboard.words import Words
-from tests.web.fakes import FEEDS, FakePending, FakeRun, FakeService
+from tests.web.fakes import FEEDS, pending
+from tests.web.fakes import run as a_run
+from tests.web.fakes import service as a_service
 
 NOW = 1_000_000.0
-SERVICE = FakeService("feeds", "u", "feeds", "Feeds")
+SERVICE = a_service("feeds", "feeds", "Feeds")
 MANIFEST = parse_manifest(FEEDS, "/c/feeds")
 
 
 def condition(
     *,
-    service: FakeService = SERVICE,
+    service: Service = SERVICE,
     manifest: Manifest | None = MANIFEST,
     state: ChildState | None = None,
-    runs: Sequence[FakeRun] = (),
+    runs: Sequence[Run] = (),
     holds: Sequence[str] = (),
+    calls: Sequence[Pending] = (),
     fault: str = "",
 ) -> Condition:
     """The condition of a service of which all else is well."""
@@ -38,16 +45,15 @@ def condition(
         state=state or ChildState("stopped"),
         holds=holds,
         runs=runs,
+        pending=calls,
         fault=fault,
         words=Words(NOW, ZoneInfo("UTC")),
     )
 
 
-def run(
-    status: str = "ok", *, ago: float = 60, stream: str = "entry", problem: Mapping[str, Any] | None = None
-) -> FakeRun:
+def run(status: str = "ok", *, ago: float = 60, stream: str = "entry", problem: Mapping[str, Any] | None = None) -> Run:
     """A run that began some seconds ago."""
-    return FakeRun(stream, NOW - ago, NOW - ago + 5, status=status, problem=problem)
+    return a_run(stream, NOW - ago, NOW - ago + 5, status=status, problem=problem)
 
 
 def test_a_new_service() -> None:
@@ -64,7 +70,7 @@ def test_what_keeps_it_from_working_comes_first() -> None:
     """Missing before switched off before failed before a bad run."""
     bad = [run("failed", problem={"type": "offline"})]
     failed = ChildState("failed", "child_died", "it ended", None, 1)
-    off = replace(SERVICE, enabled=False)
+    off = msgspec.structs.replace(SERVICE, enabled=False)
 
     assert ["Cannot be read", "Connector missing", "Switched off", "Failed", "Sync failed"] == [
         condition(service=off, manifest=None, fault="the file is damaged").label,
@@ -156,16 +162,28 @@ def test_every_problem_has_a_way_on() -> None:
 
 def test_the_next_sync() -> None:
     """Of one stream or of any; other calls do not count, nor do streams whose names begin alike."""
-    pending = [
-        FakePending("feeds", "/sync/entry", 30),
-        FakePending("feeds", "/sync/entry_old", 10),
-        FakePending("feeds", "/synchro", 1),
-        FakePending("feeds", "/other", 2),
-        FakePending("feeds", "/sync/feed?x=1", 20),
+    calls = [
+        pending("feeds", "/sync/entry", 30),
+        pending("feeds", "/sync/entry_old", 10),
+        pending("feeds", "/synchro", 1),
+        pending("feeds", "/other", 2),
+        pending("feeds", "/sync/feed?x=1", 20),
     ]
-    found = [next_sync(pending), next_sync(pending, "entry"), next_sync(pending, "feed"), next_sync(pending, "none")]
+    found = [next_sync(calls), next_sync(calls, "entry"), next_sync(calls, "feed"), next_sync(calls, "none")]
 
     assert [10, 30, 20, None] == [one.at if one else None for one in found]
+
+
+def test_a_sync_that_cannot_begin() -> None:
+    """No run tells of it, so the call does: tried again by itself, then by the owner."""
+    failing = pending("feeds", "/sync/entry", NOW + 60, tries=2, last_problem="feeds wrote nothing within 15 s")
+    given_up = msgspec.structs.replace(failing, tries=TRIES_MAX)
+    other = pending("feeds", "/else", NOW + 60, tries=2, last_problem="it answered 500")
+
+    assert [("warn", "Sync failed"), ("bad", "Sync stopped"), ("ok", "Up to date")] == [
+        (found.tone, found.label)
+        for found in (condition(runs=[run()], calls=[one]) for one in (failing, given_up, other))
+    ]
 
 
 def test_last_of_each() -> None:

@@ -15,7 +15,7 @@ from core.model.ids import key_to_path
 from core.web import ChildState
 from core.web.dashboard import PAGES
 from tests.web.conftest import Answer, Site
-from tests.web.fakes import FakeReader, FakeRun
+from tests.web.fakes import FakeReader, run
 from tests.web.scenes import furnish
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>' {{7*7}}"
@@ -67,7 +67,7 @@ def test_services_show_their_state(site: Site, browse: Browse) -> None:
 
     for part in (
         "Up to date", "Sync failed", "Switched off", "Failed", "New", "122 entries", "1 feed", "next in 25 min",
-        "This kernel cannot sandbox connectors", "A connector folder has faults", "One batch of events was refused",
+        "This kernel cannot sandbox connectors", "A connector folder has faults", "One event was refused",
         "Try again", "Restart", "Enable",
     ):  # fmt: skip
         assert part in text
@@ -331,7 +331,7 @@ def test_what_is_in_the_data_is_text(site: Site, browse: Browse) -> None:
         "text": value,
     }
     reader.put("entry", HOSTILE, value, common=common)
-    reader.all_runs = [FakeRun("entry", 1.0, 2.0, status="failed", problem={"detail": HOSTILE})]
+    reader.all_runs = [run("entry", 1.0, 2.0, status="failed", problem={"detail": HOSTILE})]
     site.world.children.states["feeds"] = ChildState("failed", "broken", HOSTILE)
     site.world.children.logs["feeds"] = [HOSTILE]
     site.world.coredb.write(
