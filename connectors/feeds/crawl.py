@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 class Crawl(Generic[Job, Result]):
     """Runs `work` on every job and yields the results as they come; jobs of one host follow each other.
 
-    `work` must not raise; threads end when the results are no longer wanted.
+    `work` must not raise; threads end when nobody wants the results any more.
     """
 
     def __init__(self, jobs: Sequence[tuple[str, Job]], work: Callable[[Job], Result]) -> None:

@@ -1,6 +1,6 @@
 """The stream of feeds: every feed that is due is asked, and what it says is kept.
 
-An entry that a feed no longer lists is not deleted: feeds show the newest few, the store keeps them all.
+An entry that a feed has stopped listing is not deleted: feeds show the newest few, the store keeps them all.
 """
 
 from __future__ import annotations

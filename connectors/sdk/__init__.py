@@ -5,7 +5,7 @@ from connectors.sdk.connector import run
 from connectors.sdk.context import Context
 from connectors.sdk.media import content_type_of
 from connectors.sdk.messages import Again, Cursor, Delete, Message, Note, Partial, Progress, Put
-from connectors.sdk.routes import route
+from connectors.sdk.routes import events_in, route
 from connectors.sdk.session import AnswerTooLarge, Session, checked, retry_after_s, text_of
 from connectors.sdk.streams import Stream, stream
 
@@ -24,6 +24,7 @@ __all__ = [
     "Stream",
     "checked",
     "content_type_of",
+    "events_in",
     "is_loopback_host",
     "is_public_host",
     "retry_after_s",

@@ -118,7 +118,7 @@ def _cut(connection: HTTPConnection) -> None:
 
 
 class GuardedAdapter(HTTPAdapter):
-    """An adapter whose connections go only where `may_call` allows and live no longer than their deadline."""
+    """An adapter whose connections go only where `may_call` allows and live until their deadline at most."""
 
     def __init__(self, *, may_call: MayCall, deadlines: Deadlines) -> None:
         self._guard = (may_call, deadlines)

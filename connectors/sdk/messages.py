@@ -26,7 +26,7 @@ class Put:
 
 @dataclass(frozen=True, kw_only=True)
 class Delete:
-    """The record no longer exists at the source: its history stays, its current state is gone."""
+    """The record is gone from the source: its history stays, its current state ends."""
 
     type: str
     key: str | int

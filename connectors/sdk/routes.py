@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import flask
+import msgspec
 from werkzeug.exceptions import HTTPException
 
 from connectors.sdk.context import Context, Service
@@ -52,6 +53,20 @@ def route(rule: str, *, methods: list[str] | tuple[str, ...] = ("GET",)) -> Call
     if not rule.startswith("/") or not first or first in OWN_SEGMENTS:
         raise Broken(f"{rule!r} cannot be a route of a connector: / and /{', /'.join(sorted(OWN_SEGMENTS))} are taken")
     return lambda view: OwnRoute(rule=rule, methods=tuple(methods), view=view)
+
+
+def events_in(body: bytes) -> list[dict[str, Any]]:
+    """The events that the core posted to a callback: one JSON object a line. Raises BadRequest for anything else.
+
+    Answer 200 only when they are applied: the core then moves on. An event may come again, with the same `id`.
+
+    >>> events_in(b'{"id": "1", "action": "new"}\\n')
+    [{'id': '1', 'action': 'new'}]
+    """
+    try:
+        return [msgspec.json.decode(line, type=dict[str, Any]) for line in body.splitlines() if line.strip()]
+    except (msgspec.MsgspecError, RecursionError) as err:
+        raise BadRequest("the body must be events, one JSON object a line") from err
 
 
 def application(service: Service, source: Source) -> flask.Flask:

@@ -45,7 +45,7 @@ def test_hosts_are_bounded_and_served_one_at_a_time() -> None:
 
 
 def test_who_leaves_early_ends_the_work() -> None:
-    """The threads end when the results are no longer wanted."""
+    """The threads end when nobody wants the results any more."""
     done: list[int] = []
 
     def work(n: int) -> int:

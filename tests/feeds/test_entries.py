@@ -110,7 +110,7 @@ def test_counters_make_no_version(site: Site, follow: Callable[..., Child]) -> N
 
 
 def test_an_entry_that_rolls_out_of_the_feed_stays(site: Site, follow: Callable[..., Child]) -> None:
-    """Feeds show the newest few: what they no longer list is not deleted."""
+    """Feeds show the newest few: what they have stopped listing is not deleted."""
     site.pages["/feed"] = Reply(rss(item("1", "one"), item("2", "two")))
     child = follow(site.url("/feed"))
     child.sync()
