@@ -19,11 +19,9 @@ from core.model.errors import (
     Broken,
     ChildSilent,
     CoolingDown,
-    Forbidden,
     LockerError,
     Retry,
     RunMissing,
-    TooBusy,
     UserActionNeeded,
 )
 from core.process import lifecycle
@@ -33,14 +31,15 @@ from core.process.lifecycle import Announce, Clear, Crash, End, Failed, Refuse, 
 from core.process.logs import ChildLogs
 from core.process.orphans import ChildRoll
 from core.process.ports import suggested_port
+from core.process.slot import Slot
 from core.process.spec import Endpoint, LaunchSpec, ProcessLimits
+from core.process.use import REASON_CHARS_MAX, Use
 
 log = logging.getLogger(__name__)
 
 ROUNDS_MAX = 5
 # The second is what is known of a child that outlived the warm parent which would have reaped it.
 ENDED_IN_ORDER = ("ended with exit status 0", "ended")
-REASON_CHARS_MAX = 200
 
 Outcome = Endpoint | LockerError | None
 
@@ -72,10 +71,8 @@ class Charge:
         self.token_digest: bytes | None = None
         self.last_exit: str | None = None
         self._last_words = ""
-        self.leases = 0
+        self.use = Use(service_id, clock=means.clock, limits=means.limits)
         self._means = means
-        self._holds: dict[str, float] = {}
-        self._used_at = means.clock.monotonic()
         self._generation = 0
         self._starting: asyncio.Future[Outcome] | None = None
         self._life: asyncio.Task[None] | None = None
@@ -86,7 +83,7 @@ class Charge:
         """The running child's endpoint, started if need be; any number of callers share one start. INV-04."""
         for _ in range(ROUNDS_MAX):
             if isinstance(self.state, Running) and self.endpoint is not None:
-                self.touch()
+                self.use.touch()
                 return self.endpoint
             if isinstance(self.state, lifecycle.Stopping):
                 await self.gone()
@@ -95,7 +92,7 @@ class Charge:
             if isinstance(outcome, LockerError):
                 raise outcome.with_traceback(None)
             if outcome is not None:
-                self.touch()
+                self.use.touch()
                 return outcome
         raise Retry(f"{self.service_id} was stopped each time it was started", retry_after_s=1.0)
 
@@ -132,47 +129,11 @@ class Charge:
             self._move(Stop("it stopped listening on its port"))
             self._stop_asked.set()
 
-    def touch(self) -> None:
-        """The service is used at this moment."""
-        self._used_at = self._means.clock.monotonic()
-
-    def hold(self, reason: str, until: float) -> None:
-        """Keep the child from being idle until the wall-clock time `until`, bounded; raises TooBusy."""
-        self._expire_holds()
-        if reason not in self._holds and len(self._holds) >= self._means.limits.holds_max:
-            raise TooBusy(f"{self.service_id} holds its process for {len(self._holds)} reasons already")
-        if len(reason) > REASON_CHARS_MAX:
-            raise Forbidden(f"{self.service_id}: a hold's reason has at most {REASON_CHARS_MAX} characters")
-        wanted_s, most_s = until - self._means.clock.now(), self._means.limits.hold_s_max
-        # Written so that a number which is none counts as too large.
-        self._holds[reason] = self._means.clock.monotonic() + (wanted_s if wanted_s < most_s else most_s)
-
-    def release(self, reason: str) -> None:
-        """The hold has served its purpose."""
-        if self._holds.pop(reason, None) is not None:
-            self.touch()
-
-    def holds(self) -> tuple[str, ...]:
-        """Why the child may not be stopped for idleness at the moment."""
-        now = self._means.clock.monotonic()
-        return tuple(sorted(reason for reason, until in list(self._holds.items()) if until > now))
-
     def is_idle(self) -> bool:
         """Whether the child runs and nobody has used it for as long as its manifest allows."""
         if not isinstance(self.state, Running) or self.spec is None or self.spec.resident:
             return False
-        self._expire_holds()
-        if self.leases or self._holds:
-            return False
-        quiet_since = max(self._used_at, self.state.since)
-        return self._means.clock.monotonic() - quiet_since >= self.spec.idle_stop_s
-
-    def _expire_holds(self) -> None:
-        now = self._means.clock.monotonic()
-        for reason, until in list(self._holds.items()):
-            if until <= now:
-                del self._holds[reason]
-                self._used_at = max(self._used_at, until)
+        return self.use.quiet_s() >= self.spec.idle_stop_s
 
     def _starting_now(self) -> asyncio.Future[Outcome]:
         if isinstance(self.state, Starting) and self._starting is not None:
@@ -213,7 +174,7 @@ class Charge:
     async def _bring_up(self, spec: LaunchSpec) -> Outcome:
         """The endpoint of a new child; the error that kept it from starting; None if a stop came between."""
         began = asyncio.get_running_loop().time()
-        slot = _Slot(self._means.slots)
+        slot = Slot(self._means.slots)
         try:
             if not await self._unless_stopped(slot.take()):
                 return None
@@ -329,12 +290,12 @@ class Charge:
             else:
                 log.error("child cannot be ended id=%s pid=%d", self.service_id, child.pid)
         self.token_digest = None
-        self._holds.clear()
+        self.use.release_all()
         self._means.logs.of(self.service_id).close()
 
     def _run(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.touch()
+        self.use.touch()
         self._move(Announce(port=endpoint.port, pid=endpoint.pid))
 
     def _crash(self, code: str, detail: str) -> Crash:
@@ -360,29 +321,3 @@ class Charge:
             self._means.on_change(self.service_id, self.state)
         except Exception:
             log.exception("a listener to lifecycle moves failed id=%s", self.service_id)
-
-
-class _Slot:
-    """One of the few places for starts at the same time; kept for a bounded while, so that a sleeper blocks nobody."""
-
-    def __init__(self, slots: asyncio.Semaphore) -> None:
-        self._slots = slots
-        self._is_taken = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def take(self) -> None:
-        """Wait for the place; first come, first served."""
-        await self._slots.acquire()
-        self._is_taken = True
-
-    def free_after(self, seconds: float) -> None:
-        """Give the place back then, if not before."""
-        self._timer = asyncio.get_running_loop().call_later(seconds, self.free)
-
-    def free(self) -> None:
-        """Give the place back."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._is_taken:
-            self._is_taken = False
-            self._slots.release()

@@ -96,29 +96,28 @@ class Supervisor:
             return await charge.ensure()
         except NotFound:
             # Names that strangers make up leave nothing behind.
-            if not charge.leases:
+            if not charge.use.leases:
                 self._charges.pop(service_id, None)
             raise
 
     @contextlib.contextmanager
     def lease(self, service_id: str) -> Iterator[None]:
         """An open request or stream: while it lasts the child is in use, and idle time counts from its end."""
-        charge = self._charge(service_id)
-        charge.leases += 1
-        charge.touch()
+        use = self._charge(service_id).use
+        use.leases += 1
         try:
             yield
         finally:
-            charge.leases -= 1
-            charge.touch()
+            use.leases -= 1
+            use.touch()
 
     def hold(self, service_id: str, *, reason: str, until: float) -> None:
         """Keep the child from being stopped as idle until the wall-clock time `until`, a day ahead at most."""
-        self._charge(service_id).hold(reason, until)
+        self._charge(service_id).use.hold(reason, until)
 
     def release(self, service_id: str, reason: str) -> None:
         """End a hold before its time."""
-        self._charge(service_id).release(reason)
+        self._charge(service_id).use.release(reason)
 
     async def stop(self, service_id: str, *, reason: str) -> None:
         """Stop the child; returns when it and all it started are gone."""
@@ -163,8 +162,8 @@ class Supervisor:
             memory_bytes=memory_bytes,
             cpu_s=cpu_s,
             started_at=None if endpoint is None else endpoint.started_at,
-            holds=charge.holds(),
-            leases=charge.leases,
+            holds=charge.use.holds(),
+            leases=charge.use.leases,
             sandbox=self._launcher.sandbox,
             last_exit=charge.last_exit,
         )
