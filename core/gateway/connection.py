@@ -9,11 +9,12 @@ from typing import Protocol, TypeVar, cast
 
 from core.gateway.answer import Answer
 from core.gateway.limits import CONNECT_S
-from core.model.errors import ChildDied, ChildMute
+from core.model.errors import ChildDied, ChildMute, TooBusy
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 HOST = "127.0.0.1"
+RETRY_AFTER_S = 2.0
 # One whole read of the event loop fits below, so a reader that keeps up is never paused.
 HELD_BYTES_MAX = 256 * 1024
 WRITE_BUFFER_BYTES_MAX = 256 * 1024
@@ -163,17 +164,20 @@ class Pool:
         """What `factory` makes, connected to the child.
 
         Raises ChildDied when the child does not listen (and says so to the supervisor), ChildMute when it does
-        not accept.
+        not accept, TooBusy when the core itself is out of descriptors.
         """
         try:
             async with asyncio.timeout(CONNECT_S):
                 _, connection = await asyncio.get_running_loop().create_connection(factory, HOST, endpoint.port)
         except TimeoutError as err:
             raise ChildMute(f"{service_id} accepted no connection within {CONNECT_S:g} s") from err
-        except OSError as err:
+        except ConnectionRefusedError as err:
             self.drop(service_id)
             self._report_dead(endpoint)
             raise ChildDied(f"{service_id} does not listen any more") from err
+        except OSError as err:
+            # Out of descriptors or ports: the child is well, and must not be taken for dead.
+            raise TooBusy("the core can open no more connections", retry_after_s=RETRY_AFTER_S) from err
         return connection
 
     def give(self, service_id: str, endpoint: Endpoint, connection: Connection) -> None:

@@ -1,33 +1,26 @@
 """The outer server's own limits: what a client may send before anybody has judged it, and how slowly.
 
 uvicorn with httptools bounds neither the size of a head nor the time a client takes over it, and hands trailers to
-an application as headers. `server_config` is uvicorn set up as Locker needs it, with `FrontProtocol` in front.
+an application as headers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from core.gateway.limits import HEAD_BYTES_MAX, HEAD_FIELDS_MAX, MESSAGE_BYTES_MAX
+from core.gateway.limits import HEAD_BYTES_MAX, HEAD_FIELDS_MAX
 from core.gateway.reply import CUT
-from core.model.errors import PortTaken
 
-BACKLOG = 512
 FRAMING_BYTES_MAX = 64 * 1024
 PIPELINED_MAX = 8
 # How long a body is still read after its answer, so that a client that is sending gets to read the answer.
 LINGER_S = 2.0
-UNREAD_MS_MAX = 60_000
 
 
 @dataclass(frozen=True)
@@ -43,53 +36,9 @@ class FrontLimits:
     connections_max: int = 1000
 
 
-def server_config(app: Any, *, host: str, port: int, limits: FrontLimits, stop_grace_s: int) -> uvicorn.Config:
-    """uvicorn's configuration for the core: on the caller's event loop, every limit set."""
-    return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        # The caller's own event loop; this server is awaited, never run.
-        loop="none",
-        http=front_protocol(limits),
-        ws="websockets-sansio",
-        ws_max_size=MESSAGE_BYTES_MAX,
-        # Compressing a message on loopback costs more than it saves.
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=limits.keep_alive_s,
-        timeout_graceful_shutdown=stop_grace_s,
-    )
-
-
 def front_protocol(limits: FrontLimits) -> type[HttpToolsProtocol]:
     """The protocol class that uvicorn makes one of per connection, under `limits`."""
     return type("LimitedFrontProtocol", (FrontProtocol,), {"limits": limits})
-
-
-def open_listener(host: str, port: int) -> socket.socket:
-    """A socket that listens for the core; raises PortTaken. Hand it to `uvicorn.Server.serve(sockets=[…])`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # Accepted sockets inherit it: the kernel ends a connection whose client reads nothing any more, also
-            # when the answer is complete and only waits in a buffer.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS_MAX)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as err:
-        listener.close()
-        if err.errno in (errno.EADDRINUSE, errno.EACCES):
-            raise PortTaken(f"port {port} of {host} cannot be had: {os.strerror(err.errno)}") from err
-        raise
-    listener.setblocking(False)
-    return listener
 
 
 class _Nowhere(list[tuple[bytes, bytes]]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -12,7 +13,7 @@ import uvloop
 
 from core.gateway.answer import Answer
 from core.gateway.connection import FRESH_S, IDLE_CONNECTIONS_MAX, IDLE_S_MAX, Connection, Pool
-from core.model.errors import ChildDied
+from core.model.errors import ChildDied, TooBusy
 from tests.gateway.house import HOST, Endpoint
 
 Scenario = Callable[[Pool, Endpoint, list[Any]], Awaitable[None]]
@@ -148,6 +149,23 @@ def test_nobody_listening_is_reported() -> None:
             await pool.connect("foo", nowhere)
 
         assert [nowhere] == seen
+
+    play(scenario)
+
+
+def test_a_core_out_of_descriptors_does_not_blame_the_child() -> None:
+    """A child taken for dead would be ended."""
+
+    async def scenario(pool: Pool, endpoint: Endpoint, seen: list[Any]) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            with pytest.raises(TooBusy):
+                await pool.connect("foo", endpoint)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+        assert [] == seen
 
     play(scenario)
 

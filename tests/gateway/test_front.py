@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from core.gateway import FrontLimits, open_listener
 from core.gateway.front import FRAMING_BYTES_MAX, PIPELINED_MAX
 from core.gateway.limits import HEAD_BYTES_MAX, HEAD_FIELDS_MAX
+from core.gateway.server import DESCRIPTORS_WANTED
 from core.model.errors import PortTaken
 from tests.gateway.house import (
     DEADLINE_S,
@@ -361,6 +363,19 @@ def test_a_taken_port_is_told_as_such() -> None:
     """It is never moved."""
     with socket.create_server((HOST, 0)) as other, pytest.raises(PortTaken):
         open_listener(HOST, other.getsockname()[1])
+
+
+def test_room_for_descriptors_is_made() -> None:
+    """The soft limit that most shells give is below what a thousand connections to children need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        open_listener(HOST, 0).close()
+        allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert min(DESCRIPTORS_WANTED, hard if hard != resource.RLIM_INFINITY else DESCRIPTORS_WANTED) == allowed
 
 
 def test_the_server_does_not_name_itself(core: Core) -> None:
