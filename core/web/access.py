@@ -58,7 +58,7 @@ class Access:
         except Exception as error:
             if reply.has_begun:
                 raise
-            await self._refuse(request, incident(error, where=f"{request.method} {request.path[:200]}"), reply)
+            await self._refuse(request, incident(error, where=f"{request.method} {request.path[:200]!r}"), reply)
 
     async def _judge(self, request: Request, receive: Receive, send: Send) -> None:
         self._check_address(request)
@@ -201,7 +201,7 @@ class Access:
     async def _refuse(self, request: Request, error: LockerError, send: _Reply) -> None:
         send.is_of_core = True
         status, headers, body = render(error, for_person=request.is_navigation and not request.is_websocket)
-        log.info("refused status=%d code=%s method=%s path=%s", status, error.code, request.method, request.path[:200])
+        log.info("refused status=%d code=%s method=%s path=%r", status, error.code, request.method, request.path[:200])
         if request.is_websocket:
             await refuse_websocket(request.scope, send, status, headers, body)
         else:

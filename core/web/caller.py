@@ -16,7 +16,7 @@ SCOPES = ("all", "read", "sync")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 DATA_PATHS = frozenset({"", "status", "types", "records", "facts", "files"})
 _KEY_IN_PATH = re.compile(r"~?[A-Za-z0-9_.-]+")
-_CORE_READS_OF_A_CHILD = frozenset({"/map", "/providers"})
+_CORE_READS_OF_A_CHILD = frozenset({"/health", "/map", "/providers"})
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def handle_errors(flask: Flask) -> None:
         return error if error.code is None or error.code < 400 else answer(_of_http(error))
 
     def on_unexpected(error: Exception) -> Response:
-        return answer(incident(error, where=f"{request.method} {request.path}"))
+        return answer(incident(error, where=f"{request.method} {request.path[:200]!r}"))
 
     flask.register_error_handler(LockerError, answer)
     flask.register_error_handler(HTTPException, on_http)

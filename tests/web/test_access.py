@@ -240,7 +240,11 @@ def test_child_reads_only_what_it_uses(site: Site) -> None:
         "/events?types=entry/feeds": 200,
         "/events?types=message": 403,
         "/events": 403,
+        "/events?types=message&types=entry/feeds": 403,
+        "/events?types=entry/feeds&types=message": 403,
+        "/events?services=feeds&services=mail": 403,
         "/map": 200,
+        "/health": 200,
         "/diary": 403,
         "/tokens": 403,
         "/core/feeds/log": 403,
@@ -330,6 +334,16 @@ def test_static_files_may_be_kept(site: Site) -> None:
 def test_static_files_stay_in_their_folder(site: Site, path: str) -> None:
     """There is no way up."""
     assert site.ask("GET", path).status in (400, 404)
+
+
+def test_a_path_cannot_write_lines_into_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """What is decoded is written as what it is."""
+    caplog.set_level("INFO")
+    site.ask("GET", "/nothing%0aincident%20forged")
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("core.")]
+
+    assert any("/nothing\\nincident forged" in line for line in lines)
+    assert not any("\n" in line for line in lines)
 
 
 def test_no_secret_reaches_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
