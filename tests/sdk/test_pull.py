@@ -1,0 +1,218 @@
+"""One run of one stream over a real store: batches, limits, and what is left when it ends."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+import pytest
+
+from connectors.sdk import Cursor, Delete, Put, stream
+from connectors.sdk.alone import NoCore
+from connectors.sdk.context import Service
+from connectors.sdk.messages import Message
+from connectors.sdk.outcome import Ended
+from connectors.sdk.pull import BATCH_AGE_MAX_S, BATCH_ROWS_MAX, DISK_FREE_BYTES_MIN, Pull, Report, check_room, error_of
+from core.model.clock import ManualClock, SystemClock
+from core.model.errors import BadRecord, Broken, Offline, Retry, StorageFull
+from core.model.manifest import parse_manifest
+from core.store import Origin, Store
+
+MANIFEST = 'name = "m"\ntitle = "M"\n[types.thing]\n[streams.thing]\n'
+Rows = Callable[[], Iterator[Message]]
+
+
+class Bench(NamedTuple):
+    """A service without a process."""
+
+    service: Service
+    store: Store
+    clock: ManualClock
+
+    def pull(self, rows: Rows) -> tuple[Ended, Pull]:
+        """Run a stream of these rows."""
+
+        @stream("thing")
+        def declared(context: Any, cursor: Any) -> Iterator[Message]:
+            yield from rows()
+
+        spec = self.service.manifest.streams["thing"]
+        report = Report(progress=lambda done, total: None, alive=lambda: None)
+        pull = Pull(self.service, spec=spec, load=lambda: declared, report=report)
+        return pull.run(), pull
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A service over a store in a scratch folder."""
+    manifest = parse_manifest(MANIFEST, str(tmp_path))
+    clock = ManualClock()
+    with Store.open(tmp_path / "m", types=manifest.types, origin=Origin(log="d/m", epoch=1), clock=clock) as store:
+        service = Service(
+            manifest=manifest, service_id="m", base="/Me/m/", settings={}, folder=tmp_path / "m", store=store,
+            core=NoCore(SystemClock()), clock=clock,
+        )  # fmt: skip
+        yield Bench(service, store, clock)
+
+
+def _row(n: int) -> dict[str, Any]:
+    return {"id": n}
+
+
+@pytest.mark.parametrize(
+    ("count", "seen"), [(BATCH_ROWS_MAX - 1, 0), (BATCH_ROWS_MAX, BATCH_ROWS_MAX), (BATCH_ROWS_MAX + 1, BATCH_ROWS_MAX)]
+)
+def test_a_batch_is_committed_at_its_size(bench: Bench, count: int, seen: int) -> None:
+    """Just under nothing is on disk yet, at the bound all of it is."""
+    heads = []
+
+    def rows() -> Iterator[Message]:
+        for n in range(count):
+            yield _row(n)
+        heads.append(bench.store.head())
+
+    ended, pull = bench.pull(rows)
+
+    assert ([seen], count, None) == (heads, pull.tally.new, ended.error)
+
+
+def test_a_batch_does_not_grow_old(bench: Bench) -> None:
+    """A slow source's rows are kept after two seconds, however few they are."""
+    heads = []
+
+    def rows() -> Iterator[Message]:
+        yield _row(1)
+        bench.clock.advance(BATCH_AGE_MAX_S + 0.1)
+        yield _row(2)
+        heads.append(bench.store.head())
+
+    bench.pull(rows)
+
+    assert [2] == heads
+
+
+def test_a_cursor_without_news_writes_nothing(bench: Bench) -> None:
+    """An unchanged source costs no flush: the same cursor again is not committed."""
+    bench.pull(lambda: iter([Cursor({"at": 1})]))
+    opened = bench.store.path.with_name("store.db-wal").stat().st_size
+    bench.pull(lambda: iter([Cursor({"at": 1}), Cursor({"at": 1})]))
+
+    assert opened == bench.store.path.with_name("store.db-wal").stat().st_size
+
+
+def test_rows_and_cursor_go_together(bench: Bench) -> None:
+    """The cursor is there when its rows are, parts each under their own name. INV-02."""
+    seen = []
+
+    def rows() -> Iterator[Message]:
+        yield _row(1)
+        yield Cursor("a", part="x")
+        seen.append((bench.store.head(), bench.store.cursor("thing/x"), bench.store.cursor("thing")))
+        yield _row(2)
+        yield Cursor("b")
+        seen.append((bench.store.head(), bench.store.cursor("thing/x"), bench.store.cursor("thing")))
+
+    bench.pull(rows)
+
+    assert [(1, "a", None), (2, "a", "b")] == seen
+
+
+def test_a_stop_is_seen_between_rows(bench: Bench) -> None:
+    """What was yielded is kept, the rest waits for the next run, and the function is closed."""
+    closed = []
+
+    def rows() -> Iterator[Message]:
+        try:
+            for n in range(100):
+                if n == 10:
+                    bench.service.stopping.set()
+                yield _row(n)
+        finally:
+            closed.append(True)
+
+    ended, pull = bench.pull(rows)
+
+    assert (True, 11, [True]) == (ended.stopped, pull.tally.new, closed)
+
+
+def test_a_full_disk_ends_the_run_before_it_is_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Syncing leaves a gigabyte to the owner: just above it goes on, just below it does not."""
+    free = [DISK_FREE_BYTES_MIN]
+    usage = shutil.disk_usage(bench.service.folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free[0]))
+    check_room(bench.service.folder)
+    good, _ = bench.pull(lambda: iter([_row(1)]))
+
+    def rows() -> Iterator[Message]:
+        yield _row(2)
+        yield Cursor(2)
+        free[0] -= 1
+        yield _row(3)
+        yield Cursor(3)
+
+    ended, pull = bench.pull(rows)
+
+    assert good.error is None
+    assert (StorageFull, 1, 2) == (type(ended.error), pull.tally.new, bench.store.cursor("thing"))
+    with pytest.raises(StorageFull, match="MiB"):
+        check_room(bench.service.folder)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (OSError(errno.ENOSPC, "full"), StorageFull),
+        (apsw.FullError("full"), StorageFull),
+        (OSError(errno.EIO, "broken"), Broken),
+        (BadRecord("raised"), Broken),
+        (Offline("away"), Offline),
+        (ValueError("x"), Broken),
+        (RecursionError(), Broken),
+    ],
+)
+def test_what_is_raised_is_grouped_by_its_remedy(raised: Exception, kind: type[Exception]) -> None:
+    """Ours stay what they are; the disk's, the network's and the author's become ours."""
+    assert kind is type(error_of(raised))
+
+
+def test_a_function_that_yields_nothing_usable_fails(bench: Bench) -> None:
+    """Not a generator, or a value that is no row: the author reads what it was."""
+    ended, _ = bench.pull(lambda: None)  # type: ignore[arg-type, return-value]
+    assert isinstance(ended.error, Broken)
+
+    ended, _ = bench.pull(lambda: iter([3]))  # type: ignore[list-item]
+    assert "int" in str(ended.error)
+
+
+def test_many_kinds_of_rows_count_rightly(bench: Bench) -> None:
+    """New, same, updated, deleted, set aside."""
+    bench.pull(lambda: iter([_row(1), _row(2), _row(3)]))
+    _, pull = bench.pull(
+        lambda: iter(
+            [
+                _row(1),
+                Put(type="thing", value={"id": 2, "more": 1}),
+                Delete(type="thing", key=3),
+                Delete(type="thing", key=99),
+                Put(type="thing", value={"no": "key"}),
+                BadRecord("yielded"),
+                _row(4),
+            ]
+        )
+    )
+    tally = pull.tally
+
+    assert (1, 1, 1, 2) == (tally.new, tally.updated, tally.deleted, tally.quarantined)
+
+
+def test_errors_of_requests_are_the_sources(bench: Bench) -> None:
+    """A page of HTML where JSON was expected is tried again."""
+    requests = pytest.importorskip("requests")
+
+    assert isinstance(error_of(requests.exceptions.JSONDecodeError("x", "doc", 0)), Retry)
+    assert isinstance(error_of(requests.exceptions.ChunkedEncodingError()), Retry)
+    assert isinstance(error_of(requests.ConnectionError()), Offline)
