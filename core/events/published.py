@@ -10,10 +10,10 @@ import msgspec
 
 from core.events.cursor import Position
 from core.events.logs import PAGE_ENTRIES_MAX, Entry
+from core.model.canonical import canonical_json
 from core.model.clock import Clock
 from core.model.errors import BadRequest, BodyTooLarge
 from core.model.event import Event, EventAction, Idr
-from core.model.fact import canonical_json
 from core.model.ids import uuid7
 from core.store import CoreDb
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from core.model.canonical import canonical_json
 from core.model.errors import BadRecord, BadRequest, Skip
-from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change, JsonObject, canonical_json, check_change
+from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change, JsonObject, check_change
 from core.model.ids import KEY_BYTES_MAX
 from core.model.manifest import TypeSpec
-from core.store.canonical import canonical
 from core.store.paths import without
 from core.store.values import BATCH_CHANGES_MAX
 
@@ -82,8 +82,8 @@ def prepare(change: Change, *, volatile: tuple[str, ...]) -> Prepared:
         return Prepared(change, _EMPTY, None)
     if not isinstance(change.value, dict) or not isinstance(change.common, dict):
         raise BadRecord(f"{change.type} {change.key}: value and common must be JSON objects")
-    encoded = canonical(change.value)
-    common = canonical(change.common) if change.common else _EMPTY
+    encoded = canonical_json(change.value)
+    common = canonical_json(change.common) if change.common else _EMPTY
     if len(encoded) > VALUE_BYTES_MAX or len(common) > VALUE_BYTES_MAX:
         check_change(change)
     return Prepared(change, encoded, change_hash(change.value, change.common, volatile, encoded=encoded, common=common))
@@ -102,9 +102,9 @@ def change_hash(
     `encoded` and `common` are the canonical forms of the two, where the caller has them already.
     """
     if volatile or encoded is None:
-        encoded = canonical(without(value, volatile))
+        encoded = canonical_json(without(value, volatile))
     if common is None:
-        common = canonical(own_common)
+        common = canonical_json(own_common)
     return hashlib.sha256(b"[%b,%b]" % (encoded, common)).digest()
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import apsw
 import msgspec
 
+from core.model.canonical import canonical_json
 from core.model.errors import BadRecord, BadRequest
-from core.model.fact import JsonObject, canonical_json
+from core.model.fact import JsonObject
 from core.store.values import Run
 
 CURSOR_BYTES_MAX = 1024 * 1024

@@ -11,8 +11,9 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.model.canonical import VALUE_DEPTH_MAX, canonical_json
 from core.model.errors import BadRecord
-from core.model.fact import VALUE_BYTES_MAX, VALUE_DEPTH_MAX, Change, canonical_json, check_change, value_hash
+from core.model.fact import VALUE_BYTES_MAX, Change, check_change, value_hash
 
 SAFE_INTEGERS = st.integers(-(2**53) + 1, 2**53 - 1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
