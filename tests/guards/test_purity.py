@@ -15,6 +15,13 @@ PURE = (
     "core.schedule.plan",
     "core.registry.settings",
     "core.cli.places",
+    "core.events.cursor",
+    "core.events.patience",
+    "core.gateway.address",
+    "core.store.fold",
+    "core.store.moments",
+    "core.store.paths",
+    "core.web.caller",
 )
 WORLD = {
     "time", "datetime.datetime.now", "socket", "ssl", "os", "io", "pathlib", "shutil", "tempfile", "threading",
