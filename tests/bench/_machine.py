@@ -29,6 +29,14 @@ def load() -> float:
     return os.getloadavg()[0]
 
 
+def priority() -> str:
+    """A word for the report where the bench was run before others, so that a busy machine disturbs it less."""
+    if not hasattr(os, "sched_getscheduler"):
+        return ""
+    is_first = os.sched_getscheduler(0) in (os.SCHED_RR, os.SCHED_FIFO)
+    return ", at real-time priority" if is_first else ""
+
+
 def commit() -> str:
     """The commit of the checkout, with a plus when files differ from it."""
     name = _git("rev-parse", "--short", "HEAD")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+# 0.07 × 100 is a little more than 7 in binary.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,8 @@ class Samples:
 
     def at(self, share: float) -> float:
         """The value that `share` of the measurements do not exceed: the nearest rank, never a value nobody measured."""
-        rank = -(-len(self.values) * share // 1)
-        return self.values[max(0, int(rank) - 1)]
+        rank = math.ceil(len(self.values) * share - ROUNDING)
+        return self.values[max(0, rank - 1)]
 
     @property
     def p50(self) -> float:
@@ -54,13 +58,13 @@ def figure(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def spread(values: Sequence[float]) -> str:
-    """From the least to the most, where there is more than one to compare."""
+def spread_of(values: Sequence[float]) -> str:
+    """The median round, and how far the rounds lay apart: `0.228 (0.218 … 0.234)`."""
     found = Samples.of(values)
-    return figure(found.least) if len(found.values) == 1 else f"{figure(found.least)} … {figure(found.most)}"
+    return f"{figure(found.p50)} ({figure(found.least)} … {figure(found.most)})"
 
 
-def share(ours: float, theirs: float) -> str:
+def compared(ours: float, theirs: float) -> str:
     """How ours compares, such as `1/8.2` of theirs, or `1.4 ×` where ours is more; a dash where it means nothing."""
     if ours <= 0 or theirs <= 0:
         return "–"

@@ -1,7 +1,7 @@
-"""A bench's answer: Markdown that can stand in README as it is, printed, and kept in a file where one is named.
+"""A bench's answer: Markdown, printed, and kept in a file where one is named.
 
-`--markdown FILE` puts the bench's section into FILE, in place of the one that an earlier run left there; other
-sections stay.
+`--markdown FILE` puts the bench's section into FILE in place of the one that an earlier run left there, and its rows
+into the table `In short` at the top, which is what README shows. Sections and rows of other benches stay.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from tests.bench import _machine
 
 HEADING = """# Benchmarks
 
-Made by `python locker.py bench`; each section says with which command, where, when and of which commit. Every bench
-runs the peer beside Locker in the same run, in turns. A figure in brackets, or “from … to”, shows how far the rounds
-lay apart: another program on the machine shows there.
+Made by the benches in `tests/bench`, which `python locker.py bench` runs; each section says with which command, where,
+when and of which commit. Each bench runs the peer beside Locker in the same run, in turns. Brackets show how far the
+rounds lay apart: whatever else ran on the machine shows there.
 """
+BRIEF = "In short"
 
 
 @dataclass
 class Table:
-    """Rows under a head; the first column reads to the right, figures to the left."""
+    """Rows under a head; the first column is words, the others are figures."""
 
     head: Sequence[str]
     rows: list[Sequence[str]] = field(default_factory=list)
@@ -40,13 +41,25 @@ class Table:
         lines = [self.head, ["---", *("---:" for _ in self.head[1:])], *self.rows]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
+    @classmethod
+    def parse(cls, text: str) -> Table:
+        """The table that `str` made, found anywhere in `text`."""
+        lines = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("| ") and line.endswith(" |")]
+        return cls(lines[0], [cells for cells in lines[2:] if len(cells) == len(lines[0])])
+
+
+def brief() -> Table:
+    """The head of `In short`: what was measured, and what it is here and there."""
+    return Table(["", "Locker", "jupyter-server-proxy", "Locker's against its"])
+
 
 class Report:
-    """One section: what was measured, its tables, and what is to be known of them."""
+    """One section: what was measured, its tables, what is to be known of them, and its rows of `In short`."""
 
-    def __init__(self, title: str, *, description: str) -> None:
+    def __init__(self, title: str, *, description: str | None) -> None:
         self.title = title
-        self._parts: list[str] = [description]
+        self.brief = brief()
+        self._parts = [(description or "").strip()]
         self._load_before = _machine.load()
 
     def add(self, part: Table | str) -> None:
@@ -54,17 +67,19 @@ class Report:
         self._parts.append(str(part))
 
     def publish(self, arguments: argparse.Namespace) -> None:
-        """Print the section, and put it into the file that was named."""
-        text = self._text()
-        sys.stdout.write(text + "\n")
+        """Print it, and put it into the file that was named."""
+        section = self._section()
+        sys.stdout.write(section + "\n")
+        if self.brief.rows:
+            sys.stdout.write(f"{BRIEF}:\n\n{self.brief}\n")
         if arguments.markdown is not None:
-            keep(arguments.markdown, title=self.title, section=text)
+            keep(arguments.markdown, title=self.title, section=section, brief=self.brief)
 
-    def _text(self) -> str:
-        command = " ".join(["python -m", _module(), *_arguments_told()])
+    def _section(self) -> str:
+        command = " ".join(["python -m", _module(), *_words_told()])
         made = (
             f"`{command}` · {_machine.today()} · commit {_machine.commit()} · {_machine.described()} · "
-            f"load {self._load_before:.1f} before, {_machine.load():.1f} after"
+            f"load {self._load_before:.1f} before, {_machine.load():.1f} after{_machine.priority()}"
         )
         return "\n\n".join([f"## {self.title}", *self._parts, made]) + "\n"
 
@@ -78,13 +93,22 @@ def arguments(description: str | None, **defaults: int) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def keep(path: Path, *, title: str, section: str) -> None:
-    """Put a section into a file of sections, in place of the one with its title, otherwise at the end."""
+def keep(path: Path, *, title: str, section: str, brief: Table) -> None:
+    """Put a section and its brief rows into a file of sections, in place of those of the same name."""
     text = path.read_text("utf-8") if path.exists() else HEADING
-    before, *sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
-    named = {part.partition("\n")[0]: part.rstrip() + "\n" for part in sections}
-    named[f"## {title}"] = section
-    path.write_text("\n".join([before.rstrip() + "\n", *named.values()]), "utf-8")
+    before, *parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    sections = {part.partition("\n")[0]: part.rstrip() + "\n" for part in parts}
+    known = sections.pop(f"## {BRIEF}", None)
+    sections[f"## {title}"] = section
+    table = merged(Table.parse(known) if known else Table(brief.head), brief)
+    short = f"## {BRIEF}\n\n{table}\n"
+    path.write_text("\n".join([before.rstrip() + "\n", short, *sections.values()]), "utf-8")
+
+
+def merged(known: Table, new: Table) -> Table:
+    """`known` with the rows of `new`, each in place of the one with the same words."""
+    rows = {cells[0]: cells for cells in [*known.rows, *new.rows]}
+    return Table(new.head, list(rows.values()))
 
 
 def say(text: str) -> None:
@@ -97,6 +121,7 @@ def _module() -> str:
     return spec.name if spec is not None else sys.argv[0]
 
 
-def _arguments_told() -> list[str]:
+def _words_told() -> list[str]:
+    """The command line, but for where the result is kept."""
     told = iter(sys.argv[1:])
     return [word for word in told if not (word == "--markdown" and next(told, None) is not None)]

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -132,7 +133,7 @@ def direct(program: str) -> Iterator[Place]:
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        _await(lambda: bool(Wire(port).exchange(Place(port).request("/"))), program)
+        await_answer(Place(port), program)
         yield Place(port)
     finally:
         process.kill()
@@ -146,17 +147,36 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def own_memory_mb(process: psutil.Process) -> tuple[float, float, float]:
-    """A process's memory in MB: resident, proportional (shared pages divided among those who share), its own alone."""
+class Memory(NamedTuple):
+    """A process's memory in MB: resident, its proportional share (shared pages divided among those who share), and
+    what is its own alone."""
+
+    resident: float
+    proportional: float
+    own: float
+
+
+def memory_of(process: psutil.Process) -> Memory:
+    """What a process takes at the moment."""
     found = process.memory_full_info()
-    return found.rss / 1e6, getattr(found, "pss", found.rss) / 1e6, found.uss / 1e6
+    return Memory(found.rss / 1e6, getattr(found, "pss", found.rss) / 1e6, found.uss / 1e6)
 
 
-def _await(condition: object, what: str) -> None:
+def await_answer(place: Place, what: str) -> None:
+    """Return once something answers there."""
+
+    def answers() -> bool:
+        with Wire(place.port) as wire:
+            return bool(wire.exchange(place.request("/")))
+
+    _await(answers, what)
+
+
+def _await(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + UP_S_MAX
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
-            if condition():  # type: ignore[operator]
+            if condition():
                 return
         time.sleep(0.02)
     raise AssertionError(f"{what} did not answer within {UP_S_MAX:g} s")

@@ -8,14 +8,13 @@ child and starts it anew. Locker checks a token at each request, the peer is tol
 from __future__ import annotations
 
 import contextlib
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tests.bench import _machine
-from tests.bench._numbers import Samples, figure, share
+from tests.bench._numbers import Samples, compared, figure
 from tests.bench._report import Report, Table, arguments, say
 from tests.bench._sides import PEER, Ours, Peer
 from tests.bench._wire import Place, Wire
@@ -83,17 +82,23 @@ def _first_byte(place: Place, path: str) -> float:
 
 
 def _report(measured: Mapping[tuple[str, str], Samples]) -> Report:
-    report = Report("Cold start to the first byte", description=__doc__.strip())
+    report = Report("Cold start to the first byte", description=__doc__)
     table = Table(["program", "started by", "p50, ms", "p95, ms", "least, ms", "p50 against the peer's"])
     for (program, side), times in measured.items():
         theirs = measured.get((program, THEIRS))
-        against = "" if theirs is None or side == THEIRS else share(times.p50, theirs.p50)
+        against = "" if theirs is None or side == THEIRS else compared(times.p50, theirs.p50)
         table.add(WORDS[program], side, figure(times.p50), figure(times.p95), figure(times.least), against)
     report.add(table)
+    ours, theirs, sdk = measured["page", WARM], measured["page", THEIRS], measured["plain", WARM]
+    report.brief.add(
+        "cold start of a Flask page, first byte, p50, ms", figure(ours.p50), figure(theirs.p50),
+        compared(ours.p50, theirs.p50),
+    )  # fmt: skip
+    report.brief.add("cold start of a connector on the SDK, p50, ms", figure(sdk.p50), "", "")
     count = len(next(iter(measured.values())).values)
     report.add(f"{count} starts each, in turns. {PEER} {_machine.version_of(PEER)}, `jupyter standaloneproxy`.")
     return report
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -98,7 +98,7 @@ def _moments(marks: list[Mark], begun: float, ended: float) -> list[float]:
 def _report(starts: list[list[float]]) -> Report:
     wholes = Samples.of(moments[-1] for moments in starts)
     quickest = next(moments for moments in starts if moments[-1] == wholes.least)
-    report = Report("A cold start, step by step", description=__doc__.strip())
+    report = Report("A cold start, step by step", description=__doc__)
     table = Table(["step", "median, ms", "quickest start, ms", "… since the request, ms"])
     for index, what in enumerate([*(what for _, _, what in STEPS), LAST]):
         table.add(
@@ -116,4 +116,4 @@ def _step(moments: list[float], index: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

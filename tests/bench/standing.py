@@ -1,14 +1,15 @@
 """What Locker costs while nothing happens: the time to be up, and the memory of the core and of what it keeps.
 
 The start counts from `python locker.py` typed to the first answer of /health, with everything installed. Memory is
-told as resident (pages shared with others count in full), as its proportional share of them, and as its own alone;
-where it is told per service or per stream, it is the difference that many of them made, divided by their number.
+told as resident (pages shared with others count in full), as its proportional share of them, and as its own alone.
+What one more takes is the difference that many of them made, divided by their number.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,18 +21,18 @@ import psutil
 from tests.bench import _machine
 from tests.bench._numbers import Samples, figure
 from tests.bench._report import Report, Table, arguments, say
-from tests.bench._sides import PEER, UP_S_MAX, Ours, Peer, own_memory_mb
-from tests.bench._wire import Wire, listening_in
+from tests.bench._sides import AUTHORIZATION, PEER, UP_S_MAX, Memory, Ours, Peer, memory_of
+from tests.bench._wire import Place, Wire, listening_in
 from tests.fakes.house import ROOT
 
 SETTLE_S = 1.5
-Memory = tuple[float, float, float]
+CORE = "core, nothing installed"
+TYPED, MODULE = "Locker, `python locker.py`", "Locker, `python -m core.cli run`"
+MAKING_S_MAX = 600.0
 
 
-class Typed(Ours):
-    """A core that was started as a person starts it."""
-
-    command = (getattr(sys, "_base_executable", sys.executable), str(ROOT / "locker.py"))
+class Timed(Ours):
+    """A core whose start is timed."""
 
     def first_answer_s(self) -> float:
         """The seconds from now to the first answer of /health."""
@@ -45,38 +46,53 @@ class Typed(Ours):
         raise AssertionError(f"no answer within {UP_S_MAX:g} s")
 
 
+class Typed(Timed):
+    """A core that was started as a person starts it, by the Python of the system."""
+
+    command = (getattr(sys, "_base_executable", sys.executable), str(ROOT / "locker.py"))
+
+
 def main() -> None:
     """Measure, and print the tables."""
     told = arguments(__doc__, starts=10, services=20, running=8, streams=500)
-    report = Report("Standing still", description=__doc__.strip())
-    report.add(_start_table(told.starts))
-    report.add(_memory_table(told))
+    report = Report("Standing still", description=__doc__)
+    starts = _starts(told.starts)
+    table = Table(["start", "p50, s", "least, s", "most, s"])
+    for name, times in starts.items():
+        table.add(name, figure(times.p50), figure(times.least), figure(times.most))
+    report.add(table)
+    whole, each = _memory_tables(told)
+    report.add(whole)
+    report.add(each)
     report.add(f"{PEER} {_machine.version_of(PEER)}, `jupyter standaloneproxy`, up when it answers at all.")
+    ours, theirs = starts.get(TYPED, starts[MODULE]).p50, starts[PEER].p50
+    report.brief.add("from its command typed to its first answer, s", figure(ours), figure(theirs), "")
+    resident = {cells[0]: cells[1] for cells in whole.rows}
+    report.brief.add("memory with nothing started, MB", resident[CORE], resident[f"{PEER}, nothing started"], "")
     report.publish(told)
 
 
-def _start_table(starts: int) -> Table:
-    table = Table(["start", "p50, s", "least, s", "most, s"])
-    rows: dict[str, Callable[[], float]] = {"Locker, `python -m core.cli run`": _module_start_s, PEER: _peer_start_s}
-    if _is_own_environment():
-        rows = {"Locker, `python locker.py`": _typed_start_s, **rows}
-    else:
-        say("python locker.py is left out: .venv was not made by it, and would be replaced")
-    for start in rows.values():
-        start()
+def _starts(count: int) -> dict[str, Samples]:
+    rows: dict[str, Callable[[], float]] = {MODULE: _module_start_s, PEER: _peer_start_s}
+    if _has_environment():
+        rows = {TYPED: _typed_start_s, **rows}
     times: dict[str, list[float]] = {name: [] for name in rows}
-    for number in range(starts):
+    for number in range(count + 1):
         for name, start in rows.items():
             times[name].append(start())
-        say(f"start {number + 1} of {starts}")
-    for name, found in times.items():
-        samples = Samples.of(found)
-        table.add(name, figure(samples.p50), figure(samples.least), figure(samples.most))
-    return table
+        say(f"start {number} of {count}")
+    # The first of each fills the machine's caches.
+    return {name: Samples.of(found[1:]) for name, found in times.items()}
 
 
-def _is_own_environment() -> bool:
-    return not (ROOT / ".venv").exists() or (ROOT / ".venv" / "locker.stamp").exists()
+def _has_environment() -> bool:
+    """Whether `.venv` is what `locker.py` makes, now at the latest; another one is not to be replaced by a bench."""
+    folder = ROOT / ".venv"
+    if folder.exists() and not (folder / "locker.stamp").exists():
+        say("python locker.py is left out: .venv was not made by it, and would be replaced")
+        return False
+    subprocess.run([*Typed.command, "--version"], check=True, timeout=MAKING_S_MAX, stdout=subprocess.DEVNULL)
+    return True
 
 
 def _typed_start_s() -> float:
@@ -86,12 +102,10 @@ def _typed_start_s() -> float:
 
 def _module_start_s() -> float:
     with tempfile.TemporaryDirectory() as folder:
-        house = Typed(Path(folder))
-        house.command = Ours.command
-        return _first_answer_s(house)
+        return _first_answer_s(Timed(Path(folder)))
 
 
-def _first_answer_s(house: Typed) -> float:
+def _first_answer_s(house: Timed) -> float:
     # The first start of a Me makes its key and files: the second is the one that an owner meets each day.
     for _ in range(2):
         took_s = house.first_answer_s()
@@ -116,34 +130,31 @@ def _answers(port: int) -> bool:
         connection.close()
 
 
-def _memory_table(told: argparse.Namespace) -> Table:
-    table = Table(["memory, MB", "resident", "proportional", "its own alone"])
+def _memory_tables(told: argparse.Namespace) -> tuple[Table, Table]:
+    whole = Table(["process, MB", "resident", "proportional", "its own alone"])
+    each = Table(["what one more takes, kB", "resident", "its own alone"])
     with tempfile.TemporaryDirectory() as folder, Ours(Path(folder)) as house:
-        table.add("core, nothing installed", *_cells(_settled(house.core)))
-        table.add("warm parent", *_cells(own_memory_mb(_warm_parent(house))))
-        table.add("one more service, asleep", *_each(house, told.services, lambda: _install(house, told.services)))
+        whole.add(CORE, *_mb(_settled(house.core)))
+        whole.add("warm parent", *_mb(memory_of(_warm_parent(house))))
+        each.add("installed service, asleep, in the core", *_kb(_asleep(house, told.services)))
         children, core = _running(house, told.running)
-        table.add("one running connector on the SDK", *_cells(children))
-        table.add("… and its part of the core", *_cells(core))
-        table.add("core with all of that", *_cells(_settled(house.core)))
-        table.add("one silent event stream, in the core", *_cells(_streams(house, told.streams)))
+        whole.add("one running connector on the SDK", *_mb(children))
+        each.add("running service, in the core", *_kb(core))
+        whole.add("core with all of that", *_mb(_settled(house.core)))
+        each.add("silent event stream, in the core", *_kb(_streams(house, told.streams)))
     with Peer("bare") as peer:
-        table.add(f"{PEER}, nothing started", *_cells(_settled(peer.core)))
+        whole.add(f"{PEER}, nothing started", *_mb(_settled(peer.core)))
         with Wire(peer.port) as wire:
             wire.exchange(peer.place.request("/200"))
-        table.add(f"{PEER}, its program started", *_cells(_settled(peer.core)))
-    return table
+        whole.add(f"{PEER}, its program started", *_mb(_settled(peer.core)))
+    return whole, each
 
 
-def _install(house: Ours, count: int) -> None:
+def _asleep(house: Ours, count: int) -> Memory:
+    before = _settled(house.core)
     for number in range(count):
         house.install("bare", id=f"bare-{number}")
-
-
-def _each(house: Ours, count: int, make: Callable[[], None]) -> list[str]:
-    before = _settled(house.core)
-    make()
-    return _cells(_difference(before, _settled(house.core), count))
+    return _difference(before, _settled(house.core), count)
 
 
 def _running(house: Ours, count: int) -> tuple[Memory, Memory]:
@@ -158,14 +169,13 @@ def _running(house: Ours, count: int) -> tuple[Memory, Memory]:
     for name in names:
         assert house.get(f"/Me/{name}/records/thing").ok
     core = _difference(before, _settled(house.core), count)
-    children = [own_memory_mb(process) for process in house.children() if process.pid not in others]
-    return tuple(sum(part) / count for part in zip(*children, strict=True)), core  # type: ignore[return-value]
+    children = [memory_of(process) for process in house.children() if process.pid not in others]
+    return _mean(children), core
 
 
 def _streams(house: Ours, count: int) -> Memory:
     before = _settled(house.core)
-    place = house.place("")
-    request = type(place)(place.port, "", place.headers).request("/events")
+    request = Place(house.port, headers=AUTHORIZATION).request("/events")
     with listening_in(house.port, request, count):
         return _difference(before, _settled(house.core), count)
 
@@ -176,16 +186,24 @@ def _warm_parent(house: Ours) -> psutil.Process:
 
 def _settled(process: psutil.Process) -> Memory:
     time.sleep(SETTLE_S)
-    return own_memory_mb(process)
+    return memory_of(process)
 
 
 def _difference(before: Memory, after: Memory, count: int) -> Memory:
-    return tuple((b - a) / count for a, b in zip(before, after, strict=True))  # type: ignore[return-value]
+    return Memory(*((b - a) / count for a, b in zip(before, after, strict=True)))
 
 
-def _cells(memory: Memory) -> list[str]:
+def _mean(found: list[Memory]) -> Memory:
+    return Memory(*(sum(parts) / len(found) for parts in zip(*found, strict=True)))
+
+
+def _mb(memory: Memory) -> list[str]:
     return [figure(part) for part in memory]
 
 
+def _kb(memory: Memory) -> list[str]:
+    return [f"{max(0.0, part) * 1000:.0f}" for part in (memory.resident, memory.own)]
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

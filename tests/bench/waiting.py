@@ -5,7 +5,6 @@ Each request has a connection of its own, opened before the clock starts. Times 
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from tests.bench import _machine
-from tests.bench._numbers import Samples, figure, middle
+from tests.bench._numbers import Samples, compared, figure, middle, spread_of
 from tests.bench._report import Report, Table, arguments, say
 from tests.bench._sides import PEER, Ours, Peer
 from tests.bench._wire import Crowd, Place
@@ -80,7 +79,7 @@ def _rush(place: Place, path: str, requests: int, *, starts: Callable[[], int]) 
 
 
 def _report(rushes: Mapping[tuple[str, str], list[Rush]], requests: int) -> Report:
-    report = Report(f"{requests} requests during one cold start", description=__doc__.strip())
+    report = Report(f"{requests} requests during one cold start", description=__doc__)
     table = Table(["program", "by", "first byte, ms", "half of them, ms", "last byte, ms", "answered", "starts"])
     for (program, side), found in rushes.items():
         table.add(
@@ -88,6 +87,13 @@ def _report(rushes: Mapping[tuple[str, str], list[Rush]], requests: int) -> Repo
             f"{min(rush.answers for rush in found)} of {requests}", str(max(rush.starts for rush in found)),
         )  # fmt: skip
     report.add(table)
+    ours, theirs = (middle([rush.last_ms for rush in rushes["page", side]]) for side in ("Locker", PEER))
+    report.brief.add(
+        f"{requests} requests during one cold start, last byte, ms",
+        figure(ours),
+        figure(theirs),
+        compared(ours, theirs),
+    )
     rounds = len(next(iter(rushes.values())))
     report.add(
         f"The median of {rounds} rounds, in brackets from the least to the most. {PEER} {_machine.version_of(PEER)}."
@@ -96,9 +102,8 @@ def _report(rushes: Mapping[tuple[str, str], list[Rush]], requests: int) -> Repo
 
 
 def _of(found: list[Rush], name: str) -> str:
-    values = [getattr(rush, name) for rush in found]
-    return f"{figure(middle(values))} ({figure(min(values))} … {figure(max(values))})"
+    return spread_of([getattr(rush, name) for rush in found])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

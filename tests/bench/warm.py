@@ -8,7 +8,6 @@ token of each request, the peer is told to check nothing.
 from __future__ import annotations
 
 import contextlib
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from tests.bench import _machine
-from tests.bench._numbers import Samples, figure, middle, share
+from tests.bench._numbers import Samples, compared, figure, middle, spread_of
 from tests.bench._report import Report, Table, arguments, say
 from tests.bench._sides import PEER, Ours, Peer, direct
 from tests.bench._wire import Crowd, Place, Wire
@@ -119,17 +118,16 @@ def _growth(side: Side) -> float:
 
 
 def _report(rounds: list[Round], memory: Mapping[str, float]) -> Report:
-    report = Report("Warm: what standing in between costs", description=__doc__.strip())
+    report = Report("Warm: what standing in between costs", description=__doc__)
     table = Table(["", DIRECT, OURS, PEER])
     for name in ASKED:
-        table.add(name, *(_told([each[name][side] for each in rounds]) for side in (DIRECT, OURS, PEER)))
+        table.add(name, *(spread_of([each[name][side] for each in rounds]) for side in (DIRECT, OURS, PEER)))
     table.add("growth while 10 MB pass, MB", "", *(figure(memory[side]) for side in (OURS, PEER)))
     report.add(table)
-    overheads = Table(["added to the direct way", OURS, PEER, "ours against the peer's"])
-    for name in OVERHEADS:
-        ours, theirs = ([each[name][side] - each[name][DIRECT] for each in rounds] for side in (OURS, PEER))
-        overheads.add(name, _told(ours), _told(theirs), share(middle(ours), middle(theirs)))
-    report.add(overheads)
+    report.add(_overheads(rounds, report.brief))
+    speed = "10 MB streamed, MB/s"
+    fast, slow = (middle([each[speed][side] for each in rounds]) for side in (OURS, PEER))
+    report.brief.add(speed, figure(fast), figure(slow), compared(fast, slow))
     report.add(
         f"The median of {len(rounds)} rounds, in brackets from the least to the most. "
         f"{PEER} {_machine.version_of(PEER)}, `jupyter standaloneproxy`."
@@ -137,9 +135,15 @@ def _report(rounds: list[Round], memory: Mapping[str, float]) -> Report:
     return report
 
 
-def _told(values: list[float]) -> str:
-    return f"{figure(middle(values))} ({figure(min(values))} … {figure(max(values))})"
+def _overheads(rounds: list[Round], brief: Table) -> Table:
+    overheads = Table(["added to the direct way", OURS, PEER, "ours against the peer's"])
+    for name in OVERHEADS:
+        ours, theirs = ([each[name][side] - each[name][DIRECT] for each in rounds] for side in (OURS, PEER))
+        against = compared(middle(ours), middle(theirs))
+        overheads.add(name, spread_of(ours), spread_of(theirs), against)
+        brief.add(f"added to a warm request: {name}", figure(middle(ours)), figure(middle(theirs)), against)
+    return overheads
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
