@@ -212,7 +212,7 @@ class House:
     def _frequencies(self) -> Iterable[tuple[str, str, float]]:
         for service in self._services.list():
             with contextlib.suppress(NotFound):
-                if service.enabled:
+                if service.enabled and not service.paused:
                     for stream in self._catalog.get(service.connector).streams.values():
                         yield service.id, stream.name, float(stream.frequency_s)
 

@@ -81,6 +81,27 @@ class ServiceDesk:
         self._loop.run(self._supervisor.stop(service_id, reason="switched off by the owner"))
         return service
 
+    def kept(self) -> Sequence[Service]:
+        return self._services.kept()
+
+    def erase_kept(self, service_id: str, /) -> None:
+        self._services.uninstall(service_id, erase=True)
+        self._logs.erase(service_id)
+
+    def rename(self, service_id: str, title: str, /) -> Service:
+        return self._services.rename(service_id, title)
+
+    def pause(self, service_id: str, /) -> Service:
+        return self._services.pause(service_id)
+
+    def resume(self, service_id: str, /) -> Service:
+        service = self._services.resume(service_id)
+        self._loop.run(self._take_up(service_id))
+        return service
+
+    def open_doors(self, service_id: str, paths: Sequence[str], /) -> Service:
+        return self._services.open_doors(service_id, paths)
+
     def update_settings(self, service_id: str, settings: Mapping[str, Any], /) -> Service:
         service = self._services.update_settings(service_id, settings)
         self._loop.run(self._renew(service_id), timeout_s=START_S_MAX)
