@@ -23,7 +23,7 @@ from core.config import Config
 from core.events import Bus, Deliveries, DeliveryLimits, EventStreams
 from core.gateway import Door, GatewayLimits
 from core.model.clock import Clock
-from core.model.errors import LockerError, NotFound
+from core.model.errors import LockerError, NotFound, ServiceDisabled
 from core.process import ChildLogs, Endpoint, Failed, ProcessLimits, State, Stopped, Supervisor, Zygote
 from core.registry import Catalog, Environments, Reads, Services
 from core.schedule import Scheduler
@@ -201,7 +201,9 @@ class House:
     # What the rooms ask of each other
 
     async def _call(self, service_id: str, path: str) -> int:
-        """The schedule's call: the child's own path by POST."""
+        """The schedule's call: the child's own path by POST; a paused service is not asked to sync."""
+        if path.startswith("/sync") and self._services.get(service_id).paused:
+            raise ServiceDisabled(f"syncing of {service_id} is paused", remedy="Resume it on its page.")
         answer = await self._door.call(service_id, "POST", path, headers={}, body=b"", timeout_s=CALL_S)
         return answer.status
 
