@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from core.gateway.address import Target, is_below
 from core.gateway.connection import HOST, Endpoint
 from core.gateway.headers import Headers, request_headers
 from core.gateway.limits import WAIT_MARGIN_S, WAIT_S_MAX, GatewayLimits
-from core.model.errors import BadRequest, BodyTooLarge
+from core.model.errors import BadRequest, BodyTooLarge, MethodNotAllowed
 
 REPEATABLE = frozenset({"GET", "HEAD"})
+# TRACE sends a request's head back, the core's proof included; CONNECT asks for a tunnel.
+REFUSED = frozenset({"TRACE", "TRACK", "CONNECT"})
+ALLOWED = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _WAIT_S = re.compile(rb"(?:^|&)wait_s=([0-9]{1,6}(?:\.[0-9]{1,6})?)(?:&|$)")
+_UNPRINTABLE = re.compile(rb"[^ -~]")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
@@ -80,21 +85,24 @@ class Request(NamedTuple):
     def _proof(self, endpoint: Endpoint) -> Headers:
         return [
             (b"X-Locker-Token", endpoint.token.encode("ascii")),
-            (b"X-Locker-Actor", self.caller.actor.encode("ascii", "replace")),
-            (b"X-Locker-Scopes", " ".join(self.caller.scopes).encode("ascii", "replace")),
+            (b"X-Locker-Actor", _plain(self.caller.actor)),
+            (b"X-Locker-Scopes", _plain(" ".join(self.caller.scopes))),
         ]
 
 
 def from_outside(
     scope: Mapping[str, Any], target: Target, fields: Mapping[bytes, bytes], *, doors: tuple[str, ...], bytes_max: int
 ) -> Request:
-    """The request in an ASGI scope; raises BadRequest or BodyTooLarge."""
+    """The request in an ASGI scope; raises BadRequest, BodyTooLarge or MethodNotAllowed."""
+    method = scope.get("method", "GET")
+    if method in REFUSED:
+        raise MethodNotAllowed(f"{method} is not handed on to a service", allow=ALLOWED)
     is_door = is_below(target.path, doors)
     caller = scope.get("locker.caller")
     length = _length(fields.get(b"content-length"), bytes_max)
     return Request(
         target=target,
-        method=scope.get("method", "GET"),
+        method=method,
         headers=request_headers(scope["headers"], with_authorization=is_door),
         caller=NOBODY if caller is None else Caller(caller.actor, tuple(caller.scopes)),
         content_length=length,
@@ -115,6 +123,12 @@ def from_core(target: Target, method: str, headers: Mapping[str, str], body: byt
         caller=CORE,
         content_length=len(body) if body or method not in REPEATABLE else None,
     )
+
+
+@lru_cache(maxsize=256)
+def _plain(text: str) -> bytes:
+    """`text` as it may stand in a field: names that people chose must not split a line."""
+    return _UNPRINTABLE.sub(b"?", text.encode("utf-8"))
 
 
 def body_too_large(bytes_max: int) -> BodyTooLarge:

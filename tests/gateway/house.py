@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -137,6 +138,14 @@ class Core:
         with self.connect() as client:
             client.sendall(raw)
             return read_all(client)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, at most a deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 class RawChild:

@@ -26,17 +26,10 @@ from tests.gateway.house import (
     request,
     short,
     status_of,
+    until,
 )
 
 MIB = 1024 * 1024
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, at most a few seconds."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class Gate:

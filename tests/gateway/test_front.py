@@ -7,7 +7,7 @@ import json
 import resource
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,18 +30,11 @@ from tests.gateway.house import (
     read_head,
     request,
     status_of,
+    until,
 )
 
 POST = b"POST /Me/foo/ HTTP/1.1\r\nHost: a\r\n"
 QUICK = FrontLimits(head_s=0.3, keep_alive_s=1, body_window_s=0.3, body_window_bytes_min=10, connections_max=20)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, at most a few seconds."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class Told:

@@ -23,6 +23,7 @@ from tests.gateway.house import (
     request,
     short,
     status_of,
+    until,
 )
 
 GROWTH_BYTES_MAX = 60 * 1024 * 1024
@@ -111,10 +112,7 @@ def test_nothing_is_left_behind(core: Core, parrot: Parrot) -> None:
     before = psutil.Process().memory_info().rss
     for _ in range(5):
         assert 502 == status_of(core.ask(request("GET", "/Me/foo/")))
-    deadline = time.monotonic() + 10
-    while core.backends.leases:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: core.backends.leases == 0)
 
     assert 0 == core.door.waiting("foo")
     assert psutil.Process().memory_info().rss - before < GROWTH_BYTES_MAX

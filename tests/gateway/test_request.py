@@ -7,7 +7,7 @@ import pytest
 from core.gateway.address import Target
 from core.gateway.limits import GatewayLimits
 from core.gateway.request import Caller, Request, from_core, from_outside
-from core.model.errors import BadRequest, BodyTooLarge
+from core.model.errors import BadRequest, BodyTooLarge, MethodNotAllowed
 from tests.gateway.house import Endpoint
 
 LIMITS = GatewayLimits()
@@ -33,6 +33,20 @@ def test_a_head_is_one_piece_with_the_cores_fields_first() -> None:
         b"PUT /a?x=1 HTTP/1.1\r\nHost: 127.0.0.1:9001\r\nX-Locker-Token: secret\r\nX-Locker-Actor: owner\r\n"
         b"X-Locker-Scopes: read write\r\na: b\r\nContent-Length: 3\r\n\r\n"
     ) == request.head(Endpoint(9001, token="secret"))
+
+
+def test_a_callers_name_cannot_split_a_line() -> None:
+    """Whatever a person called a token."""
+    request = Request(FOO, "GET", [], Caller("app:a\r\nX-Locker-Actor: owner", ("ä\n",)))
+
+    assert b"X-Locker-Actor: app:a??X-Locker-Actor: owner\r\nX-Locker-Scopes: ???\r\n\r\n" in request.head(Endpoint(1))
+
+
+@pytest.mark.parametrize("method", ["TRACE", "TRACK", "CONNECT"])
+def test_a_method_that_would_show_the_proof_is_refused(method: str) -> None:
+    """TRACE sends back what the core says to the child."""
+    with pytest.raises(MethodNotAllowed):
+        outside(method=method)
 
 
 def test_the_body_of_unknown_length_is_chunked() -> None:

@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 
 from core.gateway.limits import MESSAGE_BYTES_MAX
 from core.model.errors import ServiceDisabled
-from tests.gateway.house import DEADLINE_S, HOST, TOKEN, Backends, Core, RawChild, answer, read_head, short
+from tests.gateway.house import DEADLINE_S, HOST, TOKEN, Backends, Core, RawChild, answer, read_head, short, until
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -159,7 +159,7 @@ def test_the_clients_close_code_reaches_the_child(tmp_path: Path, code: int, rea
 
         assert ended.wait(DEADLINE_S) and time.monotonic() - begun < 1
         assert [(code, reason)] == seen
-        assert 0 == core.backends.leases
+        until(lambda: core.backends.leases == 0)
 
 
 def test_a_client_that_vanishes_ends_the_childs_side(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_child_that_cannot_shake_hands_is_a_502(tmp_path: Path, raw: bytes) ->
 
         assert 502 == refusal.value.response.status_code
         assert "application/problem+json" == refusal.value.response.headers["Content-Type"]
-        assert 0 == core.backends.leases
+        until(lambda: core.backends.leases == 0)
 
 
 def test_a_mute_child_is_a_504(tmp_path: Path) -> None:
@@ -312,10 +312,7 @@ def test_a_client_may_leave_while_the_child_starts(tmp_path: Path) -> None:
         assert waiting.wait(DEADLINE_S)
         assert 1 == core.backends.leases
         client.close()
-        deadline = time.monotonic() + DEADLINE_S
-        while core.backends.leases or core.door.waiting("foo"):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: not core.backends.leases and not core.door.waiting("foo"))
 
 
 def test_an_upgrade_outlives_the_silence_limit(tmp_path: Path) -> None:
