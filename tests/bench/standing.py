@@ -19,14 +19,14 @@ from pathlib import Path
 import psutil
 
 from tests.bench import _machine
-from tests.bench._numbers import Samples, figure
+from tests.bench._numbers import Samples, compared, figure
 from tests.bench._report import Report, Table, arguments, say
 from tests.bench._sides import AUTHORIZATION, PEER, UP_S_MAX, Memory, Ours, Peer, memory_of
 from tests.bench._wire import Place, Wire, listening_in
 from tests.fakes.house import ROOT
 
 SETTLE_S = 1.5
-CORE = "core, nothing installed"
+CORE, PEERS = "core, nothing installed", f"{PEER}, nothing started"
 TYPED, MODULE = "Locker, `python locker.py`", "Locker, `python -m core.cli run`"
 MAKING_S_MAX = 600.0
 
@@ -66,9 +66,11 @@ def main() -> None:
     report.add(each)
     report.add(f"{PEER} {_machine.version_of(PEER)}, `jupyter standaloneproxy`, up when it answers at all.")
     ours, theirs = starts.get(TYPED, starts[MODULE]).p50, starts[PEER].p50
-    report.brief.add("from its command typed to its first answer, s", figure(ours), figure(theirs), "")
-    resident = {cells[0]: cells[1] for cells in whole.rows}
-    report.brief.add("memory with nothing started, MB", resident[CORE], resident[f"{PEER}, nothing started"], "")
+    report.brief.add(
+        "from its command typed to its first answer, s", figure(ours), figure(theirs), compared(ours, theirs)
+    )
+    mine, its = (float(cells[1]) for cells in whole.rows if cells[0] in (CORE, PEERS))
+    report.brief.add("memory with nothing started, MB", figure(mine), figure(its), compared(mine, its))
     report.publish(told)
 
 
@@ -143,7 +145,7 @@ def _memory_tables(told: argparse.Namespace) -> tuple[Table, Table]:
         whole.add("core with all of that", *_mb(_settled(house.core)))
         each.add("silent event stream, in the core", *_kb(_streams(house, told.streams)))
     with Peer("bare") as peer:
-        whole.add(f"{PEER}, nothing started", *_mb(_settled(peer.core)))
+        whole.add(PEERS, *_mb(_settled(peer.core)))
         with Wire(peer.port) as wire:
             wire.exchange(peer.place.request("/200"))
         whole.add(f"{PEER}, its program started", *_mb(_settled(peer.core)))
