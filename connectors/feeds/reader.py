@@ -23,7 +23,7 @@ if __name__ == "__main__":
         _package.__path__ = [str(_folder)]
         sys.modules[_name] = _package
 
-from connectors.feeds import json_feed, xml_feed
+from connectors.feeds import json_feed, web_page, xml_feed
 
 if sys.platform != "win32":
     import resource
@@ -33,14 +33,14 @@ ENTRIES_MAX = 5000
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
 
-def read(body: bytes, *, content_type: str) -> dict[str, Any] | None:
-    """The feed in `body` as plain JSON; None when there is none. Faults of the document become notes."""
+def read(body: bytes, *, content_type: str) -> dict[str, Any]:
+    """The feed in `body` as plain JSON, its faults as notes; or the feeds that a web page names, as `alternates`."""
     if body.lstrip(_SPACE).startswith(b"{"):
         found = json_feed.parse(body)
     else:
         found = xml_feed.parse(body, content_type=content_type)
     if found is None:
-        return None
+        return {"alternates": web_page.alternates(body, content_type=content_type)}
     form, head, entries, moments, notes = found
     if len(entries) > ENTRIES_MAX:
         notes = [*notes, f"it has {len(entries)} entries; the first {ENTRIES_MAX} are kept"]

@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 import msgspec
 
 from connectors.feeds import reader
-from core.model.errors import Broken, UserActionNeeded
+from core.model.errors import Broken
 
 READ_S = 20.0
 ANSWER_BYTES_MAX = 256 * 1024 * 1024
@@ -36,6 +36,13 @@ class Document:
     notes: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True, kw_only=True)
+class WebPage:
+    """What came is no feed; a page may name some as its `alternates`."""
+
+    alternates: tuple[str, ...]
+
+
 class Reading:
     """The reader's process, started when first needed and again after it was ended; one feed at a time, any thread."""
 
@@ -51,16 +58,14 @@ class Reading:
         with self._lock:
             self._end()
 
-    def document(self, body: bytes, *, content_type: str, url: str) -> Document:
-        """The feed in `body`; raises UserActionNeeded when there is none, Broken when it cannot be read in time."""
+    def document(self, body: bytes, *, content_type: str, url: str) -> Document | WebPage:
+        """The feed in `body`, or what else it is; raises Broken when it cannot be read in time."""
         about = msgspec.json.encode({"content_type": content_type})
         with self._lock:
             answer = self._asked(about, body)
         found = msgspec.json.decode(answer)
-        if found is None:
-            raise UserActionNeeded(
-                "the address answers, but not with a feed", remedy="Look for the feed's own address on that page."
-            )
+        if "alternates" in found:
+            return WebPage(alternates=tuple(found["alternates"]))
         if "fault" in found:
             raise Broken(f"the feed is too large or too deep to be read ({found['fault']})")
         with contextlib.suppress(ValueError):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
@@ -17,10 +17,10 @@ from connectors.feeds.crawl import Crawl
 from connectors.feeds.enclosures import enclosures
 from connectors.feeds.entries import puts
 from connectors.feeds.fetch import Fetched, State, fetch, put_off
-from connectors.feeds.reading import Document, Reading
-from connectors.feeds.subscriptions import Subscription, known_feeds, shown_url, subscriptions
+from connectors.feeds.reading import Document, Reading, WebPage
+from connectors.feeds.subscriptions import Subscription, clean_url, known_feeds, shown_url, subscriptions
 from connectors.sdk import Again, Context, Cursor, Message, Partial, Progress, Put, stream
-from core.model.errors import Broken, LockerError, Offline
+from core.model.errors import Broken, LockerError, Offline, UserActionNeeded
 
 FEED_BYTES_MAX = 16 * 1024 * 1024
 FETCH_S = 60.0
@@ -92,15 +92,15 @@ def _visit(context: Context, reading: Reading, states: dict[str, State], feed: S
     """Fetch and read one feed; a fault of ours with it is told as such and spares the others."""
     state = states[feed.key]
     try:
-        session = context.new_session(body_bytes_max=FEED_BYTES_MAX, deadline_s=FETCH_S)
-        with session:
+        with context.new_session(body_bytes_max=FEED_BYTES_MAX, deadline_s=FETCH_S) as session:
             fetched = fetch(session, feed.url, state, now=context.now())
-        if fetched.body is None:
-            return Outcome(feed=feed, fetched=fetched)
-        address = shown_url(fetched.url)
-        document = reading.document(fetched.body, content_type=fetched.content_type, url=address)
-        found = puts(document, feed=feed.key, url=address)
-        return Outcome(feed=feed, fetched=fetched, document=document, entries=tuple(found))
+            found = _read(reading, fetched)
+            named = _named(feed, found)
+            if named is not None:
+                # People type the address of a site: the feed that its page names is asked from then on.
+                fetched = fetch(session, feed.url, State(url=named), now=context.now())
+                found = _read(reading, fetched)
+        return _outcome(feed, fetched, found)
     except LockerError as err:
         error = err
     except Exception as err:
@@ -108,6 +108,32 @@ def _visit(context: Context, reading: Reading, states: dict[str, State], feed: S
         context.log.exception("a feed could not be read key=%s", feed.key)
         error = Broken(f"an unexpected {type(err).__name__} while reading it")
     return Outcome(feed=feed, fetched=Fetched(state=put_off(state, now=context.now(), asked_s=None), error=error))
+
+
+def _read(reading: Reading, fetched: Fetched) -> Document | WebPage | None:
+    if fetched.body is None:
+        return None
+    return reading.document(fetched.body, content_type=fetched.content_type, url=shown_url(fetched.url))
+
+
+def _named(feed: Subscription, found: Document | WebPage | None) -> str | None:
+    if not isinstance(found, WebPage) or not found.alternates:
+        return None
+    try:
+        return clean_url(urljoin(feed.url, found.alternates[0]))
+    except ValueError:
+        return None
+
+
+def _outcome(feed: Subscription, fetched: Fetched, found: Document | WebPage | None) -> Outcome:
+    if found is None:
+        return Outcome(feed=feed, fetched=fetched)
+    if isinstance(found, WebPage):
+        raise UserActionNeeded(
+            "the address answers, but not with a feed", remedy="Look for the feed's own address on that page."
+        )
+    rows = puts(found, feed=feed.key, url=shown_url(fetched.url))
+    return Outcome(feed=feed, fetched=fetched, document=found, entries=tuple(rows))
 
 
 def _rows(context: Context, outcome: Outcome) -> Iterator[Message]:

@@ -51,11 +51,12 @@ class Service:
         self.account: str | None = None
         self.stopping = threading.Event()
         self.rows = Rows(manifest.types)
+        self._typed = typed_origins(settings)
 
     def new_session(self, *, body_bytes_max: int = BODY_BYTES_MAX, deadline_s: float = DEADLINE_S) -> Session:
         """A session that may call public hosts, those the owner typed, and none but those the manifest names."""
         return Session(
-            typed=typed_origins(self.settings),
+            typed=self._typed,
             hosts=self.manifest.limits.hosts,
             body_bytes_max=body_bytes_max,
             deadline_s=deadline_s,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import requests
 
 from connectors.sdk.context import Context, Service, cursor_name
@@ -26,10 +27,13 @@ from core.model.fact import Change
 from core.model.manifest import StreamSpec
 
 BATCH_ROWS_MAX = 500
+BATCH_BYTES_MAX = 8 * 1024 * 1024
 BATCH_AGE_MAX_S = 2.0
 NOTES_MAX = 50
 DISK_FREE_BYTES_MIN = 1024 * 1024 * 1024
 LEVELS = {"info": 0, "warning": 1, "error": 2}
+
+_encode = msgspec.json.Encoder().encode
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +75,7 @@ class Pull:
         self._rows = Rows(service.manifest.types)
         self._batch: list[Change] = []
         self._batch_since = 0.0
+        self._batch_bytes = 0
         self._notes = 0
         self._partial: LockerError | None = None
         self._again_s: float | None = None
@@ -138,9 +143,12 @@ class Pull:
     def _add(self, row: Put | Delete) -> None:
         now = self._service.clock.monotonic()
         if not self._batch:
-            self._batch_since = now
-        self._batch.append(self._rows.change(row, key_path=self._key_path))
-        if len(self._batch) >= BATCH_ROWS_MAX or now - self._batch_since > BATCH_AGE_MAX_S:
+            self._batch_since, self._batch_bytes = now, 0
+        change = self._rows.change(row, key_path=self._key_path)
+        self._batch.append(change)
+        self._batch_bytes += _weight(change)
+        is_large = len(self._batch) >= BATCH_ROWS_MAX or self._batch_bytes >= BATCH_BYTES_MAX
+        if is_large or now - self._batch_since > BATCH_AGE_MAX_S:
             self._commit()
 
     def _cursor(self, message: Cursor) -> None:
@@ -189,7 +197,9 @@ class Pull:
         if isinstance(error, Broken):
             log.exception("run failed stream=%s", self._spec.name)
         else:
-            log.warning("run ended early stream=%s problem=%s %s", self._spec.name, error.code, error.detail)
+            # What the network raised says more than its class; it is for the log alone.
+            shown = None if isinstance(err, LockerError) else err
+            log.warning("run ended early stream=%s problem=%s", self._spec.name, error.detail, exc_info=shown)
         return error
 
 
@@ -209,6 +219,14 @@ def error_of(error: Exception) -> LockerError:
         return StorageFull("there is no room left on the disk")
     # The text of a foreign exception may hold a secret; the service's log has it, redacted.
     return Broken(f"an unexpected {type(error).__name__} stopped the run", remedy="See the service's log.")
+
+
+def _weight(change: Change) -> int:
+    """About how many bytes a change brings; what cannot be written as JSON is set aside by the store anyway."""
+    try:
+        return len(_encode(change.value))
+    except (TypeError, ValueError, RecursionError):
+        return 0
 
 
 def check_room(folder: Path) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sdk.context import Service
-from connectors.sdk.outcome import Outcome, failures_before, outcome_of
+from connectors.sdk.outcome import RESUME_AFTER_STOP_S, Outcome, failures_before, outcome_of
 from connectors.sdk.pull import Pull, Report, Tally
 from connectors.sdk.source import Source
 from connectors.sdk.streams import Stream, streams_of
@@ -95,8 +95,11 @@ class Sync:
         self._service.stopping.set()
         until = self._service.clock.monotonic() + deadline_s
         with self._lock:
-            threads, waiting = list(self._threads), list(self._queue)
+            waiting = list(self._queue)
             self._queue.clear()
+            if waiting:
+                self._thread("later", lambda: self._ask_all(waiting))
+            threads = list(self._threads)
         for handle in waiting:
             self._close(handle, run_document(handle.stream, "partial", 0.0, Tally(), None))
         for thread in threads:
@@ -214,6 +217,10 @@ class Sync:
         except LockerError as err:
             # The core starts a stream without a pending time by the manifest's frequency.
             log.warning("the core did not take the next time stream=%s problem=%s", name, err.code)
+
+    def _ask_all(self, handles: list[Handle]) -> None:
+        for handle in handles:
+            self._ask(handle.stream, self._service.clock.now() + RESUME_AFTER_STOP_S)
 
     def _stream(self, name: str) -> Stream:
         found = streams_of(self._source.module("sync")).get(name)

@@ -17,7 +17,7 @@ from typing import Any
 from a2wsgi import WSGIMiddleware
 
 from connectors.sdk.answers import Answer, Request, Route, parse_query, problem_answer
-from core.model.errors import AuthRequired, BodyTooLarge, Forbidden, LockerError, NotFound
+from core.model.errors import AuthRequired, BadRequest, BodyTooLarge, Forbidden, LockerError, NotFound
 from core.model.problem import as_locker_error
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -155,7 +155,7 @@ async def _body(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b"".join(parts)
+            raise BadRequest("the body broke off")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > BODY_BYTES_MAX:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from connectors.feeds.reading import Reading
+from connectors.feeds.reading import Document, Reading, WebPage
 from connectors.sdk.testing import Child
-from core.model.errors import Broken, UserActionNeeded
+from core.model.errors import Broken
 from tests.feeds.site import Reply, Site, item, rss
 
 Serve = Callable[[socket.socket], None]
@@ -255,13 +255,16 @@ def test_a_reader_that_dies_is_replaced() -> None:
         reading._process.wait()
         document = reading.document(rss(item("1", "one")), content_type="", url="http://example.test/")
 
+    assert isinstance(document, Document)
     assert 1 == len(document.entries)
 
 
 def test_what_is_no_feed_is_told() -> None:
-    """With a cure, and the reader goes on."""
-    with Reading() as reading, pytest.raises(UserActionNeeded, match="not with a feed"):
-        reading.document(b"<html><body>hello</body></html>", content_type="text/html", url="http://example.test/")
+    """A page is a page, without the feeds it does not name."""
+    with Reading() as reading:
+        found = reading.document(b"<html><body>hello</body></html>", content_type="text/html", url="http://e.test/")
+
+    assert WebPage(alternates=()) == found
 
 
 def test_no_reader_is_left_behind(site: Site, follow: Callable[..., Child]) -> None:

@@ -1,0 +1,101 @@
+"""Work of one run has an end, and the next one goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from connectors.feeds.reader import ENTRIES_MAX
+from connectors.feeds.sync import RUN_S_MAX, entries
+from connectors.sdk.alone import NoCore
+from connectors.sdk.context import Service
+from connectors.sdk.outcome import Ended
+from connectors.sdk.pull import Pull, Report, Tally
+from connectors.sdk.source import Source
+from connectors.sdk.testing import ROOT
+from core.model.clock import ManualClock, SystemClock
+from core.store import Origin, Store
+from tests.feeds.site import Asked, Reply, Site, item, rss
+
+
+class Bench(NamedTuple):
+    """The feeds connector without a process, by a clock that moves when told."""
+
+    service: Service
+    clock: ManualClock
+
+    def run(self) -> tuple[Ended, Tally]:
+        """One run of its stream."""
+        spec = self.service.manifest.streams["entry"]
+        report = Report(progress=lambda done, total: None, alive=lambda: None)
+        pull = Pull(self.service, spec=spec, load=lambda: entries, report=report)
+        return pull.run(), pull.tally
+
+
+@pytest.fixture
+def bench(tmp_path: Path, site: Site) -> Iterator[Bench]:
+    """Follows /0 to /5 of the site."""
+    manifest = Source(ROOT / "connectors" / "feeds").manifest
+    clock = ManualClock()
+    folder = tmp_path / "feeds"
+    with Store.open(folder, types=manifest.types, origin=Origin(log="d/f", epoch=1), clock=clock) as store:
+        yield Bench(
+            Service(
+                manifest=manifest,
+                service_id="feeds",
+                base="/Me/feeds/",
+                settings={"urls": [site.url(f"/{n}") for n in range(6)]},
+                folder=folder,
+                store=store,
+                core=NoCore(SystemClock()),
+                clock=clock,
+            ),
+            clock,
+        )
+
+
+def test_a_run_ends_in_time_and_the_next_goes_on(bench: Bench, site: Site) -> None:
+    """Feeds that take for ever leave room for the next run, which begins with those that had no turn."""
+
+    def slow(asked: Asked) -> Reply:
+        bench.clock.advance(RUN_S_MAX / 2 + 1)
+        return Reply(rss(item("1", asked.path)))
+
+    site.pages.update({f"/{n}": slow for n in range(6)})
+    first, _ = bench.run()
+    asked = [one.path for one in site.asked]
+    resume = bench.service.store.cursor("entry")["resume"]
+    bench.run()
+    later = [one.path for one in site.asked[len(asked) :]]
+
+    assert first.again_s is not None
+    assert 2 <= len(asked) < 6
+    assert later[0] not in asked[:2]
+    assert resume
+
+
+def test_a_feed_has_so_many_entries_and_no_more(bench: Bench, site: Site) -> None:
+    """The first five thousand; the feed's record says so."""
+    site.pages["/0"] = Reply(rss(*(item(str(n), f"entry {n}") for n in range(ENTRIES_MAX + 1))))
+    bench.run()
+    store = bench.service.store
+    notes = [record.value["notes"] for record in store.records("feed", limit=10).records]
+
+    assert ENTRIES_MAX == store.counts()["entry"]
+    assert [f"it has {ENTRIES_MAX + 1} entries; the first {ENTRIES_MAX} are kept"] in notes
+
+
+def test_a_pause_ends(bench: Bench, site: Site) -> None:
+    """A feed that asked to wait is asked again when the time has come."""
+    site.pages["/0"] = Reply(status=429, headers={"Retry-After": "100"})
+    bench.run()
+    bench.clock.advance(99)
+    bench.run()
+    early = site.count("/0")
+    bench.clock.advance(2)
+    bench.run()
+
+    assert (1, 2) == (early, site.count("/0"))
