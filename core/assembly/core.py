@@ -40,23 +40,29 @@ def main(config: Config, *, login_token: str | None, announce: Callable[[str], N
     lock = MeLock(config.me)
     lock.take()
     try:
-        listener = listen(config.host, config.port)
+        listeners = listen(config.host, config.port)
         try:
-            return _run(config, listener, lock, login_token=login_token, announce=announce)
+            return _run(config, listeners, lock, login_token=login_token, announce=announce)
         finally:
-            listener.close()
+            for listener in listeners:
+                listener.close()
     finally:
         lock.release()
 
 
 def _run(
-    config: Config, listener: socket.socket, lock: MeLock, *, login_token: str | None, announce: Callable[[str], None]
+    config: Config,
+    listeners: list[socket.socket],
+    lock: MeLock,
+    *,
+    login_token: str | None,
+    announce: Callable[[str], None],
 ) -> int:
     # Before any thread and any secret of ours: the warm parent is executed, not forked from this.
     zygote = warm_parent(config, os.environ)
     if zygote is not None:
         zygote.start()
-    port: int = listener.getsockname()[1]
+    port: int = listeners[0].getsockname()[1]
     lock.note(port=port)
     redactor = Redactor()
     journal = Journal(config.me / "logs", redactor, level=config.log_level)
@@ -67,7 +73,7 @@ def _run(
         standing = Standing(
             config=config, clock=SystemClock(), zygote=zygote, redactor=redactor, port=port, owner_token=login_token
         )
-        return uvloop.run(_serve(standing, listener, announce))
+        return uvloop.run(_serve(standing, listeners, announce))
     except BaseException:
         if zygote is not None:
             zygote.close()
@@ -76,7 +82,7 @@ def _run(
         journal.close()
 
 
-async def _serve(standing: Standing, listener: socket.socket, announce: Callable[[str], None]) -> int:
+async def _serve(standing: Standing, listeners: list[socket.socket], announce: Callable[[str], None]) -> int:
     signals = Signals(asyncio.get_running_loop(), at_once=_kill_everything)
     house = House(standing)
     await house.open()
@@ -84,7 +90,7 @@ async def _serve(standing: Standing, listener: socket.socket, announce: Callable
         server_config(house.web, host=standing.config.host, port=standing.port, limits=FrontLimits(),
                       stop_grace_s=STOP_GRACE_S)
     )  # fmt: skip
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="server")
+    serving = asyncio.create_task(server.serve(sockets=listeners), name="server")
     asked = asyncio.create_task(signals.asked.wait(), name="signals")
     try:
         await _announce(standing.config, house, announce)

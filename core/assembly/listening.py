@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -15,11 +16,41 @@ import uvicorn
 from core.gateway import open_listener
 from core.model.errors import PortTaken
 
+log = logging.getLogger(__name__)
+
+IPV4, IPV6 = "127.0.0.1", "::1"
+FREE_PORT_TRIES = 20
 SECOND_SIGNAL_STATUS = 130
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on the port, which is never moved silently; raises PortTaken, naming who holds it."""
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on the port, which is never moved silently; raises PortTaken, naming who holds it.
+
+    With 127.0.0.1 comes ::1 where there is IPv6: a browser may take `locker.localhost` there, and whoever else
+    listened on it would be sent the owner's session. Port 0 means any that is free on both.
+    """
+    for _ in range(FREE_PORT_TRIES):
+        sockets = [_listener(host, port)]
+        try:
+            if host == IPV4:
+                sockets += _beside(sockets[0].getsockname()[1])
+            return sockets
+        except PortTaken:
+            sockets[0].close()
+            if port:
+                raise
+    raise PortTaken(f"no port was free on {IPV4} and {IPV6} in {FREE_PORT_TRIES} tries")
+
+
+def _beside(port: int) -> list[socket.socket]:
+    try:
+        return [_listener(IPV6, port)]
+    except OSError as err:
+        log.info("no IPv6 on loopback: %s", err.strerror)
+        return []
+
+
+def _listener(host: str, port: int) -> socket.socket:
     try:
         return open_listener(host, port)
     except PortTaken as err:

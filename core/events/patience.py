@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from core.model.errors import ChildCut, ChildDied, ChildMute, LockerError
+from core.model.errors import AnswerInvalid, ChildCut, ChildDied, ChildMute, LockerError
 
 TRIES_MAX = 12
 SPLIT_TRIES_MAX = 3
@@ -67,7 +67,9 @@ def judge_error(error: Exception) -> Answer:
     """What an error on the way says. A child that breaks over a batch speaks of the batch; all else does not."""
     if not isinstance(error, LockerError):
         return Answer(Verdict.UNREACHED, f"an unexpected {type(error).__name__}")
-    verdict = Verdict.FAILED if isinstance(error, (ChildDied, ChildMute, ChildCut)) else Verdict.UNREACHED
+    verdict = (
+        Verdict.FAILED if isinstance(error, (ChildDied, ChildMute, ChildCut, AnswerInvalid)) else Verdict.UNREACHED
+    )
     return Answer(verdict, f"{error.code}: {error.detail}"[:500], error.retry_after_s or 0.0)
 
 

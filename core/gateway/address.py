@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from core.model.errors import BadRequest, ChildCut, NotFound
+from core.model.errors import AnswerInvalid, BadRequest, NotFound
 from core.model.ids import is_service_id
 
 PREFIX = b"/Me/"
@@ -71,7 +71,7 @@ def is_below(path: bytes, doors: tuple[str, ...]) -> bool:
 def location_for_browser(value: bytes, target: Target, *, child_port: int, core_port: int) -> bytes:
     """The child's `Location` as it may reach the browser.
 
-    Paths lead to the same service; other hosts stay untouched. Raises ChildCut for another program on this
+    Paths lead to the same service; other hosts stay untouched. Raises AnswerInvalid for another program on this
     machine: a cookie set for a host goes to every port of it.
     """
     # Browsers strip blanks at the ends, drop tabs and line ends anywhere, and read a backslash as a slash.
@@ -98,9 +98,9 @@ def location_for_browser(value: bytes, target: Target, *, child_port: int, core_
     raise refused(target, "another program of this machine")
 
 
-def refused(target: Target, what: str) -> ChildCut:
+def refused(target: Target, what: str) -> AnswerInvalid:
     """The error that answers a redirect which is not passed on."""
-    return ChildCut(
+    return AnswerInvalid(
         f"{target.service_id} answered with a redirect to {what}, which is not passed on",
         remedy="Look at the service's log; its connector must redirect to its own paths or to public addresses.",
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httptools
 
 from core.gateway.limits import HEAD_BYTES_MAX, HEAD_FIELDS_MAX
-from core.model.errors import ChildCut, ChildDied, LockerError
+from core.model.errors import AnswerInvalid, ChildCut, ChildDied, LockerError
 
 INTERIM_ANSWERS_MAX = 8
 FRAMING_BYTES_MAX = 64 * 1024
@@ -134,7 +134,7 @@ class Answer:
     def _fail(self, what: str) -> None:
         self.reusable = False
         if not self.complete and self._fault is None:
-            self._fault = ChildCut(f"{self._service_id} {what}")
+            self._fault = AnswerInvalid(f"{self._service_id} {what}")
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

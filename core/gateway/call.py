@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.gateway.headers import Headers
-from core.model.errors import ChildCut
+from core.model.errors import AnswerInvalid
 
 ANSWER_BYTES_MAX = 1024 * 1024
 
@@ -21,7 +21,7 @@ class Response:
 
 
 class Collector:
-    """Takes an answer where a client would stand; raises ChildCut for one that is too long to keep."""
+    """Takes an answer where a client would stand; raises AnswerInvalid for one that is too long to keep."""
 
     def __init__(self, service_id: str, *, bytes_max: int = ANSWER_BYTES_MAX) -> None:
         self._service_id = service_id
@@ -37,7 +37,7 @@ class Collector:
             return
         self._body += message["body"]
         if len(self._body) > self._bytes_max:
-            raise ChildCut(f"{self._service_id} answered the core with more than {self._bytes_max} bytes")
+            raise AnswerInvalid(f"{self._service_id} answered the core with more than {self._bytes_max} bytes")
 
     def response(self) -> Response:
         """The whole answer."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 from core.gateway.address import Target, location_for_browser
-from core.model.errors import BadRequest, ChildCut
+from core.model.errors import AnswerInvalid, BadRequest
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -87,7 +87,7 @@ def response_headers(
 ) -> Headers:
     """What of a child's header fields reaches the client, with what a browser must be told about foreign content.
 
-    Raises ChildCut for a redirect that is not passed on, and for a field that could split a line.
+    Raises AnswerInvalid for a redirect that is not passed on, and for a field that could split a line.
     """
     lowered = [(name.lower(), value) for name, value in headers]
     named = _named_by_connection(lowered)
@@ -97,7 +97,7 @@ def response_headers(
         if name in _RESPONSE_DROPPED or name in named or name.startswith(b"x-locker-"):
             continue
         if _VALUE_FAULT.search(value):
-            raise ChildCut(f"{target.service_id} answered with a control character in a header field")
+            raise AnswerInvalid(f"{target.service_id} answered with a control character in a header field")
         if name == b"content-type":
             media_type = value.partition(b";")[0].strip().lower()
         elif name == b"content-disposition":

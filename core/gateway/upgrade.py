@@ -20,7 +20,7 @@ from core.gateway.headers import Headers, response_headers
 from core.gateway.limits import MESSAGE_BYTES_MAX, GatewayLimits
 from core.gateway.request import Request
 from core.gateway.watch import Watch
-from core.model.errors import ChildCut, ChildDied, ChildMute, LockerError
+from core.model.errors import AnswerInvalid, ChildDied, ChildMute, LockerError
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Upgrade:
         except (InvalidMessage, EOFError, ConnectionError) as err:
             raise ChildDied(f"{self._service_id} closed the connection before it answered") from err
         except InvalidHandshake as err:
-            raise ChildCut(f"{self._service_id} does not answer as a WebSocket should") from err
+            raise AnswerInvalid(f"{self._service_id} does not answer as a WebSocket should") from err
         response = connection.response
         headers = self._headers(response.headers.raw_items() if response is not None else (), endpoint, status=101)
         await send({"type": "websocket.accept", "subprotocol": connection.subprotocol, "headers": headers})

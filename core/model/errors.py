@@ -40,6 +40,7 @@ the class alone; `code` is the finer name that travels as the problem's `type`.
             ManifestInvalid      connector.toml has faults
         Broken                   ours, or the connector's: someone must mend it
             HandshakeInvalid     the child's first line breaks the contract
+            AnswerInvalid        the child's answer breaks the rules of HTTP, or ours
             RunMissing           the connector's command cannot be started
             IllegalMove          a lifecycle move that the table forbids
             WriterBusy           another process holds the store's writer lock
@@ -321,6 +322,12 @@ class HandshakeInvalid(Broken):
     """The child's announcement breaks the contract: not JSON, a port it does not own, too much noise."""
 
     code, status, title = "handshake_invalid", 502, "The connector's greeting is not valid"
+
+
+class AnswerInvalid(Broken):
+    """The child's answer breaks the rules of HTTP, or leads where no answer may: it is not passed on."""
+
+    code, status, title = "answer_invalid", 502, "The connector's answer is not valid"
 
 
 class RunMissing(Broken):

@@ -47,6 +47,21 @@ def test_a_taken_port_is_never_moved(tmp_path: Path) -> None:
     assert "--port N" in ended.stdout + ended.stderr
 
 
+def test_nobody_else_gets_the_port_by_another_address(tmp_path: Path) -> None:
+    """A browser may take locker.localhost to ::1: the core is there too, and does not start where somebody else is."""
+    with open_house(tmp_path) as house:
+        with socket.create_connection(("::1", house.port), timeout=5) as stream:
+            stream.sendall(f"GET /health HTTP/1.1\r\nHost: locker.localhost:{house.port}\r\n\r\n".encode())
+
+            assert stream.recv(100).startswith(b"HTTP/1.1 200")
+        house.stop()
+        with socket.create_server(("::1", house.port), family=socket.AF_INET6):
+            ended = _run(house.me, "--port", str(house.port))
+
+    assert 0 != ended.returncode
+    assert f"port {house.port} is in use by" in ended.stdout + ended.stderr
+
+
 def test_the_lock_goes_with_a_killed_core(tmp_path: Path) -> None:
     """After kill -9 the next core starts over the same Me on the same port."""
     with open_house(tmp_path) as house:

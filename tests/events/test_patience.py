@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.events import patience
 from core.events.patience import SPLIT_TRIES_MAX, TRIES_MAX, Answer, Attempt, Move, Verdict
-from core.model.errors import ChildCut, ChildDied, ChildMute, CoolingDown, Offline, ServiceDisabled
+from core.model.errors import AnswerInvalid, ChildCut, ChildDied, ChildMute, CoolingDown, Offline, ServiceDisabled
 
 SIZE_MAX = 500
 
@@ -42,6 +42,7 @@ def test_statuses(status: int, verdict: Verdict) -> None:
         (ChildDied(), Verdict.FAILED),
         (ChildMute(), Verdict.FAILED),
         (ChildCut(), Verdict.FAILED),
+        (AnswerInvalid(), Verdict.FAILED),
         (CoolingDown(), Verdict.UNREACHED),
         (ServiceDisabled(), Verdict.UNREACHED),
         (Offline(), Verdict.UNREACHED),

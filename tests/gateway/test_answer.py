@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.gateway.answer import FRAMING_BYTES_MAX, INTERIM_ANSWERS_MAX, Answer
 from core.gateway.limits import HEAD_BYTES_MAX, HEAD_FIELDS_MAX
-from core.model.errors import ChildCut, ChildDied, LockerError
+from core.model.errors import AnswerInvalid, ChildCut, ChildDied, LockerError
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -151,7 +151,7 @@ def test_a_connection_closed_before_the_head_is_a_dead_child(data: bytes) -> Non
 )
 def test_what_is_not_http_is_told_as_such(data: bytes) -> None:
     """Ambiguous framing and malformed heads are refused, not guessed at."""
-    with pytest.raises(ChildCut):
+    with pytest.raises(AnswerInvalid):
         read([data], closes=True)
 
 
@@ -167,7 +167,7 @@ def test_the_number_of_fields_is_bound() -> None:
     fields = b"A: b\r\n" * (HEAD_FIELDS_MAX - 1)
 
     assert HEAD_FIELDS_MAX == len(read([OK + b"Content-Length: 0\r\n" + fields + b"\r\n"]).headers)
-    with pytest.raises(ChildCut):
+    with pytest.raises(AnswerInvalid):
         read([OK + b"Content-Length: 0\r\nA: b\r\n" + fields + b"\r\n"])
 
 
@@ -183,9 +183,9 @@ def test_the_size_of_the_head_is_bound(piece_bytes: int) -> None:
         return [data[at : at + piece_bytes] for at in range(0, len(data), piece_bytes)]
 
     assert read(pieces(head(HEAD_BYTES_MAX - 100))).status == 200
-    with pytest.raises(ChildCut):
+    with pytest.raises(AnswerInvalid):
         read(pieces(head(HEAD_BYTES_MAX + 1)))
-    with pytest.raises(ChildCut):
+    with pytest.raises(AnswerInvalid):
         read(pieces(OK + b"A: " + b"x" * (HEAD_BYTES_MAX + 1)))
 
 
@@ -194,7 +194,7 @@ def test_framing_without_a_body_is_bound(junk: bytes) -> None:
     """Chunk extensions and trailers that never end."""
     pieces = [OK + b"Transfer-Encoding: chunked\r\n\r\n", junk] + [b"x" * 1000] * (FRAMING_BYTES_MAX // 1000 + 1)
 
-    with pytest.raises(ChildCut):
+    with pytest.raises(AnswerInvalid):
         read(pieces)
 
 

@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 
 from core.gateway.call import ANSWER_BYTES_MAX
-from core.model.errors import BadRequest, ChildCut, ChildDied, ChildMute, CoolingDown, LockerError, NotFound
+from core.model.errors import (
+    AnswerInvalid,
+    BadRequest,
+    ChildCut,
+    ChildDied,
+    ChildMute,
+    CoolingDown,
+    LockerError,
+    NotFound,
+)
 from tests.gateway.house import Backends, Core, RawChild, answer, fields_of, read_head
 
 
@@ -109,13 +118,13 @@ def test_the_answer_is_bound(tmp_path: Path, size: int) -> None:
         if size <= ANSWER_BYTES_MAX:
             assert size == len(post(core).body)
         else:
-            with pytest.raises(ChildCut):
+            with pytest.raises(AnswerInvalid):
                 post(core)
 
 
 @pytest.mark.parametrize(
     ("raw", "kind"),
-    [(b"", ChildDied), (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", ChildCut), (b"x\r\n", ChildCut)],
+    [(b"", ChildDied), (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", ChildCut), (b"x\r\n", AnswerInvalid)],
 )
 def test_what_breaks_is_raised(tmp_path: Path, raw: bytes, kind: type[LockerError]) -> None:
     """For the caller to decide; it is never sent twice."""
