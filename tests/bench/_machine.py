@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -29,12 +30,14 @@ def load() -> float:
     return os.getloadavg()[0]
 
 
-def priority() -> str:
-    """A word for the report where the bench was run before others, so that a busy machine disturbs it less."""
-    if not hasattr(os, "sched_getscheduler"):
-        return ""
-    is_first = os.sched_getscheduler(0) in (os.SCHED_RR, os.SCHED_FIFO)
-    return ", at real-time priority" if is_first else ""
+def circumstances() -> str:
+    """What was not as an owner's machine is: other programs kept from disturbing, or Python from keeping bytecode."""
+    found = []
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) in (os.SCHED_RR, os.SCHED_FIFO):
+        found.append("at real-time priority")
+    if sys.dont_write_bytecode:
+        found.append("with no bytecode kept")
+    return "".join(f", {each}" for each in found)
 
 
 def commit() -> str:

@@ -79,7 +79,7 @@ class Report:
         command = " ".join(["python -m", _module(), *_words_told()])
         made = (
             f"`{command}` · {_machine.today()} · commit {_machine.commit()} · {_machine.described()} · "
-            f"load {self._load_before:.1f} before, {_machine.load():.1f} after{_machine.priority()}"
+            f"load {self._load_before:.1f} before, {_machine.load():.1f} after{_machine.circumstances()}"
         )
         return "\n\n".join([f"## {self.title}", *self._parts, made]) + "\n"
 

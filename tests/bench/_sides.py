@@ -23,6 +23,7 @@ PROGRAMS = Path(__file__).resolve().parent / "programs"
 PEER = "jupyter-server-proxy"
 BASE = "/bench"
 UP_S_MAX = 30.0
+PORTS_TRIED_MAX = 3
 AUTHORIZATION = (("Authorization", f"Bearer {TOKEN}"),)
 
 
@@ -81,18 +82,27 @@ class Peer:
     """The peer's standalone proxy in front of one program, which it starts at the first request."""
 
     def __init__(self, program: str) -> None:
-        self.port = free_port()
-        self.place = Place(self.port, BASE)
+        self._program = program
+        for _ in range(PORTS_TRIED_MAX):
+            self.port = free_port()
+            self._process = self._started()
+            # Somebody else may have taken the port meanwhile: the peer ends then.
+            if _await(lambda: self._is_up() or self._process.poll() is not None) and self._process.poll() is None:
+                self.place = Place(self.port, BASE)
+                return
+            self.close()
+        raise AssertionError("the peer does not start")
+
+    def _started(self) -> subprocess.Popen[bytes]:
         command = [
             str(Path(sys.executable).with_name("jupyter-standaloneproxy")), f"--port={self.port}",
             "--address=127.0.0.1", f"--base-url={BASE}", "--no-authentication", "--activity-interval=0", "--",
-            sys.executable, str(PROGRAMS / program / "connector.py"), "{port}",
+            sys.executable, str(PROGRAMS / self._program / "connector.py"), "{port}",
         ]  # fmt: skip
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
-        _await(self._is_up, "the peer")
 
     def __enter__(self) -> Peer:
         return self
@@ -107,7 +117,7 @@ class Peer:
 
     def close(self) -> None:
         """End it and its child."""
-        below = psutil.Process(self._process.pid).children(recursive=True)
+        below = self.core.children(recursive=True) if self._process.poll() is None else []
         self._process.kill()
         self._process.wait()
         for child in below:
@@ -169,14 +179,16 @@ def await_answer(place: Place, what: str) -> None:
         with Wire(place.port) as wire:
             return bool(wire.exchange(place.request("/")))
 
-    _await(answers, what)
+    if not _await(answers):
+        raise AssertionError(f"{what} did not answer within {UP_S_MAX:g} s")
 
 
-def _await(condition: Callable[[], bool], what: str) -> None:
+def _await(condition: Callable[[], bool]) -> bool:
+    """Whether the condition came true within its time."""
     deadline = time.monotonic() + UP_S_MAX
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             if condition():
-                return
+                return True
         time.sleep(0.02)
-    raise AssertionError(f"{what} did not answer within {UP_S_MAX:g} s")
+    return False
