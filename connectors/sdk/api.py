@@ -17,7 +17,7 @@ from core.model.errors import BadRequest, CursorUnknown, NotFound
 from core.model.fact import Fact, Record
 from core.model.ids import key_from_path, key_to_path
 from core.model.manifest import Manifest, TypeSpec
-from core.store import FilePart, Store
+from core.store import FilePart, Reader, Store
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
@@ -49,14 +49,18 @@ class Chunks(Iterator[bytes]):
 
 
 class DataApi:
-    """The data routes over one store; `base` is the path under which the service is seen from outside."""
+    """The data routes over what `reads` gives; `base` is the path under which the service is seen from outside."""
 
-    def __init__(self, store: Store, *, manifest: Manifest, base: str) -> None:
-        self._store = store
+    def __init__(self, reads: Callable[[], Store | Reader], *, manifest: Manifest, base: str) -> None:
+        self._reads = reads
         self._manifest = manifest
         self._base = base
         # A changed declaration changes what is shown of the same facts, so it is part of every ETag.
         self._shape = blake2b(msgspec.json.encode(dict(manifest.types)), digest_size=4).hexdigest()
+
+    @property
+    def _store(self) -> Store | Reader:
+        return self._reads()
 
     @property
     def routes(self) -> tuple[Route, ...]:

@@ -27,6 +27,7 @@ from connectors.sdk.auth import Auth, FormAuth, NoAuth
 from connectors.sdk.context import Service
 from connectors.sdk.core_client import Core
 from connectors.sdk.logs import Blotting, secrets_in
+from connectors.sdk.opening import Opening
 from connectors.sdk.routes import application
 from connectors.sdk.server import Server, listen
 from connectors.sdk.service_routes import ServiceRoutes
@@ -39,7 +40,7 @@ from connectors.sdk.webservice import Webservice
 from core.model.clock import Clock
 from core.model.errors import Broken
 from core.model.handshake import Greeting
-from core.store import Origin, Store
+from core.store import Origin, Reader, Store
 from core.vault.cipher import SealedFile, key_from_text
 
 if sys.platform != "win32":
@@ -68,21 +69,18 @@ class Child:
         os.chdir(self.folder)
         manifest = source.manifest
         blotting.keep_out([greeting.token, greeting.key, *_secret_settings(source, greeting)])
-        self.store = Store.open(
-            self.folder,
-            types=manifest.types,
-            origin=Origin(log=f"{greeting.device}/{greeting.uid}", epoch=greeting.origin_epoch),
-            clock=clock,
-        )
         self._tell = Tell(core)
-        self.store.on_commit = self._tell.committed
+        self._fault: Exception | None = None
+        self._stores = Opening(
+            lambda: self._open_store(clock), Reader.open(self.folder, types=manifest.types), failed=self._give_up
+        )
         self.service = Service(
             manifest=manifest,
             service_id=greeting.id,
             base=urlsplit(greeting.external_base).path or "/",
             settings=greeting.settings,
             folder=self.folder,
-            store=self.store,
+            stores=self._stores,
             core=core,
             clock=clock,
         )
@@ -107,6 +105,8 @@ class Child:
                 runner.run(self._serve(announce, leash, port, around))
         finally:
             self.close()
+        if self._fault is not None:
+            raise self._fault
 
     def stop(self) -> None:
         """Ask for the end; from any thread."""
@@ -116,7 +116,7 @@ class Child:
         """Let runs finish their batch, then close the store, within about two seconds."""
         self.sync.stop(deadline_s=STOP_S)
         self._tell.close(deadline_s=TELL_S)
-        self.store.close()
+        self._stores.close()
         self.webservice.close()
 
     async def _serve(self, announce: Callable[[int], None], leash: int | None, port: int, around: Around) -> None:
@@ -138,12 +138,25 @@ class Child:
         if leash is not None:
             # A daemon: it waits in read() for as long as the core lives.
             threading.Thread(target=_wait_for_end, args=(leash, self.stop), name="leash", daemon=True).start()
+        if self._fault is not None:
+            return
         await server.run_on(listener, ready=lambda: announce(listener.getsockname()[1]))
+
+    def _open_store(self, clock: Clock) -> Store:
+        origin = Origin(log=f"{self._greeting.device}/{self._greeting.uid}", epoch=self._greeting.origin_epoch)
+        store = Store.open(self.folder, types=self._source.manifest.types, origin=origin, clock=clock)
+        store.on_commit = self._tell.committed
+        return store
+
+    def _give_up(self, fault: Exception) -> None:
+        """End the process with the reason: a child that cannot write its store is none."""
+        self._fault = fault
+        self.stop()
 
     def _add_routes(self) -> None:
         self.webservice.admit(self._greeting.token, auth_address=f"{self.service.base}auth")
         self.webservice.add(self._routes.root_route, self._routes.status_route)
-        api = DataApi(self.store, manifest=self.service.manifest, base=self.service.base)
+        api = DataApi(lambda: self._stores.reads, manifest=self.service.manifest, base=self.service.base)
         self.webservice.add(*api.routes)
         self.webservice.add(self._routes.auth_route)
         self.auth.begin(done=self._signed_in, undone=lambda: self.webservice.remove("sync"))

@@ -12,12 +12,13 @@ from typing import Any
 from connectors.sdk.addresses import typed_origins
 from connectors.sdk.core_client import Core
 from connectors.sdk.messages import Delete, Put
+from connectors.sdk.opening import Stores
 from connectors.sdk.rows import Rows
 from connectors.sdk.session import BODY_BYTES_MAX, DEADLINE_S, Session
 from core.model.clock import Clock
 from core.model.fact import Fact, Record
 from core.model.manifest import Manifest
-from core.store import Commit, Files, Store
+from core.store import Commit, Files, Reader, Store
 
 SignSession = Callable[[Session, Mapping[str, Any]], None]
 
@@ -33,7 +34,7 @@ class Service:
         base: str,
         settings: Mapping[str, Any],
         folder: Path,
-        store: Store,
+        stores: Stores,
         core: Core,
         clock: Clock,
     ) -> None:
@@ -42,7 +43,7 @@ class Service:
         self.base = base
         self.settings = settings
         self.folder = folder
-        self.store = store
+        self._stores = stores
         self.core = core
         self.clock = clock
         self.me: Mapping[str, Any] = {}
@@ -52,6 +53,16 @@ class Service:
         self.stopping = threading.Event()
         self.rows = Rows(manifest.types)
         self._typed = typed_origins(settings)
+
+    @property
+    def store(self) -> Store:
+        """The store, to be written; waits for it while the child starts."""
+        return self._stores.store
+
+    @property
+    def reads(self) -> Store | Reader:
+        """The store, to be read at once."""
+        return self._stores.reads
 
     def new_session(self, *, body_bytes_max: int = BODY_BYTES_MAX, deadline_s: float = DEADLINE_S) -> Session:
         """A session that may call public hosts, those the owner typed, and none but those the manifest names."""
@@ -131,24 +142,24 @@ class Context:
 
     def record(self, type_name: str, key: str) -> Record | None:
         """The current state of a record of this service."""
-        return self._service.store.record(type_name, key)
+        return self._service.reads.record(type_name, key)
 
     def records(self, type_name: str, *, limit: int = 100, after: str | None = None) -> tuple[list[Record], str | None]:
         """A page of records in the order of their keys, and where the next one begins."""
-        page = self._service.store.records(type_name, limit=limit, after=after, order="key")
+        page = self._service.reads.records(type_name, limit=limit, after=after, order="key")
         return list(page.records), page.next
 
     def history(self, type_name: str, key: str, *, limit: int = 100) -> list[Fact]:
         """The versions of a record, newest first."""
-        return list(self._service.store.history(type_name, key, limit=limit, after=None).facts)
+        return list(self._service.reads.history(type_name, key, limit=limit, after=None).facts)
 
     def head(self) -> int:
         """The position of the newest fact of this service."""
-        return self._service.store.head()
+        return self._service.reads.head()
 
     def facts(self, since: int, *, limit: int = 500) -> list[Fact]:
         """The facts after a position, in order; none when there are no more."""
-        return self._service.store.facts(since, limit=limit)
+        return self._service.reads.facts(since, limit=limit)
 
     def save(self, changes: Iterable[Put | Delete]) -> Commit:
         """Commit records outside a run, all in one transaction: what the owner sent to a route, an event's effect."""

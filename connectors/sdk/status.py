@@ -28,7 +28,7 @@ class Status:
 
     def document(self) -> dict[str, Any]:
         """Streams, sign-in, counts, and how far the store reaches."""
-        store, types = self._service.store, self._service.manifest.types
+        store, types = self._service.reads, self._service.manifest.types
         counts = store.counts()
         active = self._sync.active()
         streams = {name: self._stream(name, active) for name in self._sync.names}
@@ -43,7 +43,7 @@ class Status:
 
     def _stream(self, name: str, active: Any) -> dict[str, Any]:
         spec = self._service.manifest.streams[name]
-        runs = self._service.store.runs(name, limit=1)
+        runs = self._service.reads.runs(name, limit=1)
         handle = active.get(name)
         return {
             "title": spec.title,

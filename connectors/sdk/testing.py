@@ -65,7 +65,7 @@ class FakeCore:
         self.map: dict[str, Any] = {}
         self._refusals: dict[str, LockerError] = {}
         self._identities: dict[str, Identity] = {}
-        self._children: list[Child] = []
+        self.children: list[Child] = []
         self._changed = threading.Condition()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -76,7 +76,7 @@ class FakeCore:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for child in self._children:
+        for child in self.children:
             child.end()
         self._server.shutdown()
         self._server.server_close()
@@ -147,7 +147,7 @@ class FakeCore:
         child = Child(
             self.greeting(folder, service_id=service_id, settings=settings, account=account), folder, self.root
         )
-        self._children.append(child)
+        self.children.append(child)
         child.wait_until_announced()
         return child
 
@@ -251,9 +251,10 @@ class Child:
         self._gone()
 
     def end(self) -> None:
-        """Make sure that it is gone."""
+        """Make sure that it is gone, and that its log is whole."""
         if self.process.poll() is None:
             self.kill()
+        self._reader.join(STOP_S)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ from connectors.feeds.reader import ENTRIES_MAX
 from connectors.feeds.sync import RUN_S_MAX, entries
 from connectors.sdk.alone import NoCore
 from connectors.sdk.context import Service
+from connectors.sdk.opening import Opened
 from connectors.sdk.outcome import Ended
 from connectors.sdk.pull import Pull, Report, Tally
 from connectors.sdk.source import Source
@@ -49,7 +50,7 @@ def bench(tmp_path: Path, site: Site) -> Iterator[Bench]:
                 base="/Me/feeds/",
                 settings={"urls": [site.url(f"/{n}") for n in range(6)]},
                 folder=folder,
-                store=store,
+                stores=Opened(store),
                 core=NoCore(SystemClock()),
                 clock=clock,
             ),

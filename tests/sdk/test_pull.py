@@ -15,6 +15,7 @@ from connectors.sdk import Cursor, Delete, Put, stream
 from connectors.sdk.alone import NoCore
 from connectors.sdk.context import Service
 from connectors.sdk.messages import Message
+from connectors.sdk.opening import Opened
 from connectors.sdk.outcome import Ended
 from connectors.sdk.pull import BATCH_AGE_MAX_S, BATCH_ROWS_MAX, DISK_FREE_BYTES_MIN, Pull, Report, check_room, error_of
 from core.model.clock import ManualClock, SystemClock
@@ -53,7 +54,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     clock = ManualClock()
     with Store.open(tmp_path / "m", types=manifest.types, origin=Origin(log="d/m", epoch=1), clock=clock) as store:
         service = Service(
-            manifest=manifest, service_id="m", base="/Me/m/", settings={}, folder=tmp_path / "m", store=store,
+            manifest=manifest, service_id="m", base="/Me/m/", settings={}, folder=tmp_path / "m", stores=Opened(store),
             core=NoCore(SystemClock()), clock=clock,
         )  # fmt: skip
         yield Bench(service, store, clock)
