@@ -182,10 +182,11 @@ class House:
         )
 
     def _notices(self) -> list[Notice]:
-        found = [self._supervisor.sandbox_notice, self._master.notice, *self._services.notices]
+        found = [self._supervisor.sandbox_notice, *self._services.notices]
         damages = [damage for damage in (self._documents.notice, self._damage) if damage is not None]
         found += [f"{damage.detail} {damage.remedy}" for damage in damages]
-        return [Notice(text) for text in found if text]
+        advice = [Notice(self._master.notice, is_advice=True)] if self._master.notice else []
+        return [*(Notice(text) for text in found if text), *advice]
 
     def _console_answers(self) -> Mapping[str, Callable[[], Mapping[str, str]]]:
         url = f"http://{self._standing.config.host}:{self._standing.port}"

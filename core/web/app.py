@@ -12,6 +12,7 @@ from core.web.hosts import Hosts
 from core.web.login import Login
 from core.web.metrics import Metrics
 from core.web.mount import Mount
+from core.web.notices import Notices
 from core.web.parts import Message, Parts, Receive, Scope, Send
 from core.web.problems import handle_errors
 from core.web.rendering import STATIC_FOLDER
@@ -29,7 +30,13 @@ class Web:
         self._login = Login(Hosts(parts.port, parts.host_names), parts.clock, throttle)
         tokens = AppTokens(parts.documents, parts.coredb, parts.clock)
         self._metrics = Metrics(parts)
-        desk = Desk(parts, tokens, Diary(parts.coredb, parts.clock, parts.timezone), self._metrics)
+        desk = Desk(
+            parts=parts,
+            tokens=tokens,
+            diary=Diary(parts.coredb, parts.clock, parts.timezone),
+            metrics=self._metrics,
+            notices=Notices(parts.notices, parts.documents, parts.clock),
+        )
         self._flask = Mount(flask_of(desk))
         self._access = Access(parts, self._inner, login=self._login, tokens=tokens, throttle=throttle)
 

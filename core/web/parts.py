@@ -63,8 +63,20 @@ class Services(Protocol):
     def uninstall(self, service_id: str, *, erase: bool) -> None:
         """Forget the service; its folder goes only with `erase`."""
 
+    def kept(self) -> Sequence[Service]:
+        """The uninstalled ones whose data was kept."""
+
+    def erase_kept(self, service_id: str, /) -> None:
+        """Erase for good what was kept of an uninstalled one."""
+
     def enable(self, service_id: str, /) -> Service: ...
     def disable(self, service_id: str, /) -> Service: ...
+    def pause(self, service_id: str, /) -> Service: ...
+    def resume(self, service_id: str, /) -> Service: ...
+    def rename(self, service_id: str, title: str, /) -> Service: ...
+
+    def open_doors(self, service_id: str, paths: Sequence[str], /) -> Service:
+        """Open these of its declared doors and shut all others; BadRequest for one that is not declared."""
 
     def settings_of(self, service_id: str, /) -> Mapping[str, Any]:
         """The full settings, secrets included: never to be shown as they are."""
@@ -165,6 +177,9 @@ class Events(Protocol):
 class Reader(Protocol):
     """A service's store, read-only; a store that is not there yet gives empty answers."""
 
+    def epoch(self) -> str:
+        """The store's incarnation; empty where there is no store."""
+
     def counts(self) -> Mapping[str, int]: ...
     def record(self, type_name: str, key: str, /) -> Record | None: ...
     def records(self, type_name: str, /, *, limit: int, after: str | None, order: Order) -> Page: ...
@@ -175,11 +190,15 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Notice:
-    """Something the owner should know, as one sentence, with the address that mends it."""
+    """Something the owner should know, as one sentence, with the address that mends it.
+
+    Advice stands for as long as things are as they are; it is told on a page of its own, not at the front.
+    """
 
     text: str
     href: str | None = None
     label: str | None = None
+    is_advice: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from core.model.errors import BadRequest, Forbidden
 from core.web.caller import NOBODY, Caller
 from core.web.diary import Diary
 from core.web.metrics import Metrics
+from core.web.notices import Notices
 from core.web.parts import Parts
 from core.web.tokens import AppTokens
 
@@ -26,12 +27,13 @@ EVERYBODY = frozenset({"nobody", "read", "child"})
 
 @dataclass(frozen=True)
 class Desk:
-    """What a view works with: the other rooms' parts, and this room's own tokens, diary and figures."""
+    """What a view works with: the other rooms' parts, and this room's own tokens, diary, figures and notices."""
 
     parts: Parts
     tokens: AppTokens
     diary: Diary
     metrics: Metrics
+    notices: Notices
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,16 @@ title = "App token"
 secret = true
 """
 
+NOTES = """
+name = "notes"
+title = "Notes"
+description = "Keeps what you write, in a file of its own."
+run = "node connector.js"
+[doors]
+paths = ["/api", "/dav"]
+"""
+SETTINGS: Mapping[str, dict[str, Any]] = {"feeds": {"feeds": ["https://example.org/feed"]}, "mail": {"accounts": []}}
+
 
 def service(service_id: str, connector: str, title: str, *, enabled: bool = True) -> Service:
     """An installed service."""
@@ -328,6 +338,7 @@ class FakeReader:
     facts: list[Fact] = field(default_factory=list)
     all_runs: list[Run] = field(default_factory=list)
     aside: list[Quarantined] = field(default_factory=list)
+    incarnation: str = "0a"
 
     def put(self, type_name: str, key: str, value: dict[str, Any], *, common: dict[str, Any] | None = None) -> None:
         """Commit a version of a record."""
@@ -356,6 +367,9 @@ class FakeReader:
                 recorded_at=1_700_000_000.0 + seq,
             )
         )
+
+    def epoch(self) -> str:
+        return self.incarnation
 
     def counts(self) -> Mapping[str, int]:
         counted: dict[str, int] = {}
@@ -475,7 +489,7 @@ class World:
 
     def install(self, connector: str = "feeds", service_id: str | None = None) -> str:
         """A service with settings that fit, by the owner's hand."""
-        settings: dict[str, Any] = {"feeds": ["https://example.org/feed"]} if connector == "feeds" else {"accounts": []}
+        settings: dict[str, Any] = SETTINGS.get(connector, {})
         return self.services.install(connector, settings=settings, title=None, service_id=service_id).id
 
     def child(self, service_id: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from core.model.manifest import parse_manifest
 from core.registry import FolderFault
 from core.web import ChildDetails, ChildState, Notice
-from tests.web.fakes import FakeReader, World, letter, pending, run, set_aside
+from tests.web.fakes import NOTES, FakeReader, World, letter, pending, run, set_aside
 
 MINUTE = 60.0
 HOUR = 3600.0
@@ -16,12 +17,15 @@ LONG = "Anunusuallylongwordwithoutanyblankinit" * 4
 def furnish(world: World) -> None:
     """Fill the world."""
     now = world.clock.now()
+    world.catalog.manifests["notes"] = parse_manifest(NOTES, "/c/notes")
     for connector, service_id in (
         ("feeds", "feeds"),
         ("feeds", "feeds-news"),
         ("mail", "mail"),
         ("mail", "mail-work"),
         ("feeds", "feeds-old"),
+        ("feeds", "feeds-partial"),
+        ("notes", "notes"),
     ):
         world.install(connector, service_id)
     world.services.settings["mail"] = {
@@ -76,6 +80,13 @@ def furnish(world: World) -> None:
     world.schedule.entries["feeds-news", "/sync/entry"] = pending(
         "feeds-news", "/sync/entry", now + 3 * MINUTE, tries=2, last_problem="it answered 503"
     )
+    partial = world.readers.setdefault("feeds-partial", FakeReader())
+    partial.put("entry", "1", _entry(1), common={"title": "One"})
+    partial.all_runs = [
+        run("entry", now - HOUR, now - HOUR + 3, status="partial", new=1, quarantined=2,
+                problem={"type": "bad_record", "detail": "2 of 12 feeds could not be read"})
+    ]  # fmt: skip
+    world.readers["notes"] = FakeReader(incarnation="")
     world.children.logs["feeds"] = [f"2026-11-20 08:00:{s:02d} INFO fetched feed number={s} new=0" for s in range(60)]
     world.catalog.folder_faults = [
         FolderFault(Path("/home/ada/connectors/birds"), "birds", (
@@ -85,7 +96,7 @@ def furnish(world: World) -> None:
     ]  # fmt: skip
     world.notices = [
         Notice("This kernel cannot sandbox connectors, so each can read everything that you can.", None, None),
-        Notice("The key to your secrets lies beside the data, in Me/key: keep backups of Me apart."),
+        Notice("The key to your secrets lies beside the data, in Me/key: keep backups of Me apart.", is_advice=True),
     ]
     world.events.letters[7] = letter(7, "mail", "/hear/entries", last_tried=now - HOUR)
 

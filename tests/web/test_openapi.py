@@ -15,6 +15,7 @@ from core.web.api import ROUTES
 from core.web.app import flask_of
 from core.web.diary import Diary
 from core.web.metrics import Metrics
+from core.web.notices import Notices
 from core.web.routes import Desk
 from core.web.tokens import AppTokens
 from tests.web.conftest import Site
@@ -29,7 +30,9 @@ def application(tmp_path: Path) -> Iterator[Flask]:
     """The Flask application on the fakes."""
     world = World(tmp_path, port=1)
     tokens = AppTokens(world.documents, world.coredb, world.clock)
-    yield flask_of(Desk(world.parts, tokens, Diary(world.coredb, world.clock, "UTC"), Metrics(world.parts)))
+    notices = Notices(world.parts.notices, world.documents, world.clock)
+    diary = Diary(world.coredb, world.clock, "UTC")
+    yield flask_of(Desk(parts=world.parts, tokens=tokens, diary=diary, metrics=Metrics(world.parts), notices=notices))
     world.close()
 
 

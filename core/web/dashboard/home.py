@@ -10,6 +10,7 @@ from core.model.manifest import Manifest
 from core.web.dashboard import forms
 from core.web.dashboard.overview import overview
 from core.web.dashboard.visit import Page, Trouble, Visit
+from core.web.notices import key_of
 from core.web.parts import Notice
 from core.web.records import folder_problems
 
@@ -20,7 +21,7 @@ def services(visit: Visit) -> Response:
     """Every service with its condition, and what the owner should know."""
     visit.parts.catalog.refresh()
     found = [overview(visit.parts, service, visit.words) for service in visit.parts.services.list()]
-    return visit.show("services", overviews=found, notices=_notices(visit))
+    return visit.show("services", overviews=found, notices=_notices(visit), key_of=key_of)
 
 
 def available(visit: Visit) -> Response:
@@ -91,7 +92,7 @@ def _form(
 
 
 def _notices(visit: Visit) -> list[Notice]:
-    found = list(visit.parts.notices())
+    found = list(visit.desk.notices.fresh())
     bad = len(visit.parts.catalog.faults())
     if bad:
         folders = "A connector folder has" if bad == 1 else f"{bad} connector folders have"

@@ -42,6 +42,13 @@ class Overview:
     runs: Sequence[Run]
     set_aside: Sequence[Quarantined]
     pending: Sequence[Pending]
+    has_store: bool
+
+    @property
+    def keeps_itself(self) -> bool:
+        """Whether what it holds is out of sight: it declares nothing to store, and has no store."""
+        declared = self.manifest is None or bool(self.manifest.types or self.manifest.streams)
+        return not declared and not self.has_store
 
     @property
     def last_run(self) -> Run | None:
@@ -92,11 +99,19 @@ def overview(parts: Parts, service: Service, words: Words) -> Overview:
             fault=store.fault,
             words=words,
         ),
-        counts=store.counts,
+        counts={name: store.counts[name] for name in types_of(store.counts, manifest) if name in store.counts},
         runs=store.runs,
         set_aside=store.set_aside,
         pending=pending,
+        has_store=store.is_there,
     )
+
+
+def types_of(counts: Mapping[str, int], manifest: Manifest | None) -> list[str]:
+    """Every type that it declares or holds: those it holds first, each part in the manifest's order."""
+    declared = list(manifest.types) if manifest else []
+    names = [*declared, *sorted(name for name in counts if name not in declared)]
+    return sorted(names, key=lambda name: not counts.get(name))
 
 
 @dataclass(frozen=True)
@@ -104,6 +119,7 @@ class _Stored:
     counts: Mapping[str, int]
     runs: Sequence[Run]
     set_aside: Sequence[Quarantined]
+    is_there: bool = True
     fault: str = ""
 
 
@@ -111,6 +127,11 @@ def _stored(parts: Parts, service_id: str) -> _Stored:
     """What the store tells; where it cannot be read, why: the other services' cards do not suffer from it."""
     try:
         with parts.reader(service_id) as reader:
-            return _Stored(dict(reader.counts()), reader.runs(limit=RUNS_READ), reader.quarantined(SET_ASIDE_READ))
+            return _Stored(
+                dict(reader.counts()),
+                reader.runs(limit=RUNS_READ),
+                reader.quarantined(SET_ASIDE_READ),
+                is_there=bool(reader.epoch()),
+            )
     except LockerError as error:
-        return _Stored({}, (), (), f"{error.detail} {error.remedy}")
+        return _Stored({}, (), (), fault=f"{error.detail} {error.remedy}")

@@ -12,6 +12,7 @@ from core.model.errors import BadRequest, NotFound
 from core.model.fact import Fact, Record
 from core.model.ids import key_from_path, key_to_path
 from core.model.manifest import Manifest, TypeSpec
+from core.web.dashboard.overview import types_of
 from core.web.dashboard.values import at_path, changed, plain, tree
 from core.web.dashboard.visit import Page, Visit
 from core.web.records import manifest_of
@@ -56,7 +57,8 @@ def records(visit: Visit) -> Response:
         "records",
         service=service,
         type_name=type_name,
-        types=sorted({*counts, *(manifest.types if manifest else ())}),
+        types=types_of(counts, manifest),
+        counts=counts,
         total=counts.get(type_name, 0),
         rows=[_row(service.id, spec, record) for record in page.records],
         next_page=page.next,

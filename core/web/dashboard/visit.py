@@ -33,6 +33,7 @@ DONE = {
     "deleted": "The token is deleted: it opens nothing any more.",
     "retried": "The events are being delivered again.",
     "dropped": "The events are given up.",
+    "away": "Put away. It still stands on the page about this Locker.",
 }
 
 

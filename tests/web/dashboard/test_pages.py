@@ -12,7 +12,7 @@ import pytest
 
 from core.model.errors import ChildSilent, StorageFull
 from core.model.ids import key_to_path
-from core.web import ChildState
+from core.web import ChildState, Notice
 from core.web.dashboard import PAGES
 from tests.web.conftest import Answer, Site
 from tests.web.fakes import FakeReader, run
@@ -99,6 +99,8 @@ def test_services_show_their_state(site: Site, browse: Browse) -> None:
         "/owner/diary?day=2020-01-01",
         "/owner/tokens",
         "/owner/letters",
+        "/owner/about",
+        "/services/notes",
     ],
 )
 def test_every_page_in_full_use(site: Site, browse: Browse, path: str) -> None:
@@ -112,6 +114,62 @@ def test_every_page_in_full_use(site: Site, browse: Browse, path: str) -> None:
     assert '<html lang="en">' in answer.text
     assert [] == re.findall(r"<script(?! src=\"/static/)|\son\w+=|\sstyle=|<style|javascript:", answer.text)
     assert all(src.startswith("/static/") for src in re.findall(r'(?:src|<link[^>]* href)="([^"]*)"', answer.text))
+
+
+def test_a_card_has_one_deed_and_the_way_in(site: Site, browse: Browse) -> None:
+    """Every card alike: at most one button, then the link that opens the service, and nothing after it."""
+    furnish(site.world)
+    rows = re.findall(r'<div class="deeds">(.*?)</div>', browse("/").text, flags=re.S)
+
+    assert len(site.world.services.list()) == len(rows)
+    for row in rows:
+        *deeds, last = re.findall(r"<button|<a [^>]*>[^<]*", row)
+        assert (True, True) == (len(deeds) <= 1, last.endswith(">Open")), row
+
+
+def test_a_service_that_keeps_its_data_itself_says_so(site: Site, browse: Browse) -> None:
+    """It declares no types and has no store: that is not the same as having stored nothing."""
+    furnish(site.world)
+    card, page = text_of(browse("/")), text_of(browse("/services/notes"))
+
+    assert "Notes Ready Keeps its data by itself Open" in card
+    assert "It keeps its data by itself" in page
+    assert "Nothing yet" not in page
+
+
+def test_an_empty_store_holds_nothing_yet(site: Site, browse: Browse) -> None:
+    """A collection without streams whose store is there has simply heard nothing so far."""
+    furnish(site.world)
+    site.world.readers["notes"].incarnation = "0a"
+
+    assert "Notes Ready Nothing stored yet Open" in text_of(browse("/"))
+
+
+def test_notices_are_put_away_for_good(site: Site, browse: Browse) -> None:
+    """Advice never stands at the front; what was put away stands on the page about this Locker alone."""
+    site.world.notices = [Notice("The sandbox is missing."), Notice("Mind the key.", is_advice=True)]
+    before = browse("/")
+    (address,) = re.findall(r'action="(/owner/notices/\w+)"', before.text)
+    answer = browse(address, post=True)
+    after, about = text_of(browse("/")), text_of(browse("/owner/about"))
+
+    assert ("The sandbox is missing." in text_of(before), "Mind the key." in text_of(before)) == (True, False)
+    assert (303, "/?done=away") == (answer.status, answer.headers["location"])
+    assert ("sandbox" in after, "notice" in browse("/").text) == (False, False)
+    assert "The sandbox is missing." in about and "Mind the key." in about
+    assert 404 == browse(address, post=True).status
+
+
+def test_tabs_begin_with_what_is_there(site: Site, browse: Browse) -> None:
+    """Types without a record come last, and quietly."""
+    furnish(site.world)
+    site.world.readers["feeds-news"].facts.clear()
+    site.world.readers["feeds-news"].put("feed", "1", {"title": "One"})
+    tabs = re.findall(
+        r'<a href="[^"]*/records/(\w+)"( class="bare")?', browse("/services/feeds-news/records/feed").text
+    )
+
+    assert [("feed", ""), ("entry", ' class="bare"')] == tabs
 
 
 @pytest.mark.parametrize("path", ["/", "/install/mail", "/services/feeds", "/services/mail/settings", "/owner/tokens"])
