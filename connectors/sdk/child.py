@@ -24,7 +24,7 @@ import msgspec
 
 from connectors.sdk.api import DataApi
 from connectors.sdk.auth import Auth, FormAuth, NoAuth
-from connectors.sdk.context import Service
+from connectors.sdk.context import DISK_FREE_BYTES_MIN, Service
 from connectors.sdk.core_client import Core
 from connectors.sdk.logs import Blotting, secrets_in
 from connectors.sdk.opening import Opening
@@ -83,6 +83,7 @@ class Child:
             stores=self._stores,
             core=core,
             clock=clock,
+            disk_free_bytes_min=greeting.limits.get("disk_free_bytes_min", DISK_FREE_BYTES_MIN),
         )
         self.service.me = _read_me(self.folder)
         self.service.account = greeting.account

@@ -23,6 +23,10 @@ from core.store import Commit, Files, Reader, Store
 SignSession = Callable[[Session, Mapping[str, Any]], None]
 
 
+# What syncing leaves to the owner where the core says nothing else.
+DISK_FREE_BYTES_MIN = 1024 * 1024 * 1024
+
+
 class Service:
     """One running service: what all its streams and routes share."""
 
@@ -37,7 +41,9 @@ class Service:
         stores: Stores,
         core: Core,
         clock: Clock,
+        disk_free_bytes_min: int = DISK_FREE_BYTES_MIN,
     ) -> None:
+        self.disk_free_bytes_min = disk_free_bytes_min
         self.manifest = manifest
         self.id = service_id
         self.base = base

@@ -30,7 +30,6 @@ BATCH_ROWS_MAX = 500
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 BATCH_AGE_MAX_S = 2.0
 NOTES_MAX = 50
-DISK_FREE_BYTES_MIN = 1024 * 1024 * 1024
 LEVELS = {"info": 0, "warning": 1, "error": 2}
 
 _encode = msgspec.json.Encoder().encode
@@ -85,7 +84,7 @@ class Pull:
         """Pull until the source has no more, the process stops, or an error ends it; what is complete is committed."""
         error: LockerError | None = None
         try:
-            check_room(self._service.folder)
+            check_room(self._service.folder, self._service.disk_free_bytes_min)
             stopped = self._pull()
         except Exception as err:
             # The author's function may raise anything; the class decides what follows.
@@ -161,7 +160,7 @@ class Pull:
         batch, self._batch = self._batch, []
         if not batch and cursor is None:
             return
-        check_room(self._service.folder)
+        check_room(self._service.folder, self._service.disk_free_bytes_min)
         commit = self._service.store.commit(batch, cursor=cursor, producer=self._producer)
         self.tally.new += commit.new
         self.tally.updated += commit.updated
@@ -229,11 +228,11 @@ def _weight(change: Change) -> int:
         return 0
 
 
-def check_room(folder: Path) -> None:
+def check_room(folder: Path, bytes_min: int) -> None:
     """Raise StorageFull when the disk of `folder` has less free room than syncing leaves to the owner."""
     free = shutil.disk_usage(folder).free
-    if free < DISK_FREE_BYTES_MIN:
-        raise StorageFull(f"only {free // 2**20} MiB are free; syncing leaves {DISK_FREE_BYTES_MIN // 2**20} MiB")
+    if free < bytes_min:
+        raise StorageFull(f"only {free // 2**20} MiB are free; syncing leaves {bytes_min // 2**20} MiB")
 
 
 def _close(messages: Iterator[Message]) -> None:

@@ -129,4 +129,5 @@ class Launching:
             key=self._master.service_key_text(service.uid),
             settings=dict(settings),
             app=dict(self._config.app_keys.get(manifest.name, {})),
+            limits={"disk_free_bytes_min": self._config.limits.disk_free_bytes_min},
         )

@@ -16,7 +16,10 @@ LINE_BYTES_MAX = 64 * 1024
 
 
 class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the core tells a child, as one line of JSON; unknown keys are ignored by both sides."""
+    """What the core tells a child, as one line of JSON; unknown keys are ignored by both sides.
+
+    `limits` holds `disk_free_bytes_min`: below it the child does not sync.
+    """
 
     port: int
     working_directory: str
@@ -34,6 +37,7 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     account: str | None = None
     settings: dict[str, Any] = {}
     app: dict[str, Any] = {}
+    limits: dict[str, int] = {}
 
     def __repr__(self) -> str:
         return f"Greeting(id={self.id!r}, port={self.port})"

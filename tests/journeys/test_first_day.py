@@ -53,3 +53,22 @@ def test_power_cut_loses_nothing(tmp_path: Path) -> None:
 
         assert {f"{name} {n}" for name in names for n in range(50)} == {r["common"]["title"] for r in entries.values()}
         assert 400 == len(entries)
+
+
+def test_syncing_leaves_the_owner_room(tmp_path: Path) -> None:
+    """With less free room than the owner wants left, a sync says so and stores nothing; with enough it goes on."""
+    terabytes = {"LOCKER_LIMITS_DISK_FREE_BYTES_MIN": str(1024 * 1024**3)}
+    with FeedSource() as source, open_house(tmp_path, environment=terabytes) as house:
+        source.entries["news"] = {"1": "First"}
+        house.install("feeds", settings={"urls": [source.url("news")]})
+        (held,) = house.sync("feeds")
+        house.stop()
+        house.environment = {"LOCKER_LIMITS_DISK_FREE_BYTES_MIN": "0"}
+        house.start()
+        (run,) = house.sync("feeds")
+
+        assert ("storage_full", 0) == (held["problem"]["type"], held["new"])
+        assert ("ok", {"First"}) == (
+            run["status"],
+            {r["common"]["title"] for r in house.records("feeds", "entry").values()},
+        )

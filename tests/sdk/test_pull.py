@@ -13,11 +13,11 @@ import pytest
 
 from connectors.sdk import Cursor, Delete, Put, stream
 from connectors.sdk.alone import NoCore
-from connectors.sdk.context import Service
+from connectors.sdk.context import DISK_FREE_BYTES_MIN, Service
 from connectors.sdk.messages import Message
 from connectors.sdk.opening import Opened
 from connectors.sdk.outcome import Ended
-from connectors.sdk.pull import BATCH_AGE_MAX_S, BATCH_ROWS_MAX, DISK_FREE_BYTES_MIN, Pull, Report, check_room, error_of
+from connectors.sdk.pull import BATCH_AGE_MAX_S, BATCH_ROWS_MAX, Pull, Report, check_room, error_of
 from core.model.clock import ManualClock, SystemClock
 from core.model.errors import BadRecord, Broken, Offline, Retry, StorageFull
 from core.model.manifest import parse_manifest
@@ -145,7 +145,7 @@ def test_a_full_disk_ends_the_run_before_it_is_full(bench: Bench, monkeypatch: p
     free = [DISK_FREE_BYTES_MIN]
     usage = shutil.disk_usage(bench.service.folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free[0]))
-    check_room(bench.service.folder)
+    check_room(bench.service.folder, DISK_FREE_BYTES_MIN)
     good, _ = bench.pull(lambda: iter([_row(1)]))
 
     def rows() -> Iterator[Message]:
@@ -160,7 +160,7 @@ def test_a_full_disk_ends_the_run_before_it_is_full(bench: Bench, monkeypatch: p
     assert good.error is None
     assert (StorageFull, 1, 2) == (type(ended.error), pull.tally.new, bench.store.cursor("thing"))
     with pytest.raises(StorageFull, match="MiB"):
-        check_room(bench.service.folder)
+        check_room(bench.service.folder, DISK_FREE_BYTES_MIN)
 
 
 @pytest.mark.parametrize(
