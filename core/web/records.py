@@ -41,6 +41,7 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "
     types: tuple[str, ...]
     streams: tuple[str, ...]
     enabled: bool
+    paused: bool
     state: str
     reason: str
     installed_at: float
@@ -87,12 +88,21 @@ def service_record(parts: Parts, service: Service, *, for_owner: bool) -> Servic
         types=tuple(manifest.types) if manifest else (),
         streams=tuple(manifest.streams) if manifest else (),
         enabled=service.enabled,
+        paused=service.paused,
         state=state.name,
         reason=state.reason if manifest else "connector_missing",
         installed_at=service.installed_at,
         href=f"/Me/{service.id}/",
         account=service.account if for_owner else None,
     )
+
+
+def kept_service(parts: Parts, service_id: str) -> Service:
+    """The uninstalled service of that id whose data was kept; NotFound for any other, installed ones too."""
+    found = next((service for service in parts.services.kept() if service.id == service_id), None)
+    if found is None:
+        raise NotFound(f"nothing is kept of a service {service_id[:64]!r}", remedy="GET /kept lists what there is.")
+    return found
 
 
 def manifest_of(parts: Parts, service: Service) -> Manifest | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from core.events import DeadLetter, Listener
 from core.model.clock import ManualClock
-from core.model.errors import Conflict, NotFound, SettingsInvalid
+from core.model.errors import BadRequest, Conflict, NotFound, SettingsInvalid
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Fact, Record
 from core.model.manifest import Manifest, parse_manifest
@@ -161,6 +161,7 @@ class FakeServices:
         self.services: dict[str, Service] = {}
         self.settings: dict[str, dict[str, Any]] = {}
         self.erased: list[str] = []
+        self.uninstalled: dict[str, Service] = {}
 
     def list(self) -> Sequence[Service]:
         return [self.services[name] for name in sorted(self.services)]
@@ -174,26 +175,56 @@ class FakeServices:
         self, connector: str, *, settings: Mapping[str, Any], title: str | None, service_id: str | None
     ) -> Service:
         manifest = self._catalog.get(connector)
-        self._check(connector, settings)
         wanted = service_id or connector
+        settings = {**(self.settings[wanted] if wanted in self.uninstalled else {}), **settings}
+        self._check(connector, settings)
         if wanted in self.services:
             raise Conflict(f"There is a service {wanted} already.")
-        self.services[wanted] = service(wanted, connector, title or manifest.title)
+        known = self.uninstalled.pop(wanted, None)
+        self.services[wanted] = known or service(wanted, connector, title or manifest.title)
         self.settings[wanted] = dict(settings)
         return self.services[wanted]
 
     def uninstall(self, service_id: str, *, erase: bool) -> None:
-        del self.services[self.get(service_id).id]
+        gone = self.services.pop(self.get(service_id).id)
         if erase:
             self.erased.append(service_id)
+        else:
+            self.uninstalled[service_id] = msgspec.structs.replace(gone, settings=self.settings[service_id])
+
+    def kept(self) -> Sequence[Service]:
+        return list(self.uninstalled.values())
+
+    def erase_kept(self, service_id: str, /) -> None:
+        self.uninstalled.pop(service_id)
+        self.erased.append(service_id)
+
+    def pause(self, service_id: str, /) -> Service:
+        return self._change(service_id, paused=True)
+
+    def resume(self, service_id: str, /) -> Service:
+        return self._change(service_id, paused=False)
+
+    def rename(self, service_id: str, title: str, /) -> Service:
+        if not title.strip():
+            raise BadRequest("a title has 1 to 80 characters")
+        return self._change(service_id, title=title.strip())
+
+    def open_doors(self, service_id: str, paths: Sequence[str], /) -> Service:
+        declared = self._catalog.get(self.get(service_id).connector).doors
+        if set(paths) - set(declared):
+            raise BadRequest("that is no door that the connector declares")
+        return self._change(service_id, doors_open=tuple(path for path in declared if path in paths))
+
+    def _change(self, service_id: str, **fields: Any) -> Service:
+        self.services[service_id] = msgspec.structs.replace(self.get(service_id), **fields)
+        return self.services[service_id]
 
     def enable(self, service_id: str, /) -> Service:
-        self.services[service_id] = msgspec.structs.replace(self.get(service_id), enabled=True)
-        return self.services[service_id]
+        return self._change(service_id, enabled=True)
 
     def disable(self, service_id: str, /) -> Service:
-        self.services[service_id] = msgspec.structs.replace(self.get(service_id), enabled=False)
-        return self.services[service_id]
+        return self._change(service_id, enabled=False)
 
     def settings_of(self, service_id: str, /) -> Mapping[str, Any]:
         return self.settings[service_id]

@@ -87,6 +87,10 @@ def furnish(world: World) -> None:
                 problem={"type": "bad_record", "detail": "2 of 12 feeds could not be read"})
     ]  # fmt: skip
     world.readers["notes"] = FakeReader(incarnation="")
+    world.services.open_doors("notes", ["/dav"])
+    for connector, service_id in (("feeds", "feeds-gone"), ("mail", "mail-gone")):
+        world.install(connector, service_id)
+        world.services.uninstall(service_id, erase=False)
     world.children.logs["feeds"] = [f"2026-11-20 08:00:{s:02d} INFO fetched feed number={s} new=0" for s in range(60)]
     world.catalog.folder_faults = [
         FolderFault(Path("/home/ada/connectors/birds"), "birds", (

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from core.model.manifest import parse_manifest
 from core.registry import FolderFault
 from core.web import ChildDetails, ChildState
 from tests.web.conftest import Site
+from tests.web.fakes import NOTES
 
 SECRETS = {
     "accounts": [{"host": "h", "password": "secret-one"}, {"host": "i", "password": "secret-two"}],
@@ -32,8 +34,8 @@ def test_install_answers_the_record(site: Site) -> None:
     assert {
         "id": "feeds", "title": "Feeds", "connector": "feeds", "is": "connector",
         "provides": ["entry/feeds", "feed/feeds"], "uses": [], "types": ["entry", "feed"], "streams": ["entry"],
-        "enabled": True, "state": "stopped", "reason": "", "installed_at": 1_700_000_000.0, "href": "/Me/feeds/",
-        "account": None,
+        "enabled": True, "paused": False, "state": "stopped", "reason": "", "installed_at": 1_700_000_000.0,
+        "href": "/Me/feeds/", "account": None,
     } == answer.json  # fmt: skip
 
 
@@ -149,17 +151,108 @@ def test_enable_disable_stop_restart(site: Site) -> None:
     ]
 
 
+def test_pause_resume_and_title(site: Site) -> None:
+    """Each answers the record; the id stays whatever the title is."""
+    install(site)
+    paused, resumed = (site.owner("POST", f"/core/feeds/{deed}").json for deed in ("pause", "resume"))
+    named = site.owner("PUT", "/core/feeds/title", {"title": "News"}).json
+
+    assert (True, False) == (paused["paused"], resumed["paused"])
+    assert ("feeds", "News") == (named["id"], named["title"])
+
+
+@pytest.mark.parametrize("body", [{}, {"title": ""}, {"title": "x" * 81}, {"title": 7}, {"title": "  "}])
+def test_a_title_has_letters_and_a_bound(site: Site, body: dict[str, Any]) -> None:
+    """80 pass, 81 do not."""
+    install(site)
+
+    assert 400 == site.owner("PUT", "/core/feeds/title", body).status
+    assert 200 == site.owner("PUT", "/core/feeds/title", {"title": "x" * 80}).status
+
+
+def test_doors_are_opened_by_their_owner(site: Site) -> None:
+    """The list that is sent is the list that is open; nothing that is not declared can be."""
+    site.world.catalog.manifests["notes"] = parse_manifest(NOTES, "/c/notes")
+    site.world.install("notes")
+    before = site.owner("GET", "/core/notes/doors").json
+    opened = site.owner("PUT", "/core/notes/doors", {"open": ["/dav"]})
+    moved = site.owner("PUT", "/core/notes/doors", {"open": ["/api"]}).json
+    refused = [
+        site.owner("PUT", "/core/notes/doors", body) for body in ({"open": ["/"]}, {"open": "/api"}, {}, {"open": [""]})
+    ]
+    shut = site.owner("PUT", "/core/notes/doors", {"open": []}).json
+
+    assert {"declared": ["/api", "/dav"], "open": []} == before == shut
+    assert (200, ["/dav"], ["/api"]) == (opened.status, opened.json["open"], moved["open"])
+    assert [400] * 4 == [answer.status for answer in refused]
+
+
+def test_a_service_without_its_connector_has_no_doors(site: Site) -> None:
+    """Whatever was open."""
+    site.world.catalog.manifests["notes"] = parse_manifest(NOTES, "/c/notes")
+    site.world.install("notes")
+    site.world.services.open_doors("notes", ["/api"])
+    del site.world.catalog.manifests["notes"]
+
+    assert {"declared": [], "open": []} == site.owner("GET", "/core/notes/doors").json
+
+
+def test_what_was_kept_is_taken_up_or_erased(site: Site) -> None:
+    """Listed without its settings; installing under the id goes on with it, erasing removes it for good."""
+    install(site, "feeds")
+    install(site, "mail", "mail", **SECRETS)
+    for service_id in ("feeds", "mail"):
+        site.owner("POST", f"/core/{service_id}/uninstall", data="keep")
+    kept = site.owner("GET", "/kept")
+    again = site.owner("POST", "/core/feeds/install", {"connector": "feeds"})
+    erased = site.owner("DELETE", "/kept/mail")
+
+    assert [("feeds", "Feeds", "feeds"), ("mail", "Mail", "mail")] == [
+        (one["id"], one["title"], one["connector"]) for one in kept.json
+    ]
+    assert "secret-" not in kept.text
+    assert (201, {"id": "mail"}, ["mail"]) == (again.status, erased.json, site.world.services.erased)
+    assert [] == site.owner("GET", "/kept").json
+
+
+def test_only_what_is_kept_can_be_erased_there(site: Site) -> None:
+    """An installed service is not erased by that path, whatever its name."""
+    install(site)
+    answers = [site.owner("DELETE", f"/kept/{name}") for name in ("feeds", "nothing", "core")]
+
+    assert {404} == {answer.status for answer in answers}
+    assert ["feeds"] == [s.id for s in site.world.services.list()]
+
+
+def test_what_is_kept_is_the_owners(site: Site) -> None:
+    """Neither a child nor a reading app sees or erases it."""
+    install(site, "feeds-old")
+    site.owner("POST", "/core/feeds-old/uninstall", data="keep")
+    install(site)
+    tokens = [
+        site.world.child("feeds"),
+        site.owner("POST", "/tokens", {"label": "x", "scopes": ["read"]}).json["token"],
+    ]
+    asked = [
+        site.owner(m, p, token=t).status for t in tokens for m, p in (("GET", "/kept"), ("DELETE", "/kept/feeds-old"))
+    ]
+
+    assert [403] * 4 == asked
+    assert [] == site.world.services.erased
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
         ("POST", "/core/nobody/enable"), ("POST", "/core/nobody/uninstall"), ("GET", "/core/nobody/settings"),
         ("GET", "/core/nobody/log"), ("POST", "/core/nobody/at"), ("POST", "/core/nobody/diary"),
-        ("POST", "/core/nobody/event"), ("POST", "/core/nobody/stop"),
+        ("POST", "/core/nobody/event"), ("POST", "/core/nobody/stop"), ("PUT", "/core/nobody/doors"),
+        ("POST", "/core/nobody/pause"), ("PUT", "/core/nobody/title"),
     ],
 )  # fmt: skip
 def test_unknown_service_is_404(site: Site, method: str, path: str) -> None:
     """Named in a problem, whatever the body."""
-    answer = site.owner(method, path, {} if method == "POST" else None)
+    answer = site.owner(method, path, {} if method != "GET" else None)
 
     assert (404, "not_found") == (answer.status, answer.json["type"])
 
@@ -273,7 +366,8 @@ def test_wrong_service_token_403(site: Site) -> None:
     ("method", "path"),
     [
         ("POST", "install"), ("POST", "uninstall"), ("POST", "enable"), ("POST", "disable"), ("POST", "stop"),
-        ("POST", "restart"), ("GET", "settings"), ("PUT", "settings"), ("GET", "log"),
+        ("POST", "restart"), ("GET", "settings"), ("PUT", "settings"), ("GET", "log"), ("GET", "doors"),
+        ("PUT", "doors"), ("POST", "pause"), ("POST", "resume"), ("PUT", "title"),
     ],
 )  # fmt: skip
 def test_what_the_owner_decides_no_child_may(site: Site, method: str, path: str) -> None:

@@ -2,12 +2,14 @@
 
 from core.web.api.catalog import ROUTES as CATALOG
 from core.web.api.diary import ROUTES as DIARY
+from core.web.api.doors import ROUTES as DOORS
 from core.web.api.events import ROUTES as EVENTS
+from core.web.api.kept import ROUTES as KEPT
 from core.web.api.schedules import ROUTES as SCHEDULES
 from core.web.api.services import ROUTES as SERVICES
 from core.web.api.system import ROUTES as SYSTEM
 from core.web.api.tokens import ROUTES as TOKENS
 
-ROUTES = (*CATALOG, *SERVICES, *SCHEDULES, *EVENTS, *DIARY, *TOKENS, *SYSTEM)
+ROUTES = (*CATALOG, *SERVICES, *DOORS, *KEPT, *SCHEDULES, *EVENTS, *DIARY, *TOKENS, *SYSTEM)
 
-__all__ = ["CATALOG", "DIARY", "EVENTS", "ROUTES", "SCHEDULES", "SERVICES", "SYSTEM", "TOKENS"]
+__all__ = ["CATALOG", "DIARY", "DOORS", "EVENTS", "KEPT", "ROUTES", "SCHEDULES", "SERVICES", "SYSTEM", "TOKENS"]

@@ -45,6 +45,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
 
 
+class Naming(msgspec.Struct, frozen=True, kw_only=True):
+    """What the service is called from now on."""
+
+    title: Title
+
+
 class Nothing(msgspec.Struct, frozen=True):
     """No field is read."""
 
@@ -84,6 +90,21 @@ def enable(ask: Ask) -> ServiceRecord:
 def disable(ask: Ask) -> ServiceRecord:
     """Switch the service off: its child is stopped, and it is neither called nor listed until enabled."""
     return service_record(ask.parts, ask.parts.services.disable(ask.service_id), for_owner=True)
+
+
+def pause(ask: Ask) -> ServiceRecord:
+    """Let the service sync no more until it is resumed; it goes on answering."""
+    return service_record(ask.parts, ask.parts.services.pause(ask.service_id), for_owner=True)
+
+
+def resume(ask: Ask) -> ServiceRecord:
+    """Let a paused service sync again."""
+    return service_record(ask.parts, ask.parts.services.resume(ask.service_id), for_owner=True)
+
+
+def write_title(ask: Ask) -> ServiceRecord:
+    """Call the service by another title; its id stays."""
+    return service_record(ask.parts, ask.parts.services.rename(ask.service_id, ask.body.title), for_owner=True)
 
 
 def stop(ask: Ask) -> ServiceRecord:
@@ -139,6 +160,9 @@ ROUTES = (
     Route("POST", "/core/<id>/uninstall", uninstall, "services", body=Uninstall, answer=Uninstalled),
     Route("POST", "/core/<id>/enable", enable, "services", body=Nothing, answer=ServiceRecord),
     Route("POST", "/core/<id>/disable", disable, "services", body=Nothing, answer=ServiceRecord),
+    Route("POST", "/core/<id>/pause", pause, "services", body=Nothing, answer=ServiceRecord),
+    Route("POST", "/core/<id>/resume", resume, "services", body=Nothing, answer=ServiceRecord),
+    Route("PUT", "/core/<id>/title", write_title, "services", body=Naming, answer=ServiceRecord),
     Route("POST", "/core/<id>/stop", stop, "services", body=Nothing, answer=ServiceRecord),
     Route("POST", "/core/<id>/restart", restart, "services", body=Nothing, answer=ServiceRecord),
     Route("GET", "/core/<id>/settings", read_settings, "services", answer=Settings),

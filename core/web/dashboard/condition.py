@@ -34,7 +34,7 @@ class Condition:
     """The state in a word, what it means in a sentence, and the one thing to do about it.
 
     `tone` is ok, busy, idle, warn, bad or off. `action` is `settings`, `log`, `faults` (pages) or `restart`,
-    `enable`, `sync` (deeds), or empty where nothing need be done.
+    `enable`, `resume`, `sync` (deeds), or empty where nothing need be done.
     """
 
     tone: str
@@ -70,6 +70,8 @@ def condition_of(
         return Condition("off", "Switched off", "It does not sync, and nobody can reach it.", "Enable", "enable")
     if state.name == "failed":
         return _failed(state, words)
+    if service.paused:
+        return Condition("off", "Paused", "It answers, and does not sync until you resume it.", "Resume", "resume")
     if is_syncing(holds):
         return Condition("busy", "Syncing")
     troubled = [run for run in last_of_each(runs) if run.status in ("failed", "held", "partial")]

@@ -7,12 +7,13 @@ from flask import Response
 from core.model.errors import LockerError
 from core.model.ids import is_service_id
 from core.model.manifest import Manifest
+from core.vault import without_secrets
 from core.web.dashboard import forms
 from core.web.dashboard.overview import overview
 from core.web.dashboard.visit import Page, Trouble, Visit
 from core.web.notices import key_of
 from core.web.parts import Notice
-from core.web.records import folder_problems
+from core.web.records import folder_problems, kept_service
 
 NAME_LENGTH_MAX = 80
 
@@ -35,13 +36,18 @@ def available(visit: Visit) -> Response:
         manifests=sorted(visit.parts.catalog.entries().values(), key=lambda manifest: manifest.title.lower()),
         installed=installed,
         faults=folder_problems(visit.parts),
+        kept=visit.parts.services.kept(),
     )
 
 
 def install_form(visit: Visit) -> Response:
-    """The settings that a new service needs, as a form."""
+    """The settings that a new service needs, as a form; filled with those that were kept, but for the secrets."""
     manifest = visit.parts.catalog.get(visit.names["connector"])
-    return _form(visit, manifest, forms.typed_of(manifest.settings, {}))
+    if "again" not in visit.query:
+        return _form(visit, manifest, forms.typed_of(manifest.settings, {}))
+    kept = kept_service(visit.parts, visit.query["again"])
+    typed = forms.typed_of(manifest.settings, without_secrets(manifest.settings, kept.settings))
+    return _form(visit, manifest, {**typed, "@id": kept.id, "@title": kept.title})
 
 
 def install(visit: Visit) -> Response:

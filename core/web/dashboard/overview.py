@@ -70,7 +70,12 @@ class Overview:
     @property
     def can_sync(self) -> bool:
         """Whether asking it to sync makes sense."""
-        return self.service.enabled and self.manifest is not None and bool(self.manifest.streams)
+        return self.is_scheduled and self.manifest is not None and bool(self.manifest.streams)
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether it is called when a sync is due."""
+        return self.service.enabled and not self.service.paused
 
     @property
     def href(self) -> str:

@@ -68,11 +68,43 @@ def disable(visit: Visit) -> Response:
     return _deed(visit, lambda: visit.parts.services.disable(visit.service_id), "disabled")
 
 
+def pause(visit: Visit) -> Response:
+    """Let it sync no more until it is resumed."""
+    return _deed(visit, lambda: visit.parts.services.pause(visit.service_id), "paused")
+
+
+def resume(visit: Visit) -> Response:
+    """Let it sync again."""
+    return _deed(visit, lambda: visit.parts.services.resume(visit.service_id), "resumed")
+
+
+def doors(visit: Visit) -> Response:
+    """Open one of the declared doors, or shut it; the others stay as they are."""
+    path, choice = visit.form.get("path", ""), visit.form.get("door", "")
+    if choice not in ("open", "shut"):
+        raise BadRequest("door must be open or shut.")
+    service = visit.parts.services.get(visit.service_id)
+    manifest = manifest_of(visit.parts, service)
+    # A door that an older connector declared is neither shown nor kept open.
+    others = [one for one in service.doors_open if manifest and one in manifest.doors and one != path]
+    wanted = [*others, path] if choice == "open" else others
+    done = "opened" if choice == "open" else "shut"
+    return _deed(visit, lambda: visit.parts.services.open_doors(visit.service_id, wanted), done)
+
+
+def rename(visit: Visit) -> Response:
+    """Call it by another title."""
+    visit.parts.services.get(visit.service_id)
+    try:
+        visit.parts.services.rename(visit.service_id, visit.form.get("title", ""))
+    except LockerError as error:
+        return _settings(visit, _typed_now(visit), trouble=Trouble.of(error))
+    return visit.go(f"/services/{visit.service_id}", done="renamed")
+
+
 def settings_form(visit: Visit) -> Response:
     """The service's settings as a form; a secret is never in it."""
-    schema = _schema(visit)
-    plain, _ = split_settings(schema, visit.parts.services.settings_of(visit.service_id))
-    return _settings(visit, forms.typed_of(schema, plain))
+    return _settings(visit, _typed_now(visit))
 
 
 def settings(visit: Visit) -> Response:
@@ -145,6 +177,12 @@ def _deed(visit: Visit, deed: Any, done: str) -> Response:
     return visit.go(f"/services/{visit.service_id}", done=done)
 
 
+def _typed_now(visit: Visit) -> dict[str, str]:
+    schema = _schema(visit)
+    plain, _ = split_settings(schema, visit.parts.services.settings_of(visit.service_id))
+    return forms.typed_of(schema, plain)
+
+
 def _settings(
     visit: Visit,
     typed: dict[str, str],
@@ -208,6 +246,10 @@ PAGES = (
     Page("POST", "/services/<id>/restart", restart),
     Page("POST", "/services/<id>/enable", enable),
     Page("POST", "/services/<id>/disable", disable),
+    Page("POST", "/services/<id>/pause", pause),
+    Page("POST", "/services/<id>/resume", resume),
+    Page("POST", "/services/<id>/doors", doors),
+    Page("POST", "/services/<id>/title", rename),
     Page("GET", "/services/<id>/settings", settings_form),
     Page("POST", "/services/<id>/settings", settings),
     Page("GET", "/services/<id>/log", log_page),

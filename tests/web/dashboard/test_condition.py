@@ -93,6 +93,16 @@ def test_a_crash_says_when_the_next_try_is() -> None:
     )
 
 
+def test_a_paused_service_is_resumed() -> None:
+    """Only what keeps it from answering matters more; a run that failed before does not."""
+    paused = msgspec.structs.replace(SERVICE, paused=True)
+    found = condition(service=paused, runs=[run("failed", problem={"type": "offline"})], holds=["sync entry"])
+
+    assert ("Paused", "resume", False) == (found.label, found.action, found.is_problem)
+    assert "Failed" == condition(service=paused, state=ChildState("failed", "child_died")).label
+    assert "Switched off" == condition(service=msgspec.structs.replace(paused, enabled=False)).label
+
+
 def test_syncing_is_not_a_problem() -> None:
     """Even after a run that failed: it is being tried."""
     assert Condition("busy", "Syncing") == condition(

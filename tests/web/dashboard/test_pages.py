@@ -101,6 +101,10 @@ def test_services_show_their_state(site: Site, browse: Browse) -> None:
         "/owner/letters",
         "/owner/about",
         "/services/notes",
+        "/services/notes/settings",
+        "/install/kept/feeds-gone",
+        "/install/kept/mail-gone/erase",
+        "/install/mail?again=mail-gone",
     ],
 )
 def test_every_page_in_full_use(site: Site, browse: Browse, path: str) -> None:
@@ -278,6 +282,105 @@ def test_switching_off_and_on(site: Site, browse: Browse) -> None:
     assert "Switched off" in text_of(off)
     assert "Sync now" not in text_of(off)
     assert site.world.services.get("feeds").enabled
+
+
+def test_pausing_and_resuming(site: Site, browse: Browse) -> None:
+    """While it is paused no sync is offered, and the one thing to do is to go on."""
+    site.world.install()
+    site.world.schedule.at("feeds", "/sync/entry", site.world.clock.now() + 60)
+    browse("/services/feeds/pause", post=True)
+    card, page = text_of(browse("/")), text_of(browse("/services/feeds"))
+    browse("/services/feeds/resume", post=True)
+
+    assert "Paused" in card and "Resume Open" in card and "next in" not in card
+    assert "Sync now" not in page and "Pause syncing" not in page
+    assert "Pause syncing" in text_of(browse("/services/feeds"))
+
+
+def test_a_door_is_opened_and_shut(site: Site, browse: Browse) -> None:
+    """One at a time: the others stay as they are."""
+    furnish(site.world)
+    before = text_of(browse("/services/notes"))
+    opened = browse("/services/notes/doors", {"path": "/api", "door": "open"})
+    both = site.world.services.get("notes").doors_open
+    browse("/services/notes/doors", {"path": "/dav", "door": "shut"})
+
+    assert "/Me/notes/api shut Open" in before and "/Me/notes/dav open Shut" in before
+    assert "without a token of Locker's" in before
+    assert (303, ("/api", "/dav")) == (opened.status, both)
+    assert ("/api",) == site.world.services.get("notes").doors_open
+    assert 400 == browse("/services/notes/doors", {"path": "/secret", "door": "open"}).status
+    assert 400 == browse("/services/notes/doors", {"path": "/api"}).status
+
+
+def test_a_service_without_doors_has_no_section(site: Site, browse: Browse) -> None:
+    """Most have none."""
+    site.world.install()
+
+    assert "Doors" not in text_of(browse("/services/feeds"))
+
+
+def test_a_title_is_changed(site: Site, browse: Browse) -> None:
+    """Beside the settings; an empty one is refused and the page stays."""
+    site.world.install()
+    changed = browse("/services/feeds/title", {"title": "News <b>"})
+    refused = browse("/services/feeds/title", {"title": " "})
+
+    assert (303, 400) == (changed.status, refused.status)
+    assert "News <b>" in text_of(browse("/"))
+    assert "https://example.org/feed" in refused.text
+
+
+def test_kept_data_is_taken_up_again(site: Site, browse: Browse) -> None:
+    """With the settings it had, secrets included."""
+    furnish(site.world)
+    listed = text_of(browse("/install"))
+    shown = text_of(browse("/install/kept/feeds-gone"))
+    answer = browse("/install/kept/feeds-gone", post=True)
+
+    assert "Kept from before" in listed and "feeds-gone" in listed
+    assert "with its data and the settings it had" in shown
+    assert (303, "/services/feeds-gone?done=again") == (answer.status, answer.headers["location"])
+    assert {"feeds": ["https://example.org/feed"]} == site.world.services.settings["feeds-gone"]
+    assert 404 == browse("/install/kept/feeds-gone", post=True).status
+
+
+def test_kept_settings_can_be_changed_first(site: Site, browse: Browse) -> None:
+    """What does not fit any more is said, and the form is filled with what was kept but for the secrets."""
+    site.world.install("mail", "mail-gone")
+    site.world.services.settings["mail-gone"] = {"accounts": [{"host": "imap.example.org", "password": "secret-one"}]}
+    site.world.services.uninstall("mail-gone", erase=False)
+    site.world.services.settings["mail-gone"] = {"accounts": [{"host": "imap.example.org"}]}
+    refused = browse("/install/kept/mail-gone", post=True)
+    form = browse("/install/mail?again=mail-gone").text
+
+    assert 422 == refused.status
+    assert "accounts.0.password is missing" in text_of(refused)
+    assert 'value="imap.example.org"' in form and 'value="mail-gone"' in form
+    assert "secret-one" not in form
+
+
+def test_kept_data_of_a_missing_connector_can_be_erased_only(site: Site, browse: Browse) -> None:
+    """Installing again needs the connector."""
+    furnish(site.world)
+    del site.world.catalog.manifests["mail"]
+    listed = browse("/install").text
+
+    assert "Its connector, mail, is missing" in html.unescape(listed)
+    assert "/install/kept/mail-gone/erase" in listed and '/install/kept/mail-gone"' not in listed
+    assert 404 == browse("/install/kept/mail-gone").status
+
+
+def test_erasing_what_was_kept_wants_its_id(site: Site, browse: Browse) -> None:
+    """Typed, and nothing less; an installed service cannot be erased there."""
+    furnish(site.world)
+    wrong = [browse("/install/kept/feeds-gone/erase", {"confirm": text}).status for text in ("", "feeds", "FEEDS-GONE")]
+    other = browse("/install/kept/feeds/erase", {"confirm": "feeds"}).status
+    right = browse("/install/kept/feeds-gone/erase", {"confirm": " feeds-gone "})
+
+    assert ([422] * 3, 404, 303) == (wrong, other, right.status)
+    assert ["feeds-gone"] == site.world.services.erased
+    assert "feeds-gone" not in text_of(browse("/install"))
 
 
 def test_one_stream_can_be_synced(site: Site, browse: Browse) -> None:
