@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -21,6 +22,8 @@ LINE_BYTES_MAX = 65536
 CONNECT_S_MAX = 5.0
 ANSWER_S_MAX = 40.0
 START_IT = "Start it with: python locker.py"
+# The one name under which a browser's session counts; 127.0.0.1 is for programs.
+PAGES_HOST = "locker.localhost"
 
 
 class RunningCore:
@@ -32,6 +35,10 @@ class RunningCore:
         # A proxy meant for the world has no business between a command and its own machine.
         self._session.trust_env = False
         self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def page(self, path: str) -> str:
+        """The address of a page of the dashboard, for the owner's browser."""
+        return f"http://{PAGES_HOST}:{urlsplit(self.url).port or 80}{path}"
 
     def get(self, path: str) -> Any:
         """What the path answers."""
@@ -67,12 +74,14 @@ def connect(me: Path) -> RunningCore:
 
 def find(me: Path) -> RunningCore | None:
     """The core that runs over this Me, if one does."""
-    ticket = _ticket(me)
-    if ticket is None:
-        return None
-    if "problem" in ticket:
-        raise error_of(int(ticket["problem"].get("status", 500)), ticket["problem"])
-    return RunningCore(str(ticket["url"]), str(ticket["token"]))
+    ticket = _told(me, "ticket", names=("url", "token"))
+    return None if ticket is None else RunningCore(ticket["url"], ticket["token"])
+
+
+def login_url(me: Path) -> str | None:
+    """A new address that logs one browser in, once; None when no core runs over this Me."""
+    told = _told(me, "login", names=("url",))
+    return None if told is None else told["url"]
 
 
 def console_path(me: Path) -> Path:
@@ -101,15 +110,33 @@ def _classes(root: type[LockerError]) -> Iterator[type[LockerError]]:
         yield from _classes(cls)
 
 
-def _ticket(me: Path) -> dict[str, Any] | None:
+def _told(me: Path, operation: str, *, names: tuple[str, ...]) -> dict[str, str] | None:
+    """What the core's socket answers, with at least these names; None when nobody listens there."""
+    line = _line(me, operation)
+    if line is None:
+        return None
+    path = console_path(me)
+    try:
+        answer = json.loads(line)
+    except ValueError as err:
+        raise Broken(f"{path} answered something that is not JSON.") from err
+    problem = answer.get("problem") if isinstance(answer, dict) else None
+    if isinstance(problem, dict):
+        raise error_of(int(problem.get("status", 500)), problem)
+    if not isinstance(answer, dict) or not all(isinstance(answer.get(name), str) for name in names):
+        raise Broken(f"{path} answered without {' and '.join(names)}.")
+    return answer
+
+
+def _line(me: Path, operation: str) -> bytes | None:
     path = console_path(me)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
             door.settimeout(SOCKET_DEADLINE_S)
             door.connect(str(path))
-            door.sendall(b'{"op": "ticket"}\n')
+            door.sendall(json.dumps({"op": operation}).encode() + b"\n")
             with door.makefile("rb") as lines:
-                line = lines.readline(LINE_BYTES_MAX)
+                return lines.readline(LINE_BYTES_MAX)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         return None
     except TimeoutError as err:
@@ -118,13 +145,6 @@ def _ticket(me: Path) -> dict[str, Any] | None:
         raise UserActionNeeded(
             f"{path} cannot be asked: {err.strerror}.", remedy="Ask as the user who started Locker."
         ) from err
-    try:
-        ticket = json.loads(line)
-    except ValueError as err:
-        raise Broken(f"{path} answered something that is not JSON.") from err
-    if not isinstance(ticket, dict) or not ({"url", "token"} <= set(ticket) or isinstance(ticket.get("problem"), dict)):
-        raise Broken(f"{path} answered without an address and a token.")
-    return ticket
 
 
 def _decoded(answer: requests.Response) -> Any:

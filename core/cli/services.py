@@ -12,7 +12,7 @@ import click
 
 from core.cli import exits
 from core.cli.options import as_json, placed, read_config
-from core.cli.running_core import connect, find
+from core.cli.running_core import connect, find, login_url
 from core.cli.screen import say, show_json, show_table
 from core.model.errors import BadRequest
 
@@ -21,7 +21,7 @@ from core.model.errors import BadRequest
 @placed
 @as_json
 def status(me: Path | None, config_dir: Path | None, as_json: bool) -> int:
-    """Tell whether Locker runs, and how each service is."""
+    """Tell whether Locker runs, a fresh address to log in at, and how each service is."""
     config = read_config(me, config_dir)
     core = find(config.me)
     if core is None:
@@ -29,11 +29,13 @@ def status(me: Path | None, config_dir: Path | None, as_json: bool) -> int:
             f"No Locker is running over {config.me}."
         )
         return exits.NOT_RUNNING
-    services = core.get("/map")["installed"]
+    services, address = core.get("/map")["installed"], login_url(config.me)
     if as_json:
-        show_json({"running": True, "me": str(config.me), "url": core.url, "services": services})
+        told = {"running": True, "me": str(config.me), "url": core.url, "login_url": address}
+        show_json({**told, "services": services})
         return exits.DONE
-    say(f"Locker runs over {config.me} and answers at {core.url}.")
+    say(f"Locker runs over {config.me} and answers programs at {core.url}.")
+    say(f"To log in, open once, within the hour: {address}")
     rows = [(s["id"], "off" if not s["enabled"] else s["state"], s["reason"]) for s in services.values()]
     show_table(("service", "state", "reason"), rows, empty="No service is installed.")
     return exits.DONE
@@ -94,7 +96,7 @@ def install(
     if as_json:
         show_json(service)
         return
-    say(f"Installed {service['id']}. Its page: {core.url}/services/{service['id']}")
+    say(f"Installed {service['id']}. Its page: {core.page('/services/' + service['id'])}")
 
 
 def settings_from(document: str, pairs: Sequence[str]) -> dict[str, Any]:

@@ -36,6 +36,12 @@ class FakeCore:
     answers: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     line: bytes = b""
+    logins: int = 0
+
+    @property
+    def login_url(self) -> str:
+        """The address that its socket gave last; each one is another."""
+        return f"http://locker.localhost:1/login?ticket={self.logins}"
 
     def answer(self, method: str, path: str, body: Any, *, status: int = 200) -> None:
         """Answer this from now on; bytes are sent as they are."""
@@ -99,5 +105,10 @@ def _give_tickets(door: socket.socket, core: FakeCore) -> None:
         except OSError:
             return
         with caller, caller.makefile("rb") as lines:
-            assert json.loads(lines.readline()) == {"op": "ticket"}
+            request = json.loads(lines.readline())
+            if request == {"op": "login"}:
+                core.logins += 1
+                caller.sendall(json.dumps({"url": core.login_url}).encode() + b"\n")
+                continue
+            assert request == {"op": "ticket"}
             caller.sendall(core.line)

@@ -49,6 +49,8 @@ def test_status_tells_each_service(locker: Locker, services: FakeCore) -> None:
 
     assert exits.DONE == done.code
     assert services.url in done.out
+    assert 1 == services.logins
+    assert services.login_url in done.out
     assert ["work", "failed", "child_died"] == done.out.splitlines()[-1].split()
 
 
@@ -57,6 +59,7 @@ def test_status_as_json(locker: Locker, services: FakeCore) -> None:
     told = json.loads(locker("status", "--json").out)
 
     assert (True, services.url, "failed") == (told["running"], told["url"], told["services"]["work"]["state"])
+    assert services.login_url == told["login_url"]
 
 
 def test_list_shows_titles_without_their_tricks(locker: Locker, services: FakeCore) -> None:
@@ -89,7 +92,8 @@ def test_install_sends_settings(locker: Locker, core: FakeCore, tmp_path: Path) 
         "--setting", "depth:=3", "--settings-json", str(tmp_path / "settings.json"),
     )  # fmt: skip
 
-    assert (exits.DONE, f"Installed news. Its page: {core.url}/services/news\n") == (done.code, done.out)
+    page = core.url.replace("127.0.0.1", "locker.localhost") + "/services/news"
+    assert (exits.DONE, f"Installed news. Its page: {page}\n") == (done.code, done.out)
     assert {
         "connector": "feeds",
         "title": "News",
