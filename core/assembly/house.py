@@ -24,7 +24,7 @@ from core.events import Bus, Deliveries, DeliveryLimits, EventStreams
 from core.gateway import Door, GatewayLimits
 from core.model.clock import Clock
 from core.model.errors import LockerError, NotFound, ServiceDisabled
-from core.process import ChildLogs, Endpoint, Failed, ProcessLimits, State, Stopped, Supervisor, Zygote
+from core.process import ChildLogs, Endpoint, Failed, ProcessLimits, State, Stopped, Supervisor, Zygote, is_from_below
 from core.registry import Catalog, Environments, Reads, Services
 from core.schedule import Scheduler
 from core.store import Documents, Origin, Store
@@ -175,8 +175,10 @@ class House:
             documents=self._documents,
             door=self._door,
             event_stream=self._streams,
+            end_streams=lambda of: self._loop.tell(self._streams.end, of),
             service_of_token=self._supervisor.service_of_token,
             is_open_door=self._launching.is_open_door,
+            is_from_below=is_from_below,
             notices=self._notices,
             owner_token=standing.owner_token,
         )

@@ -2,8 +2,17 @@
 
 from core.gateway.call import Response
 from core.gateway.door import Backends, Door
-from core.gateway.front import FrontLimits
+from core.gateway.front import CONNECTION, FrontLimits
 from core.gateway.limits import GatewayLimits
 from core.gateway.server import open_listener, server_config
 
-__all__ = ["Backends", "Door", "FrontLimits", "GatewayLimits", "Response", "open_listener", "server_config"]
+__all__ = [
+    "CONNECTION",
+    "Backends",
+    "Door",
+    "FrontLimits",
+    "GatewayLimits",
+    "Response",
+    "open_listener",
+    "server_config",
+]

@@ -17,6 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from core.gateway.limits import HEAD_BYTES_MAX, HEAD_FIELDS_MAX
 from core.gateway.reply import CUT
 
+# The key in a scope's extensions of a dict that lasts as long as its connection, for whoever judges connections.
+CONNECTION = "locker.connection"
 FRAMING_BYTES_MAX = 64 * 1024
 PIPELINED_MAX = 8
 # How long a body is still read after its answer, so that a client that is sending gets to read the answer.
@@ -92,6 +94,7 @@ class FrontProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a client; when there are too many, let go of the one that has been idle longest."""
         super().connection_made(transport)
+        self._about: dict[str, Any] = {}
         self._idle_since = self.loop.time()
         if len(self.connections) > self.limits.connections_max and not self._make_room():
             self._refuse(503, "Too many connections")
@@ -158,7 +161,7 @@ class FrontProtocol(HttpToolsProtocol):
         self.headers = _NOWHERE
         self._cycles.append(self.cycle)
         self.cycle.transport = cast(asyncio.Transport, _Patient(self))
-        cast(dict[str, Any], self.scope)["extensions"] = {CUT: self._cutter(self.cycle)}
+        cast(dict[str, Any], self.scope)["extensions"] = {CUT: self._cutter(self.cycle), CONNECTION: self._about}
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""

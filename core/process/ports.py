@@ -111,15 +111,16 @@ def _address_of(text: str) -> bytes:
 
 def _sockets_of(pid: int, wanted: frozenset[str]) -> frozenset[str]:
     """Those of `wanted` that the process holds; its descendants are only looked at for what is missing."""
-    held = _held(pid) & wanted
+    held = held_sockets(pid) & wanted
     if held == wanted:
         return held
     for descendant in _descendants(pid):
-        held |= _held(descendant) & wanted
+        held |= held_sockets(descendant) & wanted
     return held
 
 
-def _held(pid: int) -> frozenset[str]:
+def held_sockets(pid: int) -> frozenset[str]:
+    """The inodes of the sockets that the process has open; none where it cannot be looked into."""
     found = set()
     with contextlib.suppress(OSError):
         for entry in os.scandir(f"/proc/{pid}/fd"):

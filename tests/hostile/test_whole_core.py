@@ -101,17 +101,32 @@ def test_no_reading_without_a_token(house: House, path: str, token: str | None) 
     assert "installed" not in answer.text and "records" not in answer.text
 
 
-def test_a_session_on_another_website_cannot_act(house: House) -> None:
-    """cross_site_post_refused: with the owner's own cookie, a foreign page changes nothing and reads nothing."""
-    session = requests.Session()
-    session.trust_env = False
-    login = house.get("/health")
-    assert login.ok
+@pytest.fixture(scope="module")
+def cookie(house: House) -> str:
+    """The owner's session, as the browser keeps it."""
     address = house.login_url.replace("locker.localhost", "127.0.0.1")
     host = {"Host": f"locker.localhost:{house.port}"}
-    answer = session.get(address, headers=host, timeout=10, allow_redirects=False)
+    answer = requests.get(address, headers=host, timeout=10, allow_redirects=False)
     cookie = answer.headers.get("set-cookie", "").split(";")[0]
     assert cookie.startswith("locker_session="), answer.headers
+    return cookie
+
+
+def test_a_stolen_session_is_of_no_use_to_a_child(house: House, cookie: str) -> None:
+    """INV-11: a connector that got hold of the owner's cookie cannot use it, whatever it sends along, on any address."""
+    house.install("thief")
+    own = f"http://locker.localhost:{house.port}"
+    headers = {"Host": own[7:], "Origin": own, "Sec-Fetch-Site": "same-origin", "Cookie": cookie}
+
+    assert [403, 403] == house.post("/Me/thief/", data=cookie).json()
+    assert [] == [token for token in house.get("/tokens").json() if token["title"] == "mine"]
+    owners = requests.post(f"{house.url}/tokens", headers=headers, json={"title": "o", "scopes": ["all"]}, timeout=10)
+    assert 201 == owners.status_code
+
+
+def test_a_session_on_another_website_cannot_act(house: House, cookie: str) -> None:
+    """cross_site_post_refused: with the owner's own cookie, a foreign page changes nothing and reads nothing."""
+    host = {"Host": f"locker.localhost:{house.port}"}
 
     def post(**headers: str) -> int:
         sent = {**host, "Cookie": cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
