@@ -31,10 +31,14 @@ APP_KEYS_FILE = "apikeys.toml"
 CONFIG_BYTES_MAX = 256 * 1024
 ENVIRONMENT_PREFIX = "LOCKER_"
 
+HOST_NAMES_MAX = 20
+HOST_NAME_LENGTH_MAX = 253
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 # The first says where locker.toml is; the others hand the owner's token to the command line, which removes them.
 _NOT_SETTINGS = frozenset({"LOCKER_CONFIG", "LOCKER_TOKEN", "LOCKER_TOKEN_FD"})
 _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
+# Labels of letters, digits and hyphens. A last one that begins with a digit is an address, or read as one.
+_HOST_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SIZE = re.compile(r"(\d{1,15})\s*(KiB|MiB|GiB)?")
 _SIZE_UNITS: Mapping[str | None, int] = {None: 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
 
@@ -73,6 +77,7 @@ class Config:
     timezone: str
     port: int = 8042
     host: str = "127.0.0.1"
+    host_names: tuple[str, ...] = ()
     spawn: str = "auto"
     open_browser: bool = True
     log_level: str = "info"
@@ -214,6 +219,8 @@ def _typed(name: str, text: str) -> Any:
     """What a variable's text means: there all is text, in TOML a number is a number."""
     if name == "connector_paths":
         return [part for part in text.split(os.pathsep) if part]
+    if name == "host_names":
+        return [part.strip() for part in text.split(",") if part.strip()]
     if name == "open_browser":
         return True if text.lower() in _YES else False if text.lower() in _NO else text
     if name == "port" or name.startswith("limits."):
@@ -307,6 +314,16 @@ def _loopback(value: Any, _base: Path, _home: Path | None) -> str:
     return str(value)
 
 
+def _host_names(value: Any, _base: Path, _home: Path | None) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or len(value) > HOST_NAMES_MAX:
+        raise ValueError(f"must be a list of at most {HOST_NAMES_MAX} host names")
+    for name in value:
+        is_plain = isinstance(name, str) and len(name) <= HOST_NAME_LENGTH_MAX and _HOST_NAME.fullmatch(name)
+        if not is_plain:
+            raise ValueError(f"{name!r} is no plain host name in lower case, such as locker.home.example")
+    return tuple(dict.fromkeys(value))
+
+
 def _flag(value: Any, _base: Path, _home: Path | None) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
@@ -362,6 +379,7 @@ _CHECKS: Mapping[str, _Check] = {
     "me": _path,
     "port": _whole(0, 65535),
     "host": _loopback,
+    "host_names": _host_names,
     "connector_paths": _paths,
     "timezone": _zone,
     "spawn": _choice(("auto", "plain")),

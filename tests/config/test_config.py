@@ -121,6 +121,7 @@ def test_each_setting_can_come_from_the_environment(load: Load, setting: str, ro
         "connector_paths": f"{root / 'a'}{os.pathsep}{root / 'b'}",
         "timezone": "Asia/Kolkata",
         "host": "::1",
+        "host_names": "locker.home.example, box",
         "spawn": "plain",
         "open_browser": "no",
         "log_level": "DEBUG",
@@ -132,6 +133,35 @@ def test_each_setting_can_come_from_the_environment(load: Load, setting: str, ro
     assert getattr(owner, name) != getattr(load(), setting, object())
     if setting not in ("me", "connector_paths"):
         assert f"{environment_name(setting)}: " in faults_of(load, "", {environment_name(setting): "\x01 wrong"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["locker.home.example", "a", "a-b.c1", "xn--bcher-kva.example", "x" * 63, f"{'a.' * 126}a"],
+)
+def test_plain_host_names(load: Load, name: str) -> None:
+    """Letters, digits and hyphens in labels, up to the lengths that DNS allows."""
+    assert (name,) == load(host_names=[name, name]).host_names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "*", "*.home.example", ".home.example", "home.example.", "Locker.example", "127.0.0.1", "127.1", "0x7f.1",
+     "2130706433", "::1", "[::1]", "a.1", "a.0x7f", "a..b", "-a", "a-", "a_b", "a:8042", "http://a", "a/b", "a b",
+     "b\u00fccher", "a\n", "x" * 64, f"{'a.' * 126}aa", 7, None, ["a"]],
+)  # fmt: skip
+def test_what_is_no_plain_host_name(load: Load, name: object) -> None:
+    """No address, no pattern, no port, no capital: each is a fault that shows it."""
+    assert f"host_names: {name!r} is no plain host name" in faults_of(load, host_names=[name])
+
+
+def test_host_names_are_bounded(load: Load) -> None:
+    """Twenty pass, one more does not, and a bare text is no list."""
+    names = [f"name{letter}" for letter in "abcdefghijklmnopqrstu"]
+
+    assert tuple(names[:20]) == load(host_names=names[:20]).host_names
+    assert "host_names: must be a list of at most 20" in faults_of(load, host_names=names)
+    assert "host_names: must be a list of at most 20" in faults_of(load, 'host_names = "a"')
 
 
 def test_sizes_with_units(load: Load) -> None:
