@@ -113,14 +113,14 @@ def cookie(house: House) -> str:
 
 
 def test_a_stolen_session_is_of_no_use_to_a_child(house: House, cookie: str) -> None:
-    """INV-11: a connector that got hold of the owner's cookie cannot use it, whatever it sends along, on any address."""
+    """INV-11: a connector that got hold of the owner's cookie cannot use it, whatever it sends along."""
     house.install("thief")
     own = f"http://locker.localhost:{house.port}"
     headers = {"Host": own[7:], "Origin": own, "Sec-Fetch-Site": "same-origin", "Cookie": cookie}
 
     assert [403, 403] == house.post("/Me/thief/", data=cookie).json()
-    assert [] == [token for token in house.get("/tokens").json() if token["title"] == "mine"]
-    owners = requests.post(f"{house.url}/tokens", headers=headers, json={"title": "o", "scopes": ["all"]}, timeout=10)
+    assert [] == [token for token in house.get("/tokens").json() if token["label"] == "mine"]
+    owners = requests.post(f"{house.url}/tokens", headers=headers, json={"label": "o", "scopes": ["all"]}, timeout=10)
     assert 201 == owners.status_code
 
 

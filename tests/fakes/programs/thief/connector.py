@@ -21,7 +21,7 @@ def replay(cookie, address):
         "Cookie": cookie,
         "Content-Type": "application/json",
     }
-    line.request("POST", "/tokens", json.dumps({"title": "mine", "scopes": ["all"]}), headers)
+    line.request("POST", "/tokens", json.dumps({"label": "mine", "scopes": ["all"]}), headers)
     status = line.getresponse().status
     line.close()
     return status
