@@ -181,6 +181,7 @@ class House:
             is_from_below=is_from_below,
             notices=self._notices,
             owner_token=standing.owner_token,
+            host_names=standing.config.host_names,
         )
 
     def _notices(self) -> list[Notice]:

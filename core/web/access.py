@@ -14,8 +14,9 @@ import re
 
 from core.model.errors import BadRequest, Forbidden, LockerError, NotFound, TokenRequired
 from core.web.asgi import Request, answer, refuse_websocket
-from core.web.caller import NOBODY, OWNER, OWNER_SESSION, READING, Caller, app_may, child_may
+from core.web.caller import NOBODY, OWNER, READING, Caller, app_may, child_may
 from core.web.hosts import Hosts
+from core.web.kin import Kin
 from core.web.login import Login
 from core.web.parts import AsgiApp, Message, Parts, Receive, Scope, Send
 from core.web.problems import incident, render
@@ -41,6 +42,7 @@ class Access:
         self._login = login
         self._tokens = tokens
         self._throttle = throttle
+        self._kin = Kin(parts.is_from_below)
         self._headers = [(n.encode("ascii"), v.encode("ascii")) for n, v in page_headers(*self._hosts.origins)]
         self._notes: set[asyncio.Task[None]] = set()
 
@@ -103,8 +105,11 @@ class Access:
                 return NOBODY
             await self._throttle.delay()
             raise TokenRequired("The token is not valid.")
-        if not self._login.has_session(request):
+        session = self._login.session_of(request)
+        if not session:
             return NOBODY
+        if await self._kin.is_childs(request.scope):
+            raise Forbidden("A connector may not use the owner's session.")
         if not _is_from_dashboard(request, self._hosts.origin):
             if is_door:
                 return NOBODY
@@ -112,7 +117,7 @@ class Access:
                 "The request was started by another site, so the session does not count.",
                 remedy="Use the dashboard itself, or a token.",
             )
-        return OWNER_SESSION
+        return Caller(OWNER.actor, OWNER.scopes, session)
 
     def _known(self, token: str) -> Caller | None:
         if len(token) > TOKEN_LENGTH_MAX:

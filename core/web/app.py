@@ -27,7 +27,8 @@ class Web:
     def __init__(self, parts: Parts) -> None:
         throttle = Throttle()
         self._parts = parts
-        self._login = Login(Hosts(parts.port, parts.host_names), parts.clock, throttle)
+        hosts = Hosts(parts.port, parts.host_names)
+        self._login = Login(hosts, parts.clock, throttle, end_streams=parts.end_streams)
         tokens = AppTokens(parts.documents, parts.coredb, parts.clock)
         self._metrics = Metrics(parts)
         desk = Desk(
@@ -36,6 +37,7 @@ class Web:
             diary=Diary(parts.coredb, parts.clock, parts.timezone),
             metrics=self._metrics,
             notices=Notices(parts.notices, parts.documents, parts.clock),
+            end_streams=parts.end_streams,
         )
         self._flask = Mount(flask_of(desk))
         self._access = Access(parts, self._inner, login=self._login, tokens=tokens, throttle=throttle)

@@ -21,11 +21,14 @@ _CORE_READS_OF_A_CHILD = frozenset({"/health", "/map", "/providers"})
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: `actor` as it stands in logs and in X-Locker-Actor, and the scopes they hold."""
+    """Who asks: `actor` as it stands in logs and in X-Locker-Actor, and the scopes they hold.
+
+    `session` tells one browser's session from another's, and opens nothing; empty where a token came.
+    """
 
     actor: str
     scopes: tuple[str, ...] = ()
-    has_session: bool = False
+    session: str = ""
 
     @property
     def is_owner(self) -> bool:
@@ -45,7 +48,6 @@ class Caller:
 
 NOBODY = Caller("nobody")
 OWNER = Caller("owner", ("all",))
-OWNER_SESSION = Caller("owner", ("all",), has_session=True)
 
 
 def hears(uses: Sequence[str], wanted: str) -> bool:

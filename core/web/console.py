@@ -104,7 +104,7 @@ class Console:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Mapping[str, Any]:
         try:
-            await self._check_peer(writer)
+            await self._check_peer(reader, writer)
             return self._answers[_operation(await _line(reader), self._answers)]()
         except LockerError as error:
             log.info("console refused code=%s", error.code)
@@ -113,12 +113,18 @@ class Console:
             log.exception("console failed")
             return {"problem": problem_document(as_locker_error(error))}
 
-    async def _check_peer(self, writer: asyncio.StreamWriter) -> None:
+    async def _check_peer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Judge who has connected at once: later, its number may be somebody else's."""
         uid, pid = _peer(writer.get_extra_info("socket").fileno())
-        if uid != os.getuid() or pid <= 0:
-            raise Forbidden("Only the user that runs the core may ask here.")
-        if await asyncio.to_thread(self._is_child, pid):
-            raise Forbidden("A connector may not ask here.")
+        is_owner = uid == os.getuid() and pid > 0
+        if is_owner and not await asyncio.to_thread(self._is_child, pid):
+            return
+        # Who is cut off while it still speaks does not hear the answer.
+        with contextlib.suppress(BadRequest):
+            await _line(reader)
+        raise Forbidden(
+            "A connector may not ask here." if is_owner else "Only the user that runs the core may ask here."
+        )
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

@@ -6,8 +6,8 @@ from core.model.clock import Clock
 from core.web.asgi import Request, answer
 from core.web.caller import Caller
 from core.web.hosts import Hosts
-from core.web.parts import Send
-from core.web.passes import Passes
+from core.web.parts import EndStreams, Send
+from core.web.passes import Passes, digest
 from core.web.rendering import page
 from core.web.throttle import Throttle
 
@@ -25,9 +25,10 @@ _HTML = ("content-type", "text/html; charset=utf-8")
 class Login:
     """Tickets, sessions and short tokens, and the three paths that use them. Owned by the event loop."""
 
-    def __init__(self, hosts: Hosts, clock: Clock, throttle: Throttle) -> None:
+    def __init__(self, hosts: Hosts, clock: Clock, throttle: Throttle, *, end_streams: EndStreams) -> None:
         self._hosts = hosts
         self._throttle = throttle
+        self._end_streams = end_streams
         self._tickets = Passes(clock, lifetime_s=TICKET_LIFETIME_S, count_max=TICKETS_MAX)
         self._sessions = Passes(clock, lifetime_s=SESSION_IDLE_S, count_max=SESSIONS_MAX)
         self._short_tokens = Passes(
@@ -46,10 +47,10 @@ class Login:
         """Whether this is such a token and still valid."""
         return self._short_tokens.is_valid(token)
 
-    def has_session(self, request: Request) -> bool:
-        """Whether the request carries a session, on the one host where a session counts."""
+    def session_of(self, request: Request) -> str:
+        """The name of the session that the request carries, on the one host where a session counts; else empty."""
         cookie = request.cookie(COOKIE) if self._hosts.is_dashboard(request.header("host")) else ""
-        return bool(cookie) and self._sessions.renew(cookie)
+        return digest(cookie).hex() if cookie and self._sessions.renew(cookie) else ""
 
     async def login(self, request: Request, send: Send) -> None:
         """Answer `GET /login`: with a good ticket a session, else how to come by one."""
@@ -62,7 +63,7 @@ class Login:
             await answer(send, 405 if request.method != "HEAD" else 204, [("allow", "GET, HEAD")])
         elif ticket and self._tickets.spend(ticket):
             await self._welcome(send)
-        elif self.has_session(request):
+        elif self.session_of(request):
             await answer(send, 303, [("location", "/"), ("cache-control", "no-store")])
         else:
             if ticket:
@@ -76,12 +77,13 @@ class Login:
         await _page(send, 200, "welcome.html", headers=[("set-cookie", cookie)])
 
     async def logout(self, request: Request, caller: Caller, send: Send) -> None:
-        """Answer `POST /logout`: the session ends here and in the browser."""
+        """Answer `POST /logout`: the session ends here and in the browser, and so do the streams it opened."""
         if request.method != "POST":
             await answer(send, 405, [("allow", "POST")])
             return
-        if caller.has_session:
+        if caller.session:
             self._sessions.spend(request.cookie(COOKIE))
+            self._end_streams(lambda one: one.session == caller.session)
         gone = f"{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"
         await answer(send, 303, [("location", "/login"), ("set-cookie", gone), ("cache-control", "no-store")])
 

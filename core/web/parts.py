@@ -20,6 +20,7 @@ from core.model.manifest import Manifest
 from core.registry import FolderFault, Service
 from core.schedule import Pending
 from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run
+from core.web.caller import Caller
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -28,6 +29,8 @@ Send = Callable[[Message], Awaitable[None]]
 # Rooms spell the mappings of ASGI differently, so an application is taken as it is.
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 Order = Literal["key", "newest"]
+# Ends the open event streams of those callers for whom the judge says so; asked from any thread.
+EndStreams = Callable[[Callable[[Caller], bool]], None]
 
 
 class Catalog(Protocol):
@@ -205,9 +208,12 @@ class Notice:
 class Parts:
     """Everything the web room stands on.
 
-    `door` serves `/Me/…`, `event_stream` serves `/events`. `service_of_token` and `is_open_door` are asked on the
+    `door` serves `/Me/…`, `event_stream` serves `/events`, and `end_streams` ends those of a caller whose token or
+    session is gone. `service_of_token` and `is_open_door` are asked on the
     event loop for every request that needs them, so they answer from memory. `owner_token` is the one given in
     the environment at start; `host_names` are further names the owner gave the core.
+    `is_from_below` says whether the client of a connection (client's end, core's end) is a process below the core; it
+    may block.
     """
 
     port: int
@@ -225,8 +231,10 @@ class Parts:
     documents: Documents
     door: AsgiApp
     event_stream: AsgiApp
+    end_streams: EndStreams
     service_of_token: Callable[[str], str | None]
     is_open_door: Callable[[str, str], bool]
+    is_from_below: Callable[[tuple[str, int], tuple[str, int]], bool]
     notices: Callable[[], Sequence[Notice]]
     owner_token: str | None = field(default=None, repr=False)
     host_names: tuple[str, ...] = ()

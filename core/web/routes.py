@@ -15,8 +15,8 @@ from core.web.caller import NOBODY, Caller
 from core.web.diary import Diary
 from core.web.metrics import Metrics
 from core.web.notices import Notices
-from core.web.parts import Parts
-from core.web.tokens import AppTokens
+from core.web.parts import EndStreams, Parts
+from core.web.tokens import AppTokens, actor_of
 
 JSON_FIELDS = frozenset({"obj", "data", "settings"})
 CHILD = frozenset({"child"})
@@ -34,6 +34,12 @@ class Desk:
     diary: Diary
     metrics: Metrics
     notices: Notices
+    end_streams: EndStreams
+
+    def revoke(self, token_id: str) -> None:
+        """Make a token worthless from now on, and end the streams that it opened."""
+        self.tokens.delete(token_id)
+        self.end_streams(lambda caller: caller.actor == actor_of(token_id))
 
 
 @dataclass(frozen=True)

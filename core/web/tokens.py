@@ -109,7 +109,7 @@ class AppTokens:
         row = self._rows.get(key)
         if row is None or not hmac.compare_digest(bytes.fromhex(row.hash), key):
             return None
-        return Caller(f"app:{row.id}", row.scopes)
+        return Caller(actor_of(row.id), row.scopes)
 
     def should_note_use(self, caller: Caller) -> bool:
         """Whether a use of the caller's token is worth writing: once a minute is enough."""
@@ -124,6 +124,11 @@ class AppTokens:
         """Write that the caller's token is in use now."""
         row = (caller.actor.removeprefix("app:"), self._clock.now())
         self._coredb.write(lambda connection: connection.execute(_NOTE_USE, row))
+
+
+def actor_of(token_id: str) -> str:
+    """How one who asks with that token is called."""
+    return f"app:{token_id}"
 
 
 def _check(label: str, scopes: Sequence[str]) -> None:

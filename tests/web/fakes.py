@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from core.model.manifest import Manifest, parse_manifest
 from core.registry import FolderFault, Service
 from core.schedule import Pending
 from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run
-from core.web import ChildDetails, ChildState, Notice, Parts
+from core.web import Caller, ChildDetails, ChildState, Notice, Parts
 from core.web.parts import Message, Receive, Scope, Send
 
 FEEDS = """
@@ -488,7 +488,9 @@ class World:
         self.documents = Documents(folder / "locker.json", self.clock)
         self.door = FakeDoor()
         self.stream = FakeDoor()
+        self.ends: list[Callable[[Caller], bool]] = []
         self.child_tokens: dict[str, str] = {}
+        self.is_from_below = False
         self.open_doors: set[tuple[str, str]] = set()
         self.notices: list[Notice] = []
         self.parts = Parts(
@@ -507,8 +509,10 @@ class World:
             documents=self.documents,
             door=self.door,
             event_stream=self.stream,
+            end_streams=self.ends.append,
             service_of_token=self.child_tokens.get,
             is_open_door=lambda service_id, path: (service_id, path) in self.open_doors,
+            is_from_below=lambda _client, _server: self.is_from_below,
             notices=lambda: self.notices,
             owner_token=owner_token,
             host_names=("locker.example",),

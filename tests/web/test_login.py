@@ -88,6 +88,20 @@ def test_log_out_ends_the_session(site: Site) -> None:
     assert [401, 200] == [site.browse("/map", cookie).status for cookie in (mine, other)]
 
 
+def test_log_out_ends_the_sessions_streams(site: Site) -> None:
+    """Those of that browser alone; the cookie itself is in no caller."""
+    mine, other = site.login(), site.login()
+    for cookie in (mine, other):
+        site.browse("/events", cookie)
+    site.owner("GET", "/events")
+    site.browse("/logout", mine, method="POST", body=b"")
+    callers = [scope["locker.caller"] for scope in site.world.stream.seen]
+    (ends,) = site.world.ends
+
+    assert [True, False, False] == [ends(caller) for caller in callers]
+    assert mine.partition("=")[2] not in repr(callers)
+
+
 def test_another_site_cannot_log_the_owner_out(site: Site) -> None:
     """It is a change like any other."""
     cookie = site.login()

@@ -32,7 +32,11 @@ def application(tmp_path: Path) -> Iterator[Flask]:
     tokens = AppTokens(world.documents, world.coredb, world.clock)
     notices = Notices(world.parts.notices, world.documents, world.clock)
     diary = Diary(world.coredb, world.clock, "UTC")
-    yield flask_of(Desk(parts=world.parts, tokens=tokens, diary=diary, metrics=Metrics(world.parts), notices=notices))
+    desk = Desk(
+        parts=world.parts, tokens=tokens, diary=diary, metrics=Metrics(world.parts), notices=notices,
+        end_streams=world.parts.end_streams,
+    )  # fmt: skip
+    yield flask_of(desk)
     world.close()
 
 

@@ -9,6 +9,7 @@ import pytest
 from core.model.clock import ManualClock
 from core.model.errors import BadRequest, Conflict, NotFound
 from core.store import CoreDb, Documents
+from core.web import Caller
 from core.web.tokens import TOKENS_MAX, USE_NOTED_EVERY_S, AppTokens
 from tests.web.conftest import Site, wait_until
 
@@ -107,6 +108,17 @@ def test_over_http(site: Site) -> None:
     assert [401, 404] == [
         site.owner("GET", "/map", token=token).status, site.owner("DELETE", f"/tokens/{made.json['id']}").status
     ]  # fmt: skip
+
+
+def test_the_streams_of_a_deleted_token_end(site: Site) -> None:
+    """By the API as by the dashboard; the streams of others stay, and so do they when nothing was deleted."""
+    first, second = (site.owner("POST", "/tokens", {"label": "x", "scopes": ["read"]}).json["id"] for _ in range(2))
+    site.owner("DELETE", f"/tokens/{first}")
+    site.browse(f"/owner/tokens/{second}/delete", site.login(), method="POST", body=b"")
+    site.owner("DELETE", "/tokens/nothing")
+    callers = [Caller(f"app:{first}", ("read",)), Caller(f"app:{second}", ("read",)), Caller("owner", ("all",))]
+
+    assert [[True, False, False], [False, True, False]] == [[ends(c) for c in callers] for ends in site.world.ends]
 
 
 def test_a_reading_app_reads_and_no_more(site: Site) -> None:

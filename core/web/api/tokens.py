@@ -44,8 +44,8 @@ def create_token(ask: Ask) -> CreatedToken:
 
 
 def delete_token(ask: Ask) -> DeletedToken:
-    """Delete a token: it opens nothing from now on."""
-    ask.desk.tokens.delete(ask.names["token"])
+    """Delete a token: it opens nothing from now on, and its event streams end."""
+    ask.desk.revoke(ask.names["token"])
     return DeletedToken(id=ask.names["token"])
 
 

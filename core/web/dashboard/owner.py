@@ -56,7 +56,7 @@ def create_token(visit: Visit) -> Response:
 
 def delete_token(visit: Visit) -> Response:
     """Delete a token."""
-    visit.desk.tokens.delete(visit.names["token"])
+    visit.desk.revoke(visit.names["token"])
     return visit.go("/owner/tokens", done="deleted")
 
 

@@ -58,6 +58,7 @@ class Handler(BaseHTTPRequestHandler):
             self._say(ask())
         elif self.path.endswith("/grandchild"):
             place = own / "grandchild.json"
+            place.unlink(missing_ok=True)
             parent = os.getpid()
             # Not before its own parent is gone and it has been handed on.
             wander_off(place, lambda: _until(lambda: os.getppid() == parent))
