@@ -12,6 +12,7 @@ import inspect
 import mmap
 import os
 import struct
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,17 +37,19 @@ class Shelf:
 
     def __init__(self, folder: Path, who: str) -> None:
         self.who = who
+        self._lock = threading.Lock()
         with open(folder / f"{who}.marks", "a+b") as file:
             file.truncate(SHELF_BYTES)
             self._memory = mmap.mmap(file.fileno(), SHELF_BYTES)
 
     def put(self, name: str) -> None:
-        """Note this moment."""
-        (count,) = _COUNT.unpack_from(self._memory, 0)
-        place = _COUNT.size + count * _MARK.size
-        if place + _MARK.size <= SHELF_BYTES:
-            _MARK.pack_into(self._memory, place, name.encode(), time.perf_counter_ns())
-            _COUNT.pack_into(self._memory, 0, count + 1)
+        """Note this moment; from any thread."""
+        with self._lock:
+            (count,) = _COUNT.unpack_from(self._memory, 0)
+            place = _COUNT.size + count * _MARK.size
+            if place + _MARK.size <= SHELF_BYTES:
+                _MARK.pack_into(self._memory, place, name.encode(), time.perf_counter_ns())
+                _COUNT.pack_into(self._memory, 0, count + 1)
 
     def read(self) -> list[Mark]:
         """All marks, in order."""

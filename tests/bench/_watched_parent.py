@@ -19,6 +19,7 @@ CHILDS = (
     ("connectors.sdk.connector", "read_line"),
     ("connectors.sdk.connector", "Child"),
     ("connectors.sdk.connector", "_announce"),
+    ("connectors.sdk.child", "Opening"),
     ("connectors.sdk.child", "Store.open"),
     ("connectors.sdk.child", "Child._serve"),
     ("connectors.sdk.child", "Child._add_routes"),
