@@ -1,33 +1,64 @@
 """Flask inside the event loop: a thread is taken when the body is whole, and is free before anything is sent.
 
-So neither a slow upload nor a slow reader can hold one of the few threads.
+So neither a slow upload nor a slow reader can hold one of the few threads. They are parted in lanes: what reads never
+waits behind what changes something, which may take as long as a child takes to start or an environment to install;
+and what children ask never stands in the owner's way, nor in another child's.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from a2wsgi import WSGIMiddleware
 from flask import Flask
 
 from core.model.errors import BadRequest, BodyTooLarge, TooBusy
 from core.web.asgi import Request, answer
+from core.web.caller import NOBODY, READING, Caller
 from core.web.parts import Message, Receive, Scope, Send
 from core.web.problems import render
 
-THREADS = 8
+THREADS = 6
 WAITING_MAX = 100
+# Of one child's requests so many are in its lane at once; the next is told to come again.
+WAITING_OF_ONE_CHILD_MAX = 8
 BODY_BYTES_MAX = 1024 * 1024
 BODY_DEADLINE_S = 30.0
 
 
+class Lane:
+    """Some threads, and a bounded line of requests before them; of one caller at most `of_one_max`."""
+
+    def __init__(self, flask: Flask, *, of_one_max: int = WAITING_MAX) -> None:
+        self._wsgi = WSGIMiddleware(flask.wsgi_app, workers=THREADS)  # type: ignore[arg-type]
+        self._of_one_max = of_one_max
+        self._inside: Counter[str] = Counter()
+
+    async def run(self, actor: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer in a thread of this lane; raises TooBusy when it is full."""
+        if self._inside.total() >= WAITING_MAX or self._inside[actor] >= self._of_one_max:
+            raise TooBusy(f"{self._inside[actor]} requests of {actor} wait for the core already", retry_after_s=1)
+        self._inside[actor] += 1
+        try:
+            await self._wsgi(scope, receive, send)  # type: ignore[arg-type]
+        finally:
+            self._inside[actor] -= 1
+            self._inside += Counter()
+
+    async def close(self) -> None:
+        """Let the threads go; requests inside them are finished first, for which they need the loop."""
+        await asyncio.to_thread(self._wsgi.executor.shutdown, wait=True, cancel_futures=True)
+
+
 class Mount:
-    """An ASGI application that runs Flask in a bounded pool of threads. Owned by the event loop."""
+    """An ASGI application that runs Flask in bounded pools of threads. Owned by the event loop."""
 
     def __init__(self, flask: Flask, *, body_deadline_s: float = BODY_DEADLINE_S) -> None:
-        self._wsgi = WSGIMiddleware(flask.wsgi_app, workers=THREADS)  # type: ignore[arg-type]
+        self._reading = Lane(flask)
+        self._changing = Lane(flask)
+        self._children = Lane(flask, of_one_max=WAITING_OF_ONE_CHILD_MAX)
         self._body_deadline_s = body_deadline_s
-        self._inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; its body is at most a mebibyte."""
@@ -46,8 +77,13 @@ class Mount:
             await send(message)
 
     async def close(self) -> None:
-        """Let the threads go; requests inside them are finished first, for which they need the loop."""
-        await asyncio.to_thread(self._wsgi.executor.shutdown, wait=True, cancel_futures=True)
+        """Let the threads of every lane go."""
+        await asyncio.gather(self._reading.close(), self._changing.close(), self._children.close())
+
+    def _lane(self, caller: Caller, method: str) -> Lane:
+        if caller.service_id is not None:
+            return self._children
+        return self._reading if method in READING else self._changing
 
     async def _body(self, request: Request, receive: Receive) -> bytes | None:
         """The whole body, or None when the client left before its end."""
@@ -70,8 +106,6 @@ class Mount:
             raise BadRequest(f"The body did not arrive within {self._body_deadline_s:g} s.") from err
 
     async def _run(self, scope: Scope, body: bytes) -> list[Message]:
-        if self._inside >= WAITING_MAX:
-            raise TooBusy(f"{WAITING_MAX} requests wait for the core already", retry_after_s=1)
         messages: list[Message] = []
 
         async def receive() -> Message:
@@ -83,9 +117,6 @@ class Mount:
         # A WSGI application reads no further than the length it is told, and a body in chunks came without one.
         headers = [(n, v) for n, v in scope["headers"] if n not in (b"content-length", b"transfer-encoding")]
         whole = {**scope, "headers": [*headers, (b"content-length", b"%d" % len(body))]}
-        self._inside += 1
-        try:
-            await self._wsgi(whole, receive, keep)  # type: ignore[arg-type]
-        finally:
-            self._inside -= 1
+        caller: Caller = scope.get("locker.caller") or NOBODY
+        await self._lane(caller, scope["method"]).run(caller.actor, whole, receive, keep)
         return messages

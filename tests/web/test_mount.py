@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from flask import Flask, Response, request
 
-from core.web.mount import BODY_BYTES_MAX, THREADS, WAITING_MAX, Mount
+from core.web.caller import Caller
+from core.web.mount import BODY_BYTES_MAX, THREADS, WAITING_MAX, WAITING_OF_ONE_CHILD_MAX, Mount
 from core.web.parts import Receive
 from tests.web.conftest import OWNER_TOKEN, Site
 
@@ -179,3 +180,44 @@ def test_waiting_requests_are_bounded(flask: Flask) -> None:
 
     assert [503, 200] == statuses
     assert b"1" == headers[b"retry-after"]
+
+
+def test_lanes_do_not_wait_for_each_other(flask: Flask) -> None:
+    """More changes than there are threads, and a child's flood, keep neither a reader nor another child waiting."""
+    block = threading.Event()
+
+    @flask.route("/stuck", methods=["GET", "POST"])
+    def stuck() -> str:
+        assert block.wait(20)
+        return "done"
+
+    @flask.get("/quick")
+    def quick() -> str:
+        return "at once"
+
+    async def whole() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    def of(actor: str, method: str, path: str) -> dict[str, Any]:
+        return {**scope(path), "method": method, "locker.caller": Caller(actor)}
+
+    async def ask() -> tuple[list[int], int]:
+        mount = Mount(flask)
+        changes = [of("owner", "POST", "/stuck") for _ in range(2 * THREADS)]
+        flood = [of("service:flood", "GET", "/stuck") for _ in range(WAITING_OF_ONE_CHILD_MAX)]
+        stuck = [asyncio.create_task(run(mount, whole, each)) for each in [*changes, *flood[: THREADS - 1]]]
+        await asyncio.sleep(0)
+        quick = [of("owner", "GET", "/quick"), of("nobody", "GET", "/quick"), of("service:calm", "GET", "/quick")]
+        answers = [(await asyncio.wait_for(run(mount, whole, each), 10))[0]["status"] for each in quick]
+        stuck += [asyncio.create_task(run(mount, whole, each)) for each in flood[THREADS - 1 :]]
+        await asyncio.sleep(0)
+        refused = (await run(mount, whole, of("service:flood", "GET", "/quick")))[0]["status"]
+        block.set()
+        await asyncio.gather(*stuck)
+        await mount.close()
+        return answers, refused
+
+    answers, refused = asyncio.run(ask())
+
+    assert [200, 200, 200] == answers
+    assert 503 == refused
