@@ -117,8 +117,8 @@ def _report(starts: list[list[float]], beside: list[float]) -> Report:
     table.add("**all of it**", f"**{figure(wholes.p50)}**", f"**{figure(wholes.least)}**", "")
     report.add(table)
     report.add(
-        f"{len(starts)} starts: p50 {figure(wholes.p50)} ms, p95 {figure(wholes.p95)} ms. Beside these steps a thread of "
-        f"the child {BESIDE[2]}, which takes {spread_of(beside)} ms and holds up no reader."
+        f"{len(starts)} starts: p50 {figure(wholes.p50)} ms, p95 {figure(wholes.p95)} ms. Beside these steps a thread "
+        f"of the child {BESIDE[2]}, which takes {spread_of(beside)} ms and holds up no reader."
     )
     return report
 
