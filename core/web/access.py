@@ -13,6 +13,7 @@ import logging
 import re
 
 from core.model.errors import BadRequest, Forbidden, LockerError, NotFound, TokenRequired
+from core.web.accesses import Accesses
 from core.web.asgi import Request, answer, refuse_websocket
 from core.web.caller import NOBODY, OWNER, READING, Caller, app_may, child_may
 from core.web.hosts import Hosts
@@ -35,13 +36,23 @@ _OPEN_PATHS = frozenset({"/health", "/login"})
 class Access:
     """Judges every request, and hands on what may pass."""
 
-    def __init__(self, parts: Parts, inner: AsgiApp, *, login: Login, tokens: AppTokens, throttle: Throttle) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        inner: AsgiApp,
+        *,
+        login: Login,
+        tokens: AppTokens,
+        throttle: Throttle,
+        accesses: Accesses,
+    ) -> None:
         self._parts = parts
         self._inner = inner
         self._hosts = Hosts(parts.port, parts.host_names)
         self._login = login
         self._tokens = tokens
         self._throttle = throttle
+        self._accesses = accesses
         self._kin = Kin(parts.is_from_below)
         self._headers = [(n.encode("ascii"), v.encode("ascii")) for n, v in page_headers(*self._hosts.origins)]
         self._notes: set[asyncio.Task[None]] = set()
@@ -61,8 +72,10 @@ class Access:
             if reply.has_begun:
                 raise
             await self._refuse(request, incident(error, where=f"{request.method} {request.path[:200]!r}"), reply)
+        finally:
+            self._accesses.note(reply.caller, request, reply.status)
 
-    async def _judge(self, request: Request, receive: Receive, send: Send) -> None:
+    async def _judge(self, request: Request, receive: Receive, send: _Reply) -> None:
         self._check_address(request)
         if self._hosts.is_moved(request.header("host")) and not request.is_websocket:
             await answer(send, 308, [("location", self._hosts.origin + _target(request))])
@@ -70,7 +83,7 @@ class Access:
         if request.path == "/login" and not request.is_websocket:
             await self._login.login(request, send)
             return
-        caller = await self._caller(request)
+        caller = send.caller = await self._caller(request)
         if caller.is_nobody and not self._is_open(request):
             await self._ask_to_log_in(request, send)
             return
@@ -254,9 +267,12 @@ class _Reply:
         self._headers = headers
         self.is_of_core = is_of_core
         self.has_begun = False
+        self.status = 0
+        self.caller: Caller | None = None
 
     async def __call__(self, message: Message) -> None:
         self.has_begun = True
+        self.status = message.get("status", self.status)
         if self.is_of_core and message["type"] in ("http.response.start", "websocket.http.response.start"):
             present = {name.lower() for name, _ in message["headers"]}
             extra = [(name, value) for name, value in self._headers if name not in present]

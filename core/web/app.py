@@ -6,6 +6,7 @@ from flask import Flask
 
 from core.web import openapi
 from core.web.access import Access
+from core.web.accesses import Accesses
 from core.web.dashboard import serve_dashboard
 from core.web.diary import Diary
 from core.web.hosts import Hosts
@@ -31,16 +32,20 @@ class Web:
         self._login = Login(hosts, parts.clock, throttle, end_streams=parts.end_streams)
         tokens = AppTokens(parts.documents, parts.coredb, parts.clock)
         self._metrics = Metrics(parts)
+        self._accesses = Accesses(parts.coredb, parts.clock)
         desk = Desk(
             parts=parts,
             tokens=tokens,
             diary=Diary(parts.coredb, parts.clock, parts.timezone),
             metrics=self._metrics,
             notices=Notices(parts.notices, parts.documents, parts.clock),
+            accesses=self._accesses,
             end_streams=parts.end_streams,
         )
         self._flask = Mount(flask_of(desk))
-        self._access = Access(parts, self._inner, login=self._login, tokens=tokens, throttle=throttle)
+        self._access = Access(
+            parts, self._inner, login=self._login, tokens=tokens, throttle=throttle, accesses=self._accesses
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -55,8 +60,9 @@ class Web:
         return self._login.short_token()
 
     async def close(self) -> None:
-        """Let Flask's threads go."""
+        """Let Flask's threads go, and write what waits to be written."""
         await self._flask.close()
+        await self._accesses.close()
 
     async def _inner(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

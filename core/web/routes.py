@@ -11,6 +11,7 @@ import msgspec
 from flask import Flask, Response, request
 
 from core.model.errors import BadRequest, Forbidden
+from core.web.accesses import Accesses
 from core.web.caller import NOBODY, Caller
 from core.web.diary import Diary
 from core.web.metrics import Metrics
@@ -27,13 +28,14 @@ EVERYBODY = frozenset({"nobody", "read", "child"})
 
 @dataclass(frozen=True)
 class Desk:
-    """What a view works with: the other rooms' parts, and this room's own tokens, diary, figures and notices."""
+    """What a view works with: the other rooms' parts, and this room's own tokens, diary and so on."""
 
     parts: Parts
     tokens: AppTokens
     diary: Diary
     metrics: Metrics
     notices: Notices
+    accesses: Accesses
     end_streams: EndStreams
 
     def revoke(self, token_id: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from core.web import openapi
+from core.web.accesses import Accesses
 from core.web.api import ROUTES
 from core.web.app import flask_of
 from core.web.diary import Diary
@@ -34,6 +35,7 @@ def application(tmp_path: Path) -> Iterator[Flask]:
     diary = Diary(world.coredb, world.clock, "UTC")
     desk = Desk(
         parts=world.parts, tokens=tokens, diary=diary, metrics=Metrics(world.parts), notices=notices,
+        accesses=Accesses(world.coredb, world.clock),
         end_streams=world.parts.end_streams,
     )  # fmt: skip
     yield flask_of(desk)

@@ -1,5 +1,6 @@
 """The core's API: one module for each noun, every path a row in its table."""
 
+from core.web.api.accesses import ROUTES as ACCESSES
 from core.web.api.catalog import ROUTES as CATALOG
 from core.web.api.diary import ROUTES as DIARY
 from core.web.api.doors import ROUTES as DOORS
@@ -10,6 +11,18 @@ from core.web.api.services import ROUTES as SERVICES
 from core.web.api.system import ROUTES as SYSTEM
 from core.web.api.tokens import ROUTES as TOKENS
 
-ROUTES = (*CATALOG, *SERVICES, *DOORS, *KEPT, *SCHEDULES, *EVENTS, *DIARY, *TOKENS, *SYSTEM)
+ROUTES = (*CATALOG, *SERVICES, *DOORS, *KEPT, *SCHEDULES, *EVENTS, *DIARY, *TOKENS, *ACCESSES, *SYSTEM)
 
-__all__ = ["CATALOG", "DIARY", "DOORS", "EVENTS", "KEPT", "ROUTES", "SCHEDULES", "SERVICES", "SYSTEM", "TOKENS"]
+__all__ = [
+    "ACCESSES",
+    "CATALOG",
+    "DIARY",
+    "DOORS",
+    "EVENTS",
+    "KEPT",
+    "ROUTES",
+    "SCHEDULES",
+    "SERVICES",
+    "SYSTEM",
+    "TOKENS",
+]

@@ -1,4 +1,4 @@
-"""The owner's own pages: the diary, the tokens, and the events nobody took."""
+"""The owner's own pages: the diary, the tokens, what was changed, and the events nobody took."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from flask import Response
 from core.model.errors import BadRequest, LockerError
 from core.web.caller import SCOPES
 from core.web.dashboard.visit import Page, Trouble, Visit
+from core.web.tokens import actor_of
 
 ENTRIES_SHOWN = 500
+ACCESSES_SHOWN = 100
 SCOPE_TITLES = {
     "all": "everything you may do",
     "read": "read what your services hold",
@@ -77,6 +79,21 @@ def drop_letter(visit: Visit) -> Response:
     return visit.go("/owner/letters", done="dropped")
 
 
+def accesses(visit: Visit) -> Response:
+    """What the owner and the apps changed, a page at a time."""
+    before = visit.query.get("before")
+    if before is not None and not (before.isascii() and before.isdecimal() and len(before) <= 18):
+        raise BadRequest("before must be a whole number.")
+    entries = visit.desk.accesses.entries(before=int(before) if before else None, limit=ACCESSES_SHOWN)
+    return visit.show(
+        "accesses",
+        entries=entries,
+        older=entries[-1].id if len(entries) == ACCESSES_SHOWN else None,
+        is_first_page=before is None,
+        labels={actor_of(token.id): token.label for token in visit.desk.tokens.list()},
+    )
+
+
 def _tokens(
     visit: Visit, *, trouble: Trouble | None = None, made: str | None = None, token: str | None = None
 ) -> Response:
@@ -107,6 +124,7 @@ PAGES = (
     Page("GET", "/owner/tokens", tokens),
     Page("POST", "/owner/tokens", create_token),
     Page("POST", "/owner/tokens/<token>/delete", delete_token),
+    Page("GET", "/owner/access", accesses),
     Page("GET", "/owner/letters", letters),
     Page("POST", "/owner/letters/<int:letter>/retry", retry_letter),
     Page("POST", "/owner/letters/<int:letter>/drop", drop_letter),

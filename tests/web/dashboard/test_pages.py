@@ -100,6 +100,7 @@ def test_services_show_their_state(site: Site, browse: Browse) -> None:
         "/owner/tokens",
         "/owner/letters",
         "/owner/about",
+        "/owner/access",
         "/services/notes",
         "/services/notes/settings",
         "/install/kept/feeds-gone",
@@ -162,6 +163,22 @@ def test_notices_are_put_away_for_good(site: Site, browse: Browse) -> None:
     assert ("sandbox" in after, "notice" in browse("/").text) == (False, False)
     assert "The sandbox is missing." in about and "Mind the key." in about
     assert 404 == browse(address, post=True).status
+
+
+def test_changes_are_listed_by_who_made_them(site: Site, browse: Browse) -> None:
+    """The owner, an app by its label, and one whose token is gone."""
+    site.world.install()
+    made = [site.owner("POST", "/tokens", {"label": f"script {n}"}).json for n in (1, 2)]
+    for one in made:
+        site.owner("POST", "/core/feeds/stop", token=one["token"])
+    browse(f"/owner/tokens/{made[1]['id']}/delete", post=True)
+    text = text_of(browse("/owner/access"))
+
+    assert "you POST /tokens 201" in text
+    assert "script 1 POST /core/feeds/stop 200" in text
+    assert "a deleted token POST /core/feeds/stop 200" in text
+    assert "There are no older ones." in text_of(browse("/owner/access?before=1"))
+    assert 400 == browse("/owner/access?before=x").status
 
 
 def test_tabs_begin_with_what_is_there(site: Site, browse: Browse) -> None:
