@@ -14,7 +14,7 @@ from core.store import CoreDb
 from core.web.accesses import ENTRIES_MAX, KEPT_MAX, PATH_LENGTH_MAX, WAITING_MAX, Accesses
 from core.web.asgi import Request
 from core.web.caller import NOBODY, OWNER, Caller
-from tests.web.conftest import Site
+from tests.web.conftest import Site, wait_until
 
 
 @pytest.fixture
@@ -83,18 +83,20 @@ def test_it_is_paged_and_the_owners(site: Site) -> None:
 def test_a_request_waits_for_no_disk(coredb: CoreDb) -> None:
     """Noting is done while core.db is held by somebody else; a moment later all of it is one transaction."""
 
+    def rows() -> list[tuple[Any, ...]]:
+        return coredb.read("SELECT id FROM access_log")
+
     async def run() -> tuple[int, int]:
         accesses = Accesses(coredb, ManualClock(), flush_after_s=0.01)
 
         def note_all(_connection: Any) -> int:
             for _ in range(3):
                 accesses.note(OWNER, a_request(), 200)
-            return len(coredb.read("SELECT id FROM access_log"))
+            return len(rows())
 
         while_held = coredb.write(note_all)
-        async with asyncio.timeout(10):
-            while not (written := len(coredb.read("SELECT id FROM access_log"))):
-                await asyncio.sleep(0.005)
+        await asyncio.to_thread(wait_until, lambda: len(rows()) > 0)
+        written = len(rows())
         await accesses.close()
         return while_held, written
 
