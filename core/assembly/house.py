@@ -90,11 +90,13 @@ class House:
         self._stack.push_async_callback(self._door.close)
         self._bus = Bus(self._coredb, clock, self._stores.logs)
         self._deliveries = Deliveries(
-            self._bus, self._coredb, clock, self._deliver, allowed=self._may_listen,
+            self._bus, self._coredb, clock, self._deliver, allowed=self._may_listen, check=self._launching.check,
             limits=_delivery_limits(config),
         )  # fmt: skip
         self._streams = EventStreams(self._bus, may_hear=self._may_hear)
-        self._scheduler = Scheduler(self._coredb, clock, self._call, self._frequencies, services=self._service_ids)
+        self._scheduler = Scheduler(
+            self._coredb, clock, self._call, self._frequencies, services=self._service_ids, check=self._launching.check
+        )
         self._desk = ServiceDesk(
             self._services, supervisor=self._supervisor, scheduler=self._scheduler, deliveries=self._deliveries,
             stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,

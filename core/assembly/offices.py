@@ -64,10 +64,11 @@ class ServiceDesk:
 
     def uninstall(self, service_id: str, *, erase: bool) -> None:
         service = self._services.get(service_id)
-        self._services.disable(service_id)  # Nothing may start it while its rooms are cleared.
+        # Nothing may start it, and it may ask for nothing, while its rooms are cleared.
+        self._services.disable(service_id)
         self._loop.run(self._let_go(service, erase=erase), timeout_s=START_S_MAX)
-        self._stores.forget(service_id)
-        self._services.uninstall(service_id, erase=erase)
+        with self._stores.closed(service_id):
+            self._services.uninstall(service_id, erase=erase)
         if erase:
             self._logs.erase(service_id)
 
@@ -112,8 +113,10 @@ class ServiceDesk:
         return [s.id for s in self._services.list() if s.enabled and self._is_resident(s.id)]
 
     async def declare_all(self) -> None:
-        """Make what every manifest listens to so, as it stands now."""
-        for service in self._services.list():
+        """Make what every manifest listens to so, as it stands now, and what nobody is left for be gone."""
+        services = self._services.list()
+        await self._deliveries.keep_only([service.id for service in services])
+        for service in services:
             await self._declare(service.id)
 
     async def _declare(self, service_id: str) -> None:
@@ -147,10 +150,11 @@ class ServiceDesk:
             log.warning("service did not start id=%s: %s", service_id, error)
 
     async def _let_go(self, service: Service, *, erase: bool) -> None:
+        # First, since a child may still ask for something while it ends.
+        await self._supervisor.stop(service.id, reason="uninstalled")
         await self._scheduler.purge(service.id)
         # Kept data may come back with its uid: listeners then go on where they were.
         await self._deliveries.purge(service.id, log=service.uid if erase else None)
-        await self._supervisor.stop(service.id, reason="uninstalled")
 
     def _is_resident(self, service_id: str) -> bool:
         try:

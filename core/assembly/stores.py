@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -18,12 +20,17 @@ from core.store import Reader
 
 
 class StoreLog:
-    """One service's store as the log that events are read from."""
+    """One service's store as the log that events are read from; a store that was let go of is as if it were away.
 
-    def __init__(self, reader: Reader, service: Service, networks: Mapping[str, str], otherwise: str) -> None:
+    It keeps no reader of its own: whoever holds a log for long must not hold a file that is to go.
+    """
+
+    def __init__(
+        self, service: Service, reader: Callable[[Service], Reader | None], networks: Mapping[str, str], otherwise: str
+    ) -> None:
         self.uid = service.uid
         self.account = service.account
-        self._reader = reader
+        self._reader = functools.partial(reader, service)
         self._networks = networks
         self._otherwise = otherwise
 
@@ -31,17 +38,32 @@ class StoreLog:
         return self._networks.get(type_name, self._otherwise)
 
     def epoch(self) -> str:
-        return self._reader.epoch()
+        reader = self._reader()
+        return "" if reader is None else reader.epoch()
 
     def head(self) -> int:
-        return self._reader.head()
+        reader = self._reader()
+        return 0 if reader is None else reader.head()
 
     def facts(self, since: int, /, *, limit: int) -> Sequence[Fact]:
-        facts = self._reader.facts(since, limit=limit)
-        return [msgspec.structs.replace(fact, common=self._reader.shared(fact)) for fact in facts]
+        reader = self._reader()
+        if reader is None:
+            return []
+        facts = reader.facts(since, limit=limit)
+        return [msgspec.structs.replace(fact, common=reader.shared(fact)) for fact in facts]
 
     def previous(self, fact: Fact, /) -> Fact | None:
-        return self._reader.previous(fact)
+        reader = self._reader()
+        return None if reader is None else reader.previous(fact)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A reader, and of whose store with which types it is."""
+
+    uid: str
+    types: Mapping[str, TypeSpec]
+    reader: Reader
 
 
 class Stores:
@@ -52,7 +74,8 @@ class Stores:
         self._services = services
         self._catalog = catalog
         self._lock = threading.Lock()
-        self._readers: dict[str, tuple[Mapping[str, TypeSpec], Reader]] = {}
+        self._opened: dict[str, _Opened] = {}
+        self._closed: set[str] = set()
 
     @contextlib.contextmanager
     def reader(self, service_id: str) -> Iterator[Reader]:
@@ -60,38 +83,58 @@ class Stores:
         yield self._reader(self._services.get(service_id))
 
     def logs(self) -> Mapping[str, LogSource]:
-        """The log of every installed service, by its id."""
+        """The log of every installed service, by its id; none of one that is being uninstalled."""
         logs: dict[str, LogSource] = {}
         for service in self._services.list():
-            networks, otherwise = self._networks(service)
-            logs[service.id] = StoreLog(self._reader(service), service, networks, otherwise)
+            with contextlib.suppress(NotFound):
+                self._reader(service)
+                networks, otherwise = self._networks(service)
+                logs[service.id] = StoreLog(service, self._known, networks, otherwise)
         return logs
 
-    def forget(self, service_id: str) -> None:
-        """Let go of a service's file: its folder is about to go, or to change."""
+    @contextlib.contextmanager
+    def closed(self, service_id: str) -> Iterator[None]:
+        """Let go of a service's file, and open it for nobody while its folder goes or changes."""
         with self._lock:
-            _, reader = self._readers.pop(service_id, (None, None))
-        if reader is not None:
-            reader.close()
+            self._closed.add(service_id)
+        try:
+            self._forget(service_id)
+            yield
+        finally:
+            with self._lock:
+                self._closed.discard(service_id)
 
     def close(self) -> None:
         """Let go of every file."""
-        for service_id in list(self._readers):
-            self.forget(service_id)
+        for service_id in list(self._opened):
+            self._forget(service_id)
+
+    def _forget(self, service_id: str) -> None:
+        with self._lock:
+            opened = self._opened.pop(service_id, None)
+        if opened is not None:
+            opened.reader.close()
 
     def _reader(self, service: Service) -> Reader:
         types: Mapping[str, TypeSpec] = {}
         with contextlib.suppress(NotFound):
             types = self._catalog.get(service.connector).types
         with self._lock:
-            known = self._readers.get(service.id)
-            if known is None or known[0] != types:
-                reader = Reader.open(self._me / service.id, types=types)
-                self._readers[service.id] = (types, reader)
-                if known is not None:
-                    known[1].close()
-                return reader
-            return known[1]
+            if service.id in self._closed:
+                raise NotFound(f"{service.id} is being uninstalled")
+            known = self._opened.get(service.id)
+            if known is not None and (known.uid, known.types) == (service.uid, types):
+                return known.reader
+            reader = Reader.open(self._me / service.id, types=types)
+            self._opened[service.id] = _Opened(service.uid, types, reader)
+        if known is not None:
+            known.reader.close()
+        return reader
+
+    def _known(self, service: Service) -> Reader | None:
+        """The reader that is open for this very service, not for another one of its id."""
+        opened = self._opened.get(service.id)
+        return opened.reader if opened is not None and opened.uid == service.uid else None
 
     def _networks(self, service: Service) -> tuple[Mapping[str, str], str]:
         try:

@@ -7,7 +7,7 @@ import logging
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -38,6 +38,7 @@ class Deliveries:
     `call` posts a body with its headers to a service's path, starting its child, and gives the HTTP status.
     `allowed` says whether a service's manifest lets it hear a type (`contact`, `contact/github`), by `uses` or
     `events`; it is asked from threads, for each event by the event's own type, whatever name it was wanted by.
+    `check` raises what keeps a service from asking for anything now.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Deliveries:
         call: Call,
         *,
         allowed: Allowed,
+        check: Callable[[str], object],
         limits: DeliveryLimits | None = None,
         random_unit: Callable[[], float] = random.random,
     ) -> None:
         self._bus = bus
         self._allowed = allowed
+        self._check = check
         self._clock = clock
         self._table = ListenerTable(coredb)
         self._letters = LetterTable(coredb)
@@ -95,13 +98,15 @@ class Deliveries:
     ) -> None:
         """Deliver events of that type to the path: from now on, or from the cursor `since` (`0`: the beginning).
 
-        Raises BadRequest, Forbidden for a type that the manifest does not declare, CursorUnknown, TooBusy.
+        Raises BadRequest, Forbidden for a type that the manifest does not declare, CursorUnknown, TooBusy, and what
+        `check` raises: NotFound, ServiceDisabled.
         """
         name = wanted_name(type)
         self._check_allowed(service, name)
         listener = Listener(service=service, type=name, path=callback_path(path), source=source)
         async with self._changing:
             heads = await asyncio.to_thread(heads_of, self._bus.logs())
+            self._check(service)
             places = None if since is None else _resolved(decode_cursor(since), heads)
             if places is not None:
                 await self._end(listener.place)
@@ -150,6 +155,16 @@ class Deliveries:
                 await self._end(place)
             await asyncio.to_thread(self._table.purge, service, log)
             await asyncio.to_thread(self._letters.purge, service)
+
+    async def keep_only(self, services: Collection[str]) -> None:
+        """Forget every listener but those of these services: for the start, after a crash in an uninstall."""
+        async with self._changing:
+            orphans = await asyncio.to_thread(self._table.purge_all_but, set(services))
+            for orphan in orphans:
+                await asyncio.to_thread(self._letters.purge, orphan)
+            if orphans:
+                log.info("listeners of missing services purged services=%s", ",".join(orphans))
+            await self._follow_table()
 
     def resume(self, service: str) -> None:
         """Try the service's deliveries again now: it was enabled, signed in or mended."""

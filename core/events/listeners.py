@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 
 import apsw
@@ -33,6 +33,7 @@ DELETE FROM position WHERE listener_service = ? AND NOT EXISTS (
 )
 """
 _PURGE = ("DELETE FROM listener WHERE service = ?", "DELETE FROM position WHERE listener_service = ?")
+_SERVICES = "SELECT service FROM listener UNION SELECT listener_service FROM position"
 _PURGE_LOG = "DELETE FROM position WHERE log = ?"
 
 
@@ -112,6 +113,17 @@ class ListenerTable:
                 connection.execute(_PURGE_LOG, (log,))
 
         self._db.write(write)
+
+    def purge_all_but(self, services: Collection[str]) -> list[str]:
+        """Forget what services listened to that are not among these; their names."""
+
+        def write(connection: apsw.Connection) -> list[str]:
+            orphans = [str(row[0]) for row in connection.execute(_SERVICES).fetchall() if row[0] not in services]
+            for statement in _PURGE:
+                connection.executemany(statement, [(orphan,) for orphan in orphans])
+            return orphans
+
+        return self._db.write(write)
 
     def positions(self, place: Place) -> dict[str, Position]:
         """How far the path has heard each log."""

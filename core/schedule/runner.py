@@ -19,6 +19,7 @@ CALL_S_MAX = 150.0
 
 Call = Callable[[str, str], Awaitable[int]]
 Frequencies = Callable[[], Iterable[tuple[str, str, float]]]
+Check = Callable[[str], object]
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Scheduler:
 
     `call` posts to a service's path, starting its child, and gives the HTTP status. `frequencies` lists every
     stream of the installed services as (service, stream, seconds); `services` the ids of all installed services,
-    enabled or not.
+    enabled or not; `check` raises what keeps a service from asking for anything now.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Scheduler:
         frequencies: Frequencies,
         *,
         services: Callable[[], Collection[str]],
+        check: Check,
         random_unit: Callable[[], float] = random.random,
         pulse_s: float = PULSE_S,
         call_s_max: float = CALL_S_MAX,
@@ -48,10 +50,13 @@ class Scheduler:
         self._call = call
         self._frequencies = frequencies
         self._services = services
+        self._check = check
         self._random_unit = random_unit
         self._call_s_max = call_s_max
         self._alarm = Alarm(self.replan, pulse_s=pulse_s)
         self._look_again = asyncio.Event()
+        # What is added is decided and written in one turn, so that nothing follows a purge that should have met it.
+        self._adding = asyncio.Lock()
         self._planner: asyncio.Task[None] | None = None
         self._calls: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._seen = (clock.now(), clock.monotonic())
@@ -79,13 +84,14 @@ class Scheduler:
     async def at(self, service: str, path: str, at: object) -> None:
         """Call `path` of the service at that time, once; replaces what was pending for the same path.
 
-        A past time means at once. Raises NotFound, BadRequest, or TooBusy past 1,000 entries of one service.
+        A past time means at once. Raises BadRequest, TooBusy past 1,000 entries of one service, and what `check`
+        raises: NotFound, ServiceDisabled.
         """
-        if service not in self._services():
-            raise NotFound(f"there is no service {service}")
         moment = plan.parse_at(at, now=self._clock.now())
         entry = Pending(service=service, path=plan.parse_path(path), at=moment, kind="asked")
-        await asyncio.to_thread(self._table.ask, entry)
+        async with self._adding:
+            self._check(service)
+            await asyncio.to_thread(self._table.ask, entry)
         self.replan()
 
     async def cancel(self, service: str, path: str) -> bool:
@@ -101,11 +107,15 @@ class Scheduler:
         return {entry.stream: entry.at for entry in await self.pending(service) if entry.stream}
 
     async def purge(self, service: str) -> None:
-        """Forget everything of a service that is being uninstalled, and break off its calls."""
+        """Forget everything of a service that is being uninstalled, and break off its calls.
+
+        It stays forgotten when `check` and the frequencies know by now that it is to go.
+        """
         for (owner, _), task in list(self._calls.items()):
             if owner == service:
                 task.cancel()
-        await asyncio.to_thread(self._table.purge, service)
+        async with self._adding:
+            await asyncio.to_thread(self._table.purge, service)
 
     async def resume(self, service: str) -> None:
         """Call at once what met a problem: the owner has signed in, enabled the service or corrected its settings."""
@@ -115,11 +125,12 @@ class Scheduler:
     async def ensure_streams(self) -> None:
         """Start every stream that has nothing pending; to be called after an install or an enable too."""
         now = self._clock.now()
-        turns = [
-            Pending(service=service, path=f"/sync/{stream}", at=now, kind="fallback")
-            for service, stream, _ in self._frequencies()
-        ]
-        await asyncio.to_thread(self._table.add, turns)
+        async with self._adding:
+            turns = [
+                Pending(service=service, path=f"/sync/{stream}", at=now, kind="fallback")
+                for service, stream, _ in self._frequencies()
+            ]
+            await asyncio.to_thread(self._table.add, turns)
         self.replan()
 
     def replan(self) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from core.events import Bus, Deliveries, DeliveryLimits, LogSource
 from core.model.clock import ManualClock
+from core.model.errors import ServiceDisabled
 from core.model.fact import Change, Fact
 from core.model.ids import uuid7
 from core.model.manifest import TypeSpec
@@ -75,6 +76,7 @@ class EventDesk:
         self.shelves: dict[str, Shelf] = {}
         self.broken: dict[str, LogSource] = {}
         self.uses: dict[str, set[str]] = {}
+        self.switched_off: set[str] = set()
         self.posts: list[tuple[str, str, list[dict[str, Any]]]] = []
         self.taken: list[tuple[str, dict[str, Any]]] = []
         self.headers: list[Mapping[str, str]] = []
@@ -89,12 +91,18 @@ class EventDesk:
     def new_deliveries(self, limits: DeliveryLimits = QUICK) -> Deliveries:
         """Other deliveries over the same core.db."""
         return Deliveries(
-            self.bus, self.coredb, self.clock, self.post, allowed=self.allowed, limits=limits, random_unit=lambda: 1.0
-        )
+            self.bus, self.coredb, self.clock, self.post, allowed=self.allowed, check=self.check, limits=limits,
+            random_unit=lambda: 1.0,
+        )  # fmt: skip
 
     def allowed(self, service: str, name: str) -> bool:
         """Every type, unless the test set what the service uses."""
         return service not in self.uses or name in self.uses[service]
+
+    def check(self, service: str) -> None:
+        """Refuse what the test switched off."""
+        if service in self.switched_off:
+            raise ServiceDisabled(f"{service} is switched off")
 
     def shelf(self, service: str, *, network: str = "") -> Shelf:
         """The service's shelf, put up at the first call."""

@@ -740,3 +740,34 @@ def test_limits_are_those_given() -> None:
     assert (500, 1.0) == (DeliveryLimits().batch_events_max, DeliveryLimits().batch_wait_s)
     assert QUICK.batch_events_max == DeliveryLimits().batch_events_max
     assert EventDesk.post is not None
+
+
+def test_a_service_that_is_switched_off_may_not_listen(tmp_path: Path) -> None:
+    """ServiceDisabled: a child that is being stopped leaves no listener behind."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.switched_off = {"mail"}
+            with pytest.raises(ServiceDisabled):
+                await desk.deliveries.listen("mail", type="contact", path="/cb")
+
+            assert [] == await desk.deliveries.listeners()
+
+    asyncio.run(scene())
+
+
+def test_listeners_of_missing_services_are_forgotten(tmp_path: Path) -> None:
+    """orphan_schedule_purged, for listeners: their rows and positions go, those of the others stay."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.put("feeds", "a")
+            for service in ("mail", "notes"):
+                await desk.deliveries.listen(service, type="contact", path="/cb")
+            await desk.deliveries.keep_only(["notes"])
+
+            assert ["notes"] == [listener.service for listener in await desk.deliveries.listeners()]
+            rows = desk.coredb.read("SELECT DISTINCT listener_service FROM position")
+            assert [("notes",)] == rows
+
+    asyncio.run(scene())

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from core.model.clock import ManualClock
+from core.model.errors import NotFound, ServiceDisabled
 from core.schedule import Pending, Scheduler
 from core.store import CoreDb
 
@@ -34,6 +35,7 @@ class Desk:
         self.clock = ManualClock()
         self.coredb = CoreDb.open(path)
         self.services = ["feeds", "github", "mail"]
+        self.switched_off: set[str] = set()
         self.frequencies: list[tuple[str, str, float]] = []
         self.calls: list[tuple[str, str]] = []
         self.answers: dict[tuple[str, str], int | Exception] = {}
@@ -52,9 +54,17 @@ class Desk:
             self.call,
             lambda: list(self.frequencies),
             services=lambda: list(self.services),
+            check=self.check,
             random_unit=lambda: self.random_unit,
             pulse_s=0.02,
         )
+
+    def check(self, service: str) -> None:
+        """Refuse what is not installed, and what the test switched off."""
+        if service not in self.services:
+            raise NotFound(f"there is no service {service}")
+        if service in self.switched_off:
+            raise ServiceDisabled(f"{service} is switched off")
 
     async def call(self, service: str, path: str) -> int:
         """Answer as `answers` says, as soon as the gate is open."""

@@ -25,6 +25,7 @@ async def run(database: Path, path: str) -> None:
         call,
         lambda: [("feeds", "entry", 3600.0)] if path == "/sync/entry" else [],
         services=lambda: ["feeds"],
+        check=lambda _service: None,
     )
     await scheduler.start()
     await scheduler.at("feeds", path, 0)

@@ -84,6 +84,31 @@ def test_orphan_schedule_purged(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+def test_a_service_that_is_leaving_asks_for_nothing(tmp_path: Path) -> None:
+    """What a service asks for while it is purged is purged too, and once it is switched off it is refused."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            for number in range(50):
+                asked = desk.scheduler.at("mail", f"/{number}", desk.clock.now() + HOUR)
+                desk.frequencies = [("mail", "message", HOUR)]
+                ensured = asyncio.create_task(desk.scheduler.ensure_streams())
+                first = asyncio.create_task(asked)
+                await asyncio.sleep(0)
+                desk.frequencies = []
+                desk.switched_off = {"mail"}
+                await asyncio.gather(ensured, first, desk.scheduler.purge("mail"), return_exceptions=True)
+                assert {} == desk.entries("mail")
+                desk.switched_off = set()
+            desk.switched_off = {"mail"}
+            with pytest.raises(ServiceDisabled):
+                await desk.scheduler.at("mail", "/x", desk.clock.now())
+
+            assert {} == desk.entries("mail")
+
+    asyncio.run(scene())
+
+
 def test_a_service_that_vanishes_before_its_call_is_purged(tmp_path: Path) -> None:
     """When the door knows no such service, nothing more is called of it; one that is only broken stays."""
 
@@ -157,6 +182,7 @@ def test_crash_timeout_or_garbage_reschedules(tmp_path: Path) -> None:
                 desk.call,
                 lambda: desk.frequencies,
                 services=lambda: desk.services,
+                check=desk.check,
                 call_s_max=0.05,
                 pulse_s=0.02,
             )
@@ -453,7 +479,7 @@ def test_the_real_timer_fires_on_time(tmp_path: Path) -> None:
             return 200
 
         with CoreDb.open(tmp_path / "core.db") as coredb:
-            scheduler = Scheduler(coredb, clock, call, list, services=lambda: ["feeds"])
+            scheduler = Scheduler(coredb, clock, call, list, services=lambda: ["feeds"], check=lambda _service: None)
             await scheduler.start()
             when = clock.now() + 0.25
             await scheduler.at("feeds", "/a", when)
