@@ -31,7 +31,7 @@ OK, FORCED = 0, 1
 
 
 def main(config: Config, *, login_token: str | None, announce: Callable[[str], None]) -> int:
-    """Run the core until it is asked to stop; the exit status.
+    """Run the core until it is asked to stop; the exit status. The way to Me must hold no link any more.
 
     Raises AlreadyRunning, PortTaken, FolderUnusable, FileDamaged, FormatTooNew, KeyMissing before it serves.
     """
@@ -62,24 +62,21 @@ def _run(
     zygote = warm_parent(config, os.environ)
     if zygote is not None:
         zygote.start()
-    port: int = listeners[0].getsockname()[1]
-    lock.note(port=port)
-    redactor = Redactor()
-    journal = Journal(config.me / "logs", redactor, level=config.log_level)
-    journal.open()
-    if login_token is not None:
-        redactor.add(login_token)
     try:
-        standing = Standing(
-            config=config, clock=SystemClock(), zygote=zygote, redactor=redactor, port=port, owner_token=login_token
-        )
-        return uvloop.run(_serve(standing, listeners, announce))
+        port: int = listeners[0].getsockname()[1]
+        lock.note(port=port)
+        redactor = Redactor()
+        if login_token is not None:
+            redactor.add(login_token)
+        with Journal(config.me / "logs", redactor, level=config.log_level):
+            standing = Standing(
+                config=config, clock=SystemClock(), zygote=zygote, redactor=redactor, port=port, owner_token=login_token
+            )
+            return uvloop.run(_serve(standing, listeners, announce))
     except BaseException:
         if zygote is not None:
             zygote.close()
         raise
-    finally:
-        journal.close()
 
 
 async def _serve(standing: Standing, listeners: list[socket.socket], announce: Callable[[str], None]) -> int:

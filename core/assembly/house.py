@@ -23,7 +23,7 @@ from core.config import Config
 from core.events import Bus, Deliveries, DeliveryLimits, EventStreams
 from core.gateway import Door, GatewayLimits
 from core.model.clock import Clock
-from core.model.errors import LockerError, NotFound, ServiceDisabled
+from core.model.errors import FolderUnusable, LockerError, NotFound, ServiceDisabled
 from core.process import ChildLogs, Endpoint, Failed, ProcessLimits, State, Stopped, Supervisor, Zygote, is_from_below
 from core.registry import Catalog, Environments, Reads, Services
 from core.schedule import Scheduler
@@ -40,6 +40,7 @@ PRELOAD = ("connectors.sdk.connector", "cryptography.hazmat.primitives.ciphers.a
 CALL_S = 120.0
 DELIVERY_S = 60.0
 CLOSE_S = 3.5
+_ELSEWHERE = "choose another folder with --me DIR."
 
 
 @dataclass
@@ -180,6 +181,7 @@ class House:
             end_streams=lambda of: self._loop.tell(self._streams.end, of),
             service_of_token=self._supervisor.service_of_token,
             is_open_door=self._launching.is_open_door,
+            log_file=lambda service_id: standing.config.me / "logs" / f"{service_id}.log",
             is_from_below=is_from_below,
             notices=self._notices,
             owner_token=standing.owner_token,
@@ -323,7 +325,15 @@ def warm_parent(config: Config, environment: Mapping[str, str]) -> Zygote | None
 
 
 def prepare_me(me: Path) -> None:
-    """Make the folder of the owner's data, for the owner alone."""
+    """Make the folder of the owner's data, for the owner alone; raises FolderUnusable where it cannot be had."""
     for folder in (me, me / "run", me / "logs", me / "owner"):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    me.chmod(0o700)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if folder == me:
+                me.chmod(0o700)
+        except FileExistsError as err:
+            raise FolderUnusable(f"{folder} is no folder", remedy=f"Move it away, or {_ELSEWHERE}") from err
+        except OSError as err:
+            raise FolderUnusable(
+                f"{folder} cannot be used: {err.strerror}", remedy=f"Make it yours, or {_ELSEWHERE}"
+            ) from err

@@ -8,6 +8,7 @@ import os
 import time
 from pathlib import Path
 
+from core.model.errors import FolderUnusable
 from core.vault import Redactor
 
 FILE_BYTES_MAX = 2 * 1024 * 1024
@@ -26,13 +27,15 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
 
 
 class Journal:
-    """Takes every log record of the process from `open` to `close`."""
+    """Takes every log record of the process while it is entered; raises FolderUnusable where none can be kept."""
 
     def __init__(self, folder: Path, redactor: Redactor, *, level: str) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._handler = _PrivateFile(
-            folder / "core.log", maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8"
-        )
+        path = folder / "core.log"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._handler = _PrivateFile(path, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8")
+        except OSError as err:
+            raise FolderUnusable(f"{path} cannot be written: {err.strerror}", remedy="Move it away.") from err
         formatter = logging.Formatter(
             "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
         )
@@ -41,15 +44,14 @@ class Journal:
         self._handler.addFilter(redactor)
         self._level = level.upper()
 
-    def open(self) -> None:
-        """Begin."""
+    def __enter__(self) -> Journal:
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(self._level)
         for name in _QUIET:
             logging.getLogger(name).setLevel(logging.WARNING)
+        return self
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def __exit__(self, *_: object) -> None:
         logging.getLogger().removeHandler(self._handler)
         self._handler.close()

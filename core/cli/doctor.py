@@ -21,7 +21,7 @@ from core.cli.places import Weight
 from core.cli.running_core import RunningCore, find
 from core.cli.screen import plain, say, show_json
 from core.config import Config
-from core.model.errors import ConfigInvalid, LockerError
+from core.model.errors import ConfigInvalid, FolderUnusable, LockerError
 
 SQLITE_OLDEST = (3, 51, 3)
 OPEN_TO_OTHERS = 0o077
@@ -64,6 +64,9 @@ def examine(me: Path | None, config_dir: Path | None) -> Iterator[Finding]:
         config = read_config(me, config_dir)
     except ConfigInvalid as err:
         yield Finding(FAULT, "configuration", err.detail, err.remedy)
+        return
+    except FolderUnusable as err:
+        yield Finding(FAULT, "place", err.detail, err.remedy)
         return
     yield Finding(GOOD, "configuration", f"{config.config_dir} is sound.")
     yield from of_place(config.me)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from core.cli.checkout import ROOT
 from core.config import Config, load_config
+from core.model.errors import FolderUnusable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -27,6 +29,14 @@ def placed(command: Command) -> Command:
 
 
 def read_config(me: Path | None, config_dir: Path | None, **overrides: object) -> Config:
-    """The configuration as this command line, the environment and locker.toml make it."""
+    """The configuration as this command line, the environment and locker.toml make it.
+
+    Links in the way to Me are followed here, once: the core and every command then mean one folder by one name.
+    Raises ConfigInvalid, and FolderUnusable for a link that leads nowhere.
+    """
     given = {"me": me, **overrides}
-    return load_config(root=ROOT, config_dir=config_dir, environment=os.environ, overrides=given)
+    config = load_config(root=ROOT, config_dir=config_dir, environment=os.environ, overrides=given)
+    try:
+        return dataclasses.replace(config, me=config.me.resolve())
+    except (OSError, RuntimeError) as err:  # A loop of links is a RuntimeError up to Python 3.12.
+        raise FolderUnusable(f"{config.me} cannot be followed: it is a loop of links") from err

@@ -169,7 +169,11 @@ def main(arguments: list[str]) -> None:
     gc.collect()
     gc.disable()
     gc.freeze()
-    line.send(json.dumps({"ready": os.getpid(), "failed": failed, "threads": threading.active_count()}).encode())
+    ready = {"ready": os.getpid(), "failed": failed, "threads": threading.active_count()}
+    try:
+        line.send(json.dumps(ready).encode())
+    except ConnectionError:
+        return  # The core ended while we warmed up; there are no children yet.
     entry = WarmParent(line).serve()
     if entry is not None:
         begin(entry)

@@ -100,7 +100,14 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def check_is_file(path: Path) -> None:
-    """Raise FileDamaged where `path` or its log is there and no regular file: opening a pipe would never return."""
+    """Raise FileDamaged where `path` or its log is there and no regular file: opening a pipe would never return.
+
+    A folder that is a link is FolderUnusable: whoever may change the link could show us another's files.
+    """
+    if path.parent.is_symlink():
+        raise FolderUnusable(
+            f"{path.parent} is a link, and none is followed there", remedy="Put the folder itself in its place."
+        )
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
         identity(path.with_name(name))
 

@@ -9,11 +9,15 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from core.cli import exits
+from core.cli.options import read_config
+from core.cli.running_core import find
 from tests.fakes.house import ROOT, open_house
 
 
@@ -33,6 +37,89 @@ def test_one_core_per_me(tmp_path: Path) -> None:
         assert 0 != second.returncode
         assert f"process {house.process.pid} at http://locker.localhost:{house.port}" in second.stdout + second.stderr
         assert house.get("/health").ok
+
+
+def _make_a_file(me: Path) -> None:
+    me.write_text("not a folder")
+
+
+def _point_in_a_circle(me: Path) -> None:
+    me.symlink_to(me)
+
+
+def _put_a_file_inside(me: Path) -> None:
+    me.mkdir()
+    (me / "logs").write_text("not a folder")
+
+
+def _put_a_folder_for_the_log(me: Path) -> None:
+    (me / "logs" / "core.log").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (_make_a_file, "Me"),
+        (_point_in_a_circle, "Me"),
+        (_put_a_file_inside, "Me/logs"),
+        (_put_a_folder_for_the_log, "Me/logs/core.log"),
+    ],
+)
+def test_a_place_that_cannot_be_me_is_told_in_words(tmp_path: Path, spoil: Callable[[Path], None], named: str) -> None:
+    """FolderUnusable: the path and what is wrong with it, and no traceback."""
+    spoil(tmp_path / "Me")
+    ended = _run(tmp_path / "Me", "--port", "0")
+
+    assert exits.OWNER_MUST_ACT == ended.returncode
+    assert "" == ended.stdout
+    what, cure = ended.stderr.splitlines()
+    assert f"{tmp_path / named} " in what
+    assert cure
+
+
+@pytest.mark.parametrize("me", ["/sys/locker", "/proc/locker", "/dev/null"])
+def test_a_place_of_the_system_is_refused_in_words(tmp_path: Path, me: str) -> None:
+    """FolderUnusable where no folder can be made at all."""
+    config = str(tmp_path)
+    command = [sys.executable, "-m", "core.cli", "run", "--me", me, "--config", config, "--no-browser", "--port", "0"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+
+    assert (exits.OWNER_MUST_ACT, 2) == (ended.returncode, len(ended.stderr.splitlines()))
+    assert f"{me} " in ended.stderr
+
+
+@pytest.mark.parametrize("target", ["data", "not/yet/there"])
+def test_me_may_be_a_link_to_a_folder(tmp_path: Path, target: str) -> None:
+    """The data goes where the link leads, commands by either name find the core, and a child runs."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "Me").symlink_to(tmp_path / target)
+    with open_house(tmp_path) as house:
+        house.install("feeds")
+
+        assert house.get("/Me/feeds/status").ok
+        assert find(tmp_path / target) is not None
+        assert (tmp_path / target / "feeds" / "store.db").is_file()
+
+
+def test_a_link_too_long_for_a_socket_is_found_by_either_name(tmp_path: Path) -> None:
+    """Core and commands agree on the short socket, whichever name of the folder each was given."""
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    (tmp_path / "Me").symlink_to(deep)
+    with open_house(tmp_path) as house:
+        found = [find(read_config(path, house.config).me) for path in (tmp_path / "Me", deep)]
+
+        assert [house.url, house.url] == [core.url for core in found if core is not None]
+
+
+def test_the_terminal_shows_two_lines_from_start_to_end(tmp_path: Path) -> None:
+    """Where it is, and that it stops: a Ctrl-C brings no traceback of anything that was started."""
+    with open_house(tmp_path) as house:
+        house.install("feeds")
+        assert house.get("/Me/feeds/status").ok
+        house.stop()
+
+        assert [f"Locker is ready: {house.login_url}", "Stopping. Press Ctrl-C again to stop at once."] == house.output
 
 
 def test_a_taken_port_is_never_moved(tmp_path: Path) -> None:
@@ -141,8 +228,10 @@ def test_a_damaged_key_file_stops_the_start(tmp_path: Path) -> None:
         key.write_bytes(b"short")
         ended = _run(house.me, "--port", "0")
 
-        assert 0 != ended.returncode
-        assert str(key) in (ended.stdout + ended.stderr).replace("\n", "")
+        assert exits.OWNER_MUST_ACT == ended.returncode
+        what, cure = (ended.stdout + ended.stderr).splitlines()
+        assert str(key) in what
+        assert "Restore Me/key" in cure
         assert b"short" == key.read_bytes()
 
 
