@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Flask
 
 from core.web import openapi
 from core.web.access import Access
 from core.web.accesses import Accesses
+from core.web.caller import Caller
 from core.web.dashboard import serve_dashboard
 from core.web.diary import Diary
 from core.web.hosts import Hosts
+from core.web.log_stream import LogStreams
 from core.web.login import Login
 from core.web.metrics import Metrics
 from core.web.mount import Mount
@@ -29,7 +33,8 @@ class Web:
         throttle = Throttle()
         self._parts = parts
         hosts = Hosts(parts.port, parts.host_names)
-        self._login = Login(hosts, parts.clock, throttle, end_streams=parts.end_streams)
+        self._logs = LogStreams(parts)
+        self._login = Login(hosts, parts.clock, throttle, end_streams=self._end_streams)
         tokens = AppTokens(parts.documents, parts.coredb, parts.clock)
         self._metrics = Metrics(parts)
         self._accesses = Accesses(parts.coredb, parts.clock)
@@ -40,7 +45,7 @@ class Web:
             metrics=self._metrics,
             notices=Notices(parts.notices, parts.documents, parts.clock),
             accesses=self._accesses,
-            end_streams=parts.end_streams,
+            end_streams=self._end_streams,
         )
         self._flask = Mount(flask_of(desk))
         self._access = Access(
@@ -60,7 +65,8 @@ class Web:
         return self._login.short_token()
 
     async def close(self) -> None:
-        """Let Flask's threads go, and write what waits to be written."""
+        """End the streams of logs, let Flask's threads go, and write what waits to be written."""
+        self._logs.close()
         await self._flask.close()
         await self._accesses.close()
 
@@ -73,8 +79,14 @@ class Web:
             await send({"type": "websocket.close", "code": 1008})
         elif scope["path"] == "/events":
             await self._parts.event_stream(scope, receive, send)
+        elif self._logs.is_asked(scope):
+            await self._logs(scope, receive, send)
         else:
             await self._flask(scope, receive, send)
+
+    def _end_streams(self, of: Callable[[Caller], bool]) -> None:
+        self._parts.end_streams(of)
+        self._logs.end(of)
 
     def _counted(self, send: Send) -> Send:
         async def counted(message: Message) -> None:

@@ -101,7 +101,8 @@ def _operation(route: Route, shapes: dict[str, Any]) -> dict[str, Any]:
 
 def _answer(route: Route, shapes: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {} if route.answer is None else {"schema": shapes[repr(route.answer)]}
-    return {"description": "As asked.", "content": {route.content_type: content}}
+    stream: dict[str, Any] = {"text/event-stream": {}} if route.has_stream else {}
+    return {"description": "As asked.", "content": {route.content_type: content, **stream}}
 
 
 def _parameter(field: Field) -> dict[str, Any]:

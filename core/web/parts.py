@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from core.events import DeadLetter, Listener
@@ -212,6 +213,7 @@ class Parts:
     session is gone. `service_of_token` and `is_open_door` are asked on the
     event loop for every request that needs them, so they answer from memory. `owner_token` is the one given in
     the environment at start; `host_names` are further names the owner gave the core.
+    `log_file` names the file that holds a service's log, whether it is there yet or not.
     `is_from_below` says whether the client of a connection (client's end, core's end) is a process below the core; it
     may block.
     """
@@ -234,6 +236,7 @@ class Parts:
     end_streams: EndStreams
     service_of_token: Callable[[str], str | None]
     is_open_door: Callable[[str, str], bool]
+    log_file: Callable[[str], Path]
     is_from_below: Callable[[tuple[str, int], tuple[str, int]], bool]
     notices: Callable[[], Sequence[Notice]]
     owner_token: str | None = field(default=None, repr=False)

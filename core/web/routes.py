@@ -89,7 +89,8 @@ class Route:
     """One method of one path. The owner may always ask; `callers` names who else.
 
     `body` is the struct that the body is read into, `answer` the type that is sent back as JSON; the first line
-    of the handler's docstring is the summary.
+    of the handler's docstring is the summary. `has_stream` says that an application beside Flask answers those who
+    accept server-sent events.
     """
 
     method: str
@@ -103,6 +104,7 @@ class Route:
     status: int = 200
     content_type: str = "application/json"
     is_of_service: bool = True
+    has_stream: bool = False
 
     @property
     def summary(self) -> str:

@@ -512,6 +512,7 @@ class World:
             end_streams=self.ends.append,
             service_of_token=self.child_tokens.get,
             is_open_door=lambda service_id, path: (service_id, path) in self.open_doors,
+            log_file=lambda service_id: folder / f"{service_id}.log",
             is_from_below=lambda _client, _server: self.is_from_below,
             notices=lambda: self.notices,
             owner_token=owner_token,

@@ -239,6 +239,22 @@ def test_from_nothing_to_a_sync(browser: webdriver.Chrome, site: Site) -> None:
     assert [] == browser.get_log("browser")
 
 
+def test_a_log_is_followed(browser: webdriver.Chrome, site: Site) -> None:
+    """New lines stand there without loading the page again, as text."""
+    site.world.install()
+    path = site.world.parts.log_file("feeds")
+    path.write_text("first line\n")
+    log_in(browser, site)
+    browser.get(f"{site.origin}/services/feeds/log")
+    press(browser, "Follow")
+    wait(browser, lambda b: "first line" in shown(b) and "appear as they are written" in shown(b))
+    with path.open("a") as file:
+        file.write("second <b>line</b>\n")
+    wait(browser, lambda b: "second <b>line</b>" in shown(b))
+
+    assert [] == browser.get_log("browser")
+
+
 def test_everything_but_progress_works_without_scripts(browser: webdriver.Chrome, site: Site) -> None:
     """Install, correct a fault, change settings, take a row away, uninstall: with forms alone."""
     log_in(browser, site)

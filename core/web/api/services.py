@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -136,11 +137,16 @@ def write_settings(ask: Ask) -> ServiceRecord:
 
 
 def read_log(ask: Ask) -> Log:
-    """Tell the last lines of the service's log."""
-    text = ask.query.get("lines", str(LOG_LINES_DEFAULT))
-    if not text.isdecimal() or not 1 <= int(text) <= LOG_LINES_MAX:
+    """Tell the last lines of the service's log; as server-sent events, go on as it is written."""
+    return Log(lines=list(ask.parts.children.log(ask.service_id, lines=log_lines(ask.query))))
+
+
+def log_lines(query: Mapping[str, str]) -> int:
+    """How many lines of a log the query asks for; BadRequest for what is no such number."""
+    text = query.get("lines", str(LOG_LINES_DEFAULT))
+    if not text.isdecimal() or not 1 <= int(text[:10]) <= LOG_LINES_MAX:
         raise BadRequest(f"lines must be a whole number from 1 to {LOG_LINES_MAX}.")
-    return Log(lines=list(ask.parts.children.log(ask.service_id, lines=int(text))))
+    return int(text)
 
 
 _LINES = Field(
@@ -167,5 +173,5 @@ ROUTES = (
     Route("POST", "/core/<id>/restart", restart, "services", body=Nothing, answer=ServiceRecord),
     Route("GET", "/core/<id>/settings", read_settings, "services", answer=Settings),
     Route("PUT", "/core/<id>/settings", write_settings, "services", body=Settings, answer=ServiceRecord),
-    Route("GET", "/core/<id>/log", read_log, "services", query=(_LINES,), answer=Log),
+    Route("GET", "/core/<id>/log", read_log, "services", query=(_LINES,), answer=Log, has_stream=True),
 )

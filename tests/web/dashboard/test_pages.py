@@ -181,6 +181,16 @@ def test_changes_are_listed_by_who_made_them(site: Site, browse: Browse) -> None
     assert 400 == browse("/owner/access?before=x").status
 
 
+def test_a_followed_log_needs_no_script(site: Site, browse: Browse) -> None:
+    """The page holds the last lines, and looks again by itself where scripts are off."""
+    furnish(site.world)
+    text = browse("/services/feeds/log?follow=1").text
+
+    assert "feed number=59" in text
+    assert '<noscript><meta http-equiv="refresh" content="3; url=/services/feeds/log?follow=1#end"></noscript>' in text
+    assert "noscript" not in browse("/services/feeds/log").text
+
+
 def test_tabs_begin_with_what_is_there(site: Site, browse: Browse) -> None:
     """Types without a record come last, and quietly."""
     furnish(site.world)
