@@ -14,7 +14,7 @@ import re
 import shlex
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -30,6 +30,7 @@ CONFIG_FILE = "locker.toml"
 APP_KEYS_FILE = "apikeys.toml"
 CONFIG_BYTES_MAX = 256 * 1024
 ENVIRONMENT_PREFIX = "LOCKER_"
+ENVIRONMENT, COMMAND_LINE = "environment", "command line"
 
 HOST_NAMES_MAX = 20
 HOST_NAME_LENGTH_MAX = 253
@@ -101,14 +102,16 @@ def load_config(
     values: dict[str, Any] = {}
     for source in (
         _Source(CONFIG_FILE, root, reader.tables(folder / CONFIG_FILE)),
-        _Source("environment", Path.cwd(), _of_environment(environment), is_environment=True),
-        _Source("command line", Path.cwd(), given),
+        _Source(ENVIRONMENT, Path.cwd(), _of_environment(environment), is_environment=True),
+        _Source(COMMAND_LINE, Path.cwd(), given),
     ):
         values |= reader.settings(source)
     config = _assembled(values, root=root, folder=folder, home=home, app_keys=reader.app_keys(folder / APP_KEYS_FILE))
-    faults = [*reader.faults, *_contradictions(config, root)]
-    if faults:
-        raise ConfigInvalid("; ".join(faults))
+    contradictions = _contradictions(config, root)
+    if reader.faults or contradictions:
+        settings = [setting for between in contradictions.values() for setting in between]
+        at_fault = reader.at_fault | {reader.origin[setting] for setting in settings if setting in reader.origin}
+        raise ConfigInvalid("\n".join([*reader.faults, *contradictions]), remedy=_remedy(at_fault, folder))
     return config
 
 
@@ -138,6 +141,13 @@ class _Reader:
     def __init__(self, *, home: Path | None) -> None:
         self.home = home
         self.faults: list[str] = []
+        self.at_fault: set[str] = set()
+        self.origin: dict[str, str] = {}
+
+    def blame(self, source: str, fault: str) -> None:
+        """Note one fault and the source that it stands in."""
+        self.faults.append(fault)
+        self.at_fault.add(source)
 
     def settings(self, source: _Source) -> dict[str, Any]:
         """The checked values of `source`; a faulty one is left out and noted."""
@@ -145,13 +155,14 @@ class _Reader:
         checked = {}
         for given, value in source.settings.items():
             if given not in names:
-                self.faults.append(f"{given}: is no setting{_nearest(given, names)} ({source.name})")
+                self.blame(source.name, f"{given}: is no setting{_nearest(given, names)} ({source.name})")
                 continue
             typed = _typed(names[given], value) if source.is_environment else value
             try:
                 checked[names[given]] = _CHECKS[names[given]](typed, source.base, self.home)
             except ValueError as err:
-                self.faults.append(f"{given}: {err} ({source.name})")
+                self.blame(source.name, f"{given}: {err} ({source.name})")
+        self.origin |= dict.fromkeys(checked, source.name)
         return checked
 
     def tables(self, path: Path) -> dict[str, Any]:
@@ -159,7 +170,7 @@ class _Reader:
         document = self._toml(path)
         limits = document.pop("limits", {})
         if not isinstance(limits, dict):
-            self.faults.append(f"limits: must be a table ({path.name})")
+            self.blame(path.name, f"limits: must be a table ({path.name})")
             limits = {}
         return document | {f"limits.{name}": value for name, value in limits.items()}
 
@@ -168,11 +179,11 @@ class _Reader:
         keys: dict[str, Mapping[str, str]] = {}
         with contextlib.suppress(OSError):  # Whatever keeps it from being looked at, reading it reports.
             if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-                self.faults.append(f"{path.name}: others may read it; run: chmod 600 {shlex.quote(str(path))}")
+                self.blame(path.name, f"{path.name}: others may read it; run: chmod 600 {shlex.quote(str(path))}")
                 return keys
         for name, table in self._toml(path).items():
             if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
-                self.faults.append(f"{name}: must be a table of texts ({path.name})")
+                self.blame(path.name, f"{name}: must be a table of texts ({path.name})")
                 continue
             keys[name] = MappingProxyType(table)
         return MappingProxyType(keys)
@@ -187,11 +198,11 @@ class _Reader:
         except FileNotFoundError:
             return {}
         except UnicodeDecodeError as err:
-            self.faults.append(f"{path.name}: is not UTF-8 at byte {err.start}")
+            self.blame(path.name, f"{path.name}: is not UTF-8 at byte {err.start}")
         except OSError as err:
-            self.faults.append(f"{path.name}: cannot be read: {err.strerror}")
+            self.blame(path.name, f"{path.name}: cannot be read: {err.strerror}")
         except (ValueError, RecursionError) as err:
-            self.faults.append(f"{path.name}: {err}")
+            self.blame(path.name, f"{path.name}: {err}")
         return {}
 
 
@@ -203,7 +214,8 @@ def _config_folder(given: Path | None, *, root: Path, environment: Mapping[str, 
         folder = given or _absolute(text, base=Path.cwd(), home=reader.home)
         if folder.is_dir():
             return folder.absolute()
-    reader.faults.append(f"config: {given or text} is no folder")
+    source = COMMAND_LINE if given is not None else ENVIRONMENT
+    reader.blame(source, f"config: {given or text} is no folder ({source})")
     return root / "config"
 
 
@@ -254,16 +266,28 @@ def _machine_timezone() -> str:
         return "UTC"
 
 
-def _contradictions(config: Config, root: Path) -> list[str]:
-    """What is right by itself and wrong together."""
-    faults = []
+def _contradictions(config: Config, root: Path) -> dict[str, tuple[str, ...]]:
+    """What is right by itself and wrong together, each with the settings between which it is wrong."""
+    faults: dict[str, tuple[str, ...]] = {}
     if root.is_relative_to(config.me) or config.config_dir.is_relative_to(config.me):
-        faults.append(f"me: {config.me} holds Locker itself or its configuration, which children must not reach")
-    if config.limits.body_memory_bytes > config.limits.body_bytes_max:
-        faults.append("limits.body_memory_bytes: is more than limits.body_bytes_max")
-    if config.limits.backoff_first_s > config.limits.backoff_max_s:
-        faults.append("limits.backoff_first_s: is more than limits.backoff_max_s")
+        faults[f"me: {config.me} holds Locker itself or its configuration, which children must not reach"] = ("me",)
+    for less, more in (("body_memory_bytes", "body_bytes_max"), ("backoff_first_s", "backoff_max_s")):
+        if getattr(config.limits, less) > getattr(config.limits, more):
+            faults[f"limits.{less}: is more than limits.{more}"] = (f"limits.{less}", f"limits.{more}")
     return faults
+
+
+def _remedy(at_fault: Collection[str], folder: Path) -> str:
+    """Where to mend: each place that a fault was found in, by its name."""
+    places = {
+        COMMAND_LINE: "on the command line",
+        ENVIRONMENT: f"among the variables {ENVIRONMENT_PREFIX}… of the environment",
+        CONFIG_FILE: f"in {folder / CONFIG_FILE}",
+        APP_KEYS_FILE: f"in {folder / APP_KEYS_FILE}",
+    }
+    named = [words for source, words in places.items() if source in at_fault]
+    where = f" {' and '.join(named)}" if named else ""
+    return f"Correct what is named{where}; docs/configuration.md lists every setting."
 
 
 def _nearest(given: str, names: Mapping[str, str]) -> str:
@@ -353,9 +377,19 @@ def _size(least: float, most: float) -> _Check:
 
     def check(value: Any, base: Path, home: Path | None) -> int:
         match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-        return int(check_whole(int(match[1]) * _SIZE_UNITS[match[2]] if match else value, base, home))
+        try:
+            return int(check_whole(int(match[1]) * _SIZE_UNITS[match[2]] if match else value, base, home))
+        except ValueError as err:
+            raise ValueError(
+                f'must be a size from {_in_units(least)} to {_in_units(most)}: a number of bytes, or such as "64 MiB"'
+            ) from err
 
     return check
+
+
+def _in_units(size: float) -> str:
+    unit = next((unit for unit in ("GiB", "MiB", "KiB") if size and size % _SIZE_UNITS[unit] == 0), None)
+    return f"{size / _SIZE_UNITS[unit]:.0f} {unit or 'bytes'}"
 
 
 def _seconds(least: float, most: float) -> _Check:

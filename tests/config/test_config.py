@@ -89,7 +89,7 @@ def test_all_faults_are_reported_at_once(load: Load) -> None:
         "hsot: is no setting; did you mean host? (locker.toml)",
         "timezone: 'Mars/Phobos' is no time zone",
         "limits.silence_s: must be a number of seconds from 0.05 to 3600 (locker.toml)",
-        "limits.body_bytes_max: must be a whole number",
+        "limits.body_bytes_max: must be a size from 1 KiB to 64 GiB: a number of bytes, or such as \"64 MiB\"",
         "LOCKER_SPAWN: must be one of auto, plain (environment)",
         "LOCKER_PROT: is no setting; did you mean LOCKER_PORT? (environment)",
         "host: must be an address of this machine alone, such as 127.0.0.1 (command line)",
@@ -175,6 +175,48 @@ def test_sizes_with_units(load: Load) -> None:
 def test_sizes_that_mean_nothing(load: Load, size: str) -> None:
     """A size in another unit or out of bounds is a fault, not a guess."""
     assert "limits.body_bytes_max" in faults_of(load, f'[limits]\nbody_bytes_max = "{size}"')
+
+
+def test_each_fault_is_a_line_and_the_remedy_names_the_places(load: Load, root: Path) -> None:
+    """The owner is sent to where the fault stands, and to no other place."""
+    with pytest.raises(ConfigInvalid) as caught:
+        load("port = -1", {"LOCKER_SPAWN": "rocket"})
+    file = root / "config" / "locker.toml"
+
+    assert 2 == len(str(caught.value).splitlines())
+    assert f"the variables LOCKER_… of the environment and in {file};" in caught.value.remedy
+    assert "command line" not in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("toml", "environment", "overrides", "place"),
+    [
+        ("", {"LOCKER_CONFIG": "/nowhere"}, {}, "environment"),
+        ("port =", {}, {}, "locker.toml"),
+        ("", {}, {"port": "x"}, "command line"),
+        ("", {"LOCKER_LIMITS_BACKOFF_FIRST_S": "301"}, {}, "environment"),
+        ("", {"LOCKER_LIMITS_BACKOFF_MAX_S": "0.5"}, {}, "environment"),
+        ("[limits]\nbackoff_max_s = 0.5", {}, {}, "locker.toml"),
+    ],
+)
+def test_the_remedy_names_the_place(
+    load: Load, toml: str, environment: dict[str, str], overrides: dict[str, str], place: str
+) -> None:
+    """Whatever the fault is: a folder, the file's syntax, a value, or two that contradict each other."""
+    with pytest.raises(ConfigInvalid) as caught:
+        load(toml, environment, **overrides)
+
+    assert place in caught.value.remedy
+
+
+def test_the_remedy_names_the_file_of_app_keys(load: Load, root: Path) -> None:
+    """What others may read is mended where it lies."""
+    (root / "config" / "apikeys.toml").write_text("")
+    (root / "config" / "apikeys.toml").chmod(0o644)
+    with pytest.raises(ConfigInvalid) as caught:
+        load()
+
+    assert f"in {root / 'config' / 'apikeys.toml'};" in caught.value.remedy
 
 
 def test_contradictions_are_faults(load: Load, root: Path) -> None:
