@@ -240,19 +240,33 @@ def test_from_nothing_to_a_sync(browser: webdriver.Chrome, site: Site) -> None:
 
 
 def test_a_log_is_followed(browser: webdriver.Chrome, site: Site) -> None:
-    """New lines stand there without loading the page again, as text."""
+    """New lines stand there without loading the page again, as text, until it is stopped."""
     site.world.install()
     path = site.world.parts.log_file("feeds")
-    path.write_text("first line\n")
     log_in(browser, site)
     browser.get(f"{site.origin}/services/feeds/log")
     press(browser, "Follow")
-    wait(browser, lambda b: "first line" in shown(b) and "appear as they are written" in shown(b))
-    with path.open("a") as file:
-        file.write("second <b>line</b>\n")
-    wait(browser, lambda b: "second <b>line</b>" in shown(b))
+    wait(browser, lambda b: "appear as they are written" in shown(b))
+    path.write_text("first <b>line</b>\n")
+    wait(browser, lambda b: "first <b>line</b>" in shown(b) and "Nothing written" not in shown(b))
+    press(browser, "Stop following")
+    wait(browser, lambda b: "Not followed any more" in shown(b))
 
+    assert f"{site.origin}/services/feeds/log" == browser.current_url
     assert [] == browser.get_log("browser")
+
+
+def test_a_log_is_followed_without_scripts(browser: webdriver.Chrome, site: Site) -> None:
+    """The page looks again by itself."""
+    site.world.install()
+    site.world.children.logs["feeds"] = ["first line"]
+    log_in(browser, site)
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.get(f"{site.origin}/services/feeds/log")
+    press(browser, "Follow")
+    wait(browser, lambda b: "Looks again" in shown(b))
+    site.world.children.logs["feeds"].append("second line")
+    wait(browser, lambda b: "second line" in shown(b))
 
 
 def test_everything_but_progress_works_without_scripts(browser: webdriver.Chrome, site: Site) -> None:

@@ -128,14 +128,13 @@ def settings(visit: Visit) -> Response:
 
 
 def log_page(visit: Visit) -> Response:
-    """The end of the service's log, followed where that is asked for."""
+    """The end of the service's log, which a script follows; without scripts it looks again by itself."""
     return visit.show(
         "log",
         service=visit.parts.services.get(visit.service_id),
         lines=visit.parts.children.log(visit.service_id, lines=LOG_LINES),
         lines_max=LOG_LINES,
-        is_followed="follow" in visit.query,
-        refresh_s=LOG_REFRESH_S,
+        refresh_s=LOG_REFRESH_S if "follow" in visit.query else None,
     )
 
 
