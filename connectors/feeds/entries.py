@@ -1,24 +1,20 @@
-"""One entry of a feed: what identifies it, and what it shares with records of all types."""
+"""One entry of a feed: its record, and what it shares with records of all types."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
+from connectors.feeds.identity import identified, link_of
 from connectors.feeds.markup import safe_address, squeezed, text_of
 from connectors.feeds.reading import Document
 from connectors.sdk import Put
 
-FEED_DIGITS = 16
-ENTRY_DIGITS = 24
 TITLE_LETTERS_MAX = 500
 SUMMARY_LETTERS_MAX = 500
 
-_TIMES = ("published", "date_published", "updated", "date_modified", "created")
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 
@@ -34,20 +30,17 @@ class Place:
         return (safe_address(link, base=self.base, home=self.home) or "") if link else ""
 
 
-def feed_key(url: str) -> str:
-    """The key of a feed's record, from the address under which it was subscribed."""
-    return _digest(url, FEED_DIGITS)
+def puts(document: Document, *, feed: str, url: str, keys: Sequence[str] | None = None) -> Iterator[Put]:
+    """The entries of a fetched feed as records, each made when it is wanted; `keys` as they were identified.
 
-
-def puts(document: Document, *, feed: str, url: str) -> list[Put]:
-    """The entries of a fetched feed as records, keyed by what stays the same while they are edited."""
-    identities = _identities(document.entries)
-    found: dict[str, Put] = {}
-    for entry, identity, at in zip(document.entries, identities, document.moments, strict=True):
-        key = f"{feed}.{_digest(identity, ENTRY_DIGITS)}"
-        place = place_of(entry, link=document.link, url=url)
-        found[key] = Put(type="entry", key=key, value={**entry, "feed": feed}, common=_shared(entry, place), at=at)
-    return list(found.values())
+    Of entries with one key the last counts.
+    """
+    keys = identified(document.entries, feed=feed).keys if keys is None else keys
+    last = {key: place for place, key in enumerate(keys)}
+    for number, (entry, key, at) in enumerate(zip(document.entries, keys, document.moments, strict=True)):
+        if last[key] == number:
+            place = place_of(entry, link=document.link, url=url)
+            yield Put(type="entry", key=key, value={**entry, "feed": feed}, common=_shared(entry, place), at=at)
 
 
 def html_of(value: dict[str, Any]) -> str:
@@ -83,36 +76,12 @@ def enclosures_of(value: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _identities(entries: Sequence[dict[str, Any]]) -> list[str]:
-    """One text per entry. A guid that several entries claim identifies none of them without its link."""
-    claimed = [_claimed_id(entry) for entry in entries]
-    counts = Counter(claimed)
-    return [
-        own if own and counts[own] == 1 else _made_id(own, entry) for own, entry in zip(claimed, entries, strict=True)
-    ]
-
-
-def _claimed_id(entry: dict[str, Any]) -> str:
-    own = entry.get("id")
-    if isinstance(own, int) and not isinstance(own, bool):
-        return str(own)
-    return _text(own)
-
-
-def _made_id(own: str, entry: dict[str, Any]) -> str:
-    link = _link(entry)
-    if link:
-        return f"{own}\n{link}" if own else link
-    told = [_text(entry.get(name)) for name in ("title", *_TIMES)]
-    return "\n".join([own, *told]) if any(told) else "\n".join([own, html_of(entry)])
-
-
 def _shared(entry: dict[str, Any], place: Place) -> dict[str, Any]:
     markup = html_of(entry)
     shared: dict[str, Any] = {
         "title": _title(entry),
         "text": text_of(markup) if markup else "",
-        "link": place.address(_unwrapped(_joined(place.base, _link(entry))) if _link(entry) else ""),
+        "link": place.address(_unwrapped(_joined(place.base, link_of(entry))) if link_of(entry) else ""),
         "author": _author(entry),
         "thumbnail": place.address(_thumbnail(entry)),
         "summary": _summary(entry),
@@ -133,10 +102,6 @@ def _summary(entry: dict[str, Any]) -> str:
         return ""
     words = text_of(summary) if _is_html(entry.get("summary_detail")) else squeezed(summary)
     return words[:SUMMARY_LETTERS_MAX]
-
-
-def _link(entry: dict[str, Any]) -> str:
-    return _text(entry.get("link")) or _text(entry.get("url")) or _text(entry.get("external_url"))
 
 
 def _author(entry: dict[str, Any]) -> str:
@@ -191,7 +156,3 @@ def _text(value: Any) -> str:
 def _escaped(text: str) -> str:
     lines = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return lines.replace("\n", "<br>\n")
-
-
-def _digest(text: str, digits: int) -> str:
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:digits]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from connectors.feeds.entries import feed_key
+from connectors.feeds.identity import feed_key
 from connectors.sdk import Context
 
 FEEDS_MAX = 5000

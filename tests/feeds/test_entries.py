@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from connectors.feeds.entries import enclosures_of, feed_key, html_of, place_of, puts
+from connectors.feeds.entries import enclosures_of, html_of, place_of, puts
+from connectors.feeds.identity import feed_key
 from connectors.feeds.reading import Document
 from connectors.sdk.testing import Child
 from tests.feeds.site import Reply, Site, item, rss

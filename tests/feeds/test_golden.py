@@ -79,7 +79,7 @@ def read(reading: Reading) -> Callable[[str], tuple[Document, list[Put]]]:
     def read(name: str) -> tuple[Document, list[Put]]:
         document = reading.document((DATA / name).read_bytes(), content_type="text/xml", url=URL)
         assert isinstance(document, Document)
-        return document, puts(document, feed="f", url=URL)
+        return document, list(puts(document, feed="f", url=URL))
 
     return read
 
