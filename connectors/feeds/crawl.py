@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 HOSTS_MAX = 6
-WAITING_MAX = 4
+WAITING_MAX = 1
 HOST_PAUSE_S = 0.2
 LOOK_S = 0.2
 

@@ -28,6 +28,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is remembered of a feed from one fetch to the next; kept as a part of the stream's cursor.
 
     `url` is where it moved for good; `digest` names the body that was read last; until `not_before` it is left alone.
+    `reading` stands while a large body is being read, so that a feed whose reading ended the process is known by it;
+    `shared` are the guids that more than one of its entries claims.
     """
 
     etag: str = ""
@@ -37,6 +39,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     gone: bool = False
     failures: int = 0
     not_before: float = 0.0
+    reading: bool = False
+    shared: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, cursor: object) -> State:
@@ -45,6 +49,10 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
             return msgspec.convert(cursor, cls) if cursor is not None else cls()
         except msgspec.ValidationError:
             return cls()
+
+    def anew(self, *, url: str = "") -> State:
+        """The state of a feed of which nothing is known but its entries, asked at `url` from now on."""
+        return State(url=url, shared=self.shared)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +85,12 @@ def fetch(session: Session, url: str, state: State, *, now: float) -> Fetched:
 
 def _understood(answer: requests.Response, state: State, url: str, *, now: float) -> Fetched:
     if answer.status_code == 304:
-        return Fetched(state=msgspec.structs.replace(state, failures=0, not_before=0.0), url=answer.url)
+        moved = _moved_to(answer, state, url)
+        same = msgspec.structs.replace(state, failures=0, not_before=0.0, url=moved)
+        return Fetched(state=same, url=answer.url)
     if answer.status_code == 410:
         error: LockerError = NotFound("the feed is gone for good, says its server", remedy="Unsubscribe from it.")
-        return Fetched(state=State(gone=True, url=state.url), url=answer.url, error=error)
+        return Fetched(state=State(gone=True, url=state.url, shared=state.shared), url=answer.url, error=error)
     if answer.status_code != 200:
         return _failed(state, _refusal(answer, now), now=now)
     digest = hashlib.sha256(answer.content).hexdigest()[:32]
@@ -89,6 +99,7 @@ def _understood(answer: requests.Response, state: State, url: str, *, now: float
         modified=answer.headers.get("Last-Modified", "")[:100],
         digest=digest,
         url=_moved_to(answer, state, url),
+        shared=state.shared,
     )
     body = None if digest == state.digest else answer.content
     return Fetched(state=fresh, url=answer.url, body=body, content_type=answer.headers.get("Content-Type", ""))
@@ -101,6 +112,12 @@ def put_off(state: State, *, now: float, asked_s: float | None) -> State:
     wait_s = ceiling_s * random.uniform(0.5, 1.0) if failures > 1 else 0.0  # noqa: S311  # spreads load, no secret
     wait_s = max(wait_s, min(asked_s or 0.0, RETRY_AFTER_MAX_S))
     return msgspec.structs.replace(state, failures=failures, not_before=now + wait_s if wait_s else 0.0)
+
+
+def interrupted(state: State, *, now: float) -> State:
+    """The state of a feed whose reading never came to its end: left alone for a while, longer each time."""
+    begun = msgspec.structs.replace(state, reading=False, failures=max(state.failures, 1))
+    return put_off(begun, now=now, asked_s=None)
 
 
 def _failed(state: State, error: LockerError, *, now: float, reached: bool = True) -> Fetched:

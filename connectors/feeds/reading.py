@@ -17,7 +17,8 @@ from connectors.feeds import reader
 from core.model.errors import Broken
 
 READ_S = 20.0
-ANSWER_BYTES_MAX = 256 * 1024 * 1024
+# After a body of this size the process is ended: its memory is free before the answer takes its own.
+LARGE_BYTES = 1024 * 1024
 END_S = 2.0
 
 
@@ -25,7 +26,7 @@ END_S = 2.0
 class Document:
     """One fetched feed: its `entries` as the source wrote them, `moments` when each was published.
 
-    `notes` say what is wrong with the document.
+    `notes` say what is wrong with the document, `refused` which entries are too large for a record.
     """
 
     format: str
@@ -34,6 +35,7 @@ class Document:
     entries: tuple[dict[str, Any], ...] = ()
     moments: tuple[float | None, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    refused: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,12 @@ class Reading:
         about = msgspec.json.encode({"content_type": content_type})
         with self._lock:
             answer = self._asked(about, body)
-        found = msgspec.json.decode(answer)
+            if len(body) > LARGE_BYTES:
+                self._end()
+        try:
+            found = msgspec.json.decode(answer)
+        except msgspec.MsgspecError as err:
+            raise Broken("the feed holds what is no JSON, such as a number without an end") from err
         if "alternates" in found:
             return WebPage(alternates=tuple(found["alternates"]))
         if "fault" in found:
@@ -87,7 +94,7 @@ class Reading:
             answer = None
         finally:
             timer.cancel()
-        if answer is None or len(answer) > ANSWER_BYTES_MAX:
+        if answer is None:
             self._end()
             raise Broken(f"the feed could not be read within {self._read_s:g} s, or it needs too much memory")
         return answer

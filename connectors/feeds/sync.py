@@ -5,27 +5,29 @@ An entry that a feed has stopped listing is not deleted: feeds show the newest f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from connectors.feeds.crawl import Crawl
 from connectors.feeds.enclosures import enclosures
 from connectors.feeds.entries import puts
-from connectors.feeds.fetch import Fetched, State, fetch, put_off
+from connectors.feeds.fetch import Fetched, State, interrupted, put_off
+from connectors.feeds.identity import identified
 from connectors.feeds.reading import Document, Reading, WebPage
-from connectors.feeds.subscriptions import Subscription, clean_url, known_feeds, shown_url, subscriptions
-from connectors.sdk import Again, Context, Cursor, Message, Partial, Progress, Put, stream
-from core.model.errors import Broken, LockerError, Offline, UserActionNeeded
+from connectors.feeds.subscriptions import Subscription, known_feeds, shown_url, subscriptions
+from connectors.feeds.visit import Job, Visit, named_by, visit
+from connectors.sdk import Again, Context, Cursor, Message, Note, Partial, Progress, Put, stream
+from core.model.errors import BadRecord, Broken, LockerError, Offline, UserActionNeeded
 
-FEED_BYTES_MAX = 16 * 1024 * 1024
-FETCH_S = 60.0
 RUN_S_MAX = 600.0
 AGAIN_S = 60.0
+# A document of this size could cost the process its memory; the reading of a smaller one is not worth a mark on disk.
+MARKED_BYTES_MIN = 256 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,6 @@ class Outcome:
     feed: Subscription
     fetched: Fetched
     document: Document | None = None
-    entries: tuple[Put, ...] = ()
 
     @property
     def error(self) -> LockerError | None:
@@ -43,101 +44,175 @@ class Outcome:
         return self.fetched.error
 
 
-@stream("entry")
-def entries(context: Context, cursor: Any) -> Iterator[Message]:
+Taking = Generator[Message, None, Outcome | Job]
+
+
+@dataclass
+class Tally:
+    """How far a run is: what is left to do, what could not be reached, what failed."""
+
+    left: set[str]
+    done: int = 0
+    unreached: list[Outcome] = field(default_factory=list)
+    failed: list[Outcome] = field(default_factory=list)
+
+    def note(self, outcome: Outcome) -> None:
+        """Count one feed as done."""
+        self.done += 1
+        self.left.discard(outcome.feed.key)
+        if outcome.error is not None:
+            self.failed.append(outcome)
+        if not outcome.fetched.reached:
+            self.unreached.append(outcome)
+
+
+@stream("feeds")
+def feeds(context: Context, cursor: Any) -> Iterator[Message]:
     """New and changed entries of every feed that is followed, with a record of how each feed is."""
-    feeds = subscriptions(context)
+    followed = subscriptions(context)
     known = known_feeds(context)
-    yield from _unfollowed(feeds, known)
-    states = {feed.key: _state(context, feed, known) for feed in feeds}
-    due = [feed for feed in feeds if not states[feed.key].gone and states[feed.key].not_before <= context.now()]
+    yield from _unfollowed(followed, known)
+    states = {feed.key: _state(context, feed, known) for feed in followed}
+    broken_off = [_broken_off(context, feed, states[feed.key]) for feed in followed if states[feed.key].reading]
+    due = [feed for feed in followed if _is_due(states[feed.key], context.now())]
+    for outcome in broken_off:
+        yield Note(f"{shown_url(outcome.feed.url)}: {outcome.error}", level="warning")
+        yield from _feed_rows(context, outcome)
     with Reading() as reading:
-        yield from _crawled(context, reading, _from(due, cursor), states)
+        yield from _crawled(context, reading, _from(due, cursor), states, failed=broken_off)
     if context.settings.get("keep_enclosures") is True:
         yield from enclosures(context)
 
 
 def _crawled(
-    context: Context, reading: Reading, due: list[Subscription], states: dict[str, State]
+    context: Context, reading: Reading, due: list[Subscription], states: dict[str, State], *, failed: list[Outcome]
 ) -> Iterator[Message]:
-    started, unreached, failed, done = context.now(), [], [], 0
-    left = {feed.key for feed in due}
-    jobs = [(_host(states[feed.key].url or feed.url), feed) for feed in due]
-    for outcome in Crawl(jobs, partial(_visit, context, reading, states)):
-        done += 1
-        left.discard(outcome.feed.key)
-        if outcome.error is not None:
-            failed.append(outcome)
-        if outcome.fetched.reached:
-            yield from _rows(context, outcome)
-        else:
-            unreached.append(outcome)
-        yield Progress(done, len(due))
-        if context.now() - started > RUN_S_MAX and left:
-            yield Cursor({"resume": next(feed.key for feed in due if feed.key in left)})
-            yield Again(AGAIN_S)
-            break
+    started, tally = context.now(), Tally(left={feed.key for feed in due}, failed=failed)
+    jobs = [Job(feed=feed, state=states[feed.key]) for feed in due]
+    while jobs and not _is_late(context, started):
+        pages: list[Job] = []
+        for visited in Crawl([(job.host, job) for job in jobs], partial(visit, context)):
+            outcome = yield from _visited(context, reading, visited)
+            if isinstance(outcome, Job):
+                # People type the address of a site: the feed that its page names is asked from then on.
+                pages.append(outcome)
+                continue
+            tally.note(outcome)
+            yield Progress(tally.done, len(due))
+            if _is_late(context, started):
+                break
+        jobs = pages
+    yield from _ended(context, due, tally)
+
+
+def _ended(context: Context, due: list[Subscription], tally: Tally) -> Iterator[Message]:
+    if tally.left:
+        yield Cursor({"resume": next(feed.key for feed in due if feed.key in tally.left)})
+        yield Again(AGAIN_S)
     else:
         yield Cursor({})
-    if due and len(unreached) == done:
+    if tally.unreached and len(tally.unreached) == tally.done:
         # Not one server answered: it is our network that is away, and no feed is blamed for that.
-        raise Offline(f"none of the feeds can be reached: {unreached[0].fetched.error}")
-    for outcome in unreached:
-        yield from _rows(context, outcome)
-    if failed:
-        yield Partial(_summary(failed, len(due)))
+        raise Offline(f"none of the feeds can be reached: {tally.unreached[0].error}")
+    for outcome in tally.unreached:
+        yield from _feed_rows(context, outcome)
+    if tally.failed:
+        yield Partial(_summary(tally.failed, tally.done))
 
 
-def _visit(context: Context, reading: Reading, states: dict[str, State], feed: Subscription) -> Outcome:
-    """Fetch and read one feed; a fault of ours with it is told as such and spares the others."""
-    state = states[feed.key]
+def _visited(context: Context, reading: Reading, visited: Visit) -> Taking:
+    """Take in what one feed answered; where it is a web page that names a feed, the job of asking that one."""
+    job, fetched = visited.job, visited.fetched
+    with _marked(context, job, fetched):
+        found, error = _read(context, reading, visited)
+        if isinstance(found, WebPage):
+            if (named := named_by(found, job)) is not None:
+                return named
+            error = UserActionNeeded(
+                "the address answers, but not with a feed", remedy="Look for the feed's own address on that page."
+            )
+        outcome = Outcome(feed=job.feed, fetched=fetched)
+        if isinstance(found, Document):
+            outcome = yield from _entries(context, visited, found)
+        elif error is not None and fetched.error is None:
+            outcome = _failed(context, job, error)
+        if outcome.fetched.reached:
+            yield from _feed_rows(context, outcome)
+    return outcome
+
+
+@contextlib.contextmanager
+def _marked(context: Context, job: Job, fetched: Fetched) -> Iterator[None]:
+    """Remember on disk, for as long as a large document is read and taken in, that it is."""
+    if fetched.body is None or len(fetched.body) < MARKED_BYTES_MIN:
+        yield
+        return
+    state = msgspec.to_builtins(job.page or job.state)
+    context.keep(job.feed.key, {**state, "reading": True})
     try:
-        with context.new_session(body_bytes_max=FEED_BYTES_MAX, deadline_s=FETCH_S) as session:
-            fetched = fetch(session, feed.url, state, now=context.now())
-            found = _read(reading, fetched)
-            named = _named(feed, found)
-            if named is not None:
-                # People type the address of a site: the feed that its page names is asked from then on.
-                fetched = fetch(session, feed.url, State(url=named), now=context.now())
-                found = _read(reading, fetched)
-        return _outcome(feed, fetched, found)
-    except LockerError as err:
-        error = err
-    except Exception as err:
-        # The edge of a thread that reads what strangers wrote: whatever it is, it is one feed's.
-        context.log.exception("a feed could not be read key=%s", feed.key)
-        error = Broken(f"an unexpected {type(err).__name__} while reading it")
-    return Outcome(feed=feed, fetched=Fetched(state=put_off(state, now=context.now(), asked_s=None), error=error))
+        yield
+    finally:
+        # It came to an end, if only because the process was told to stop: the feed is not to blame for that.
+        if State.of(context.cursor(job.feed.key)).reading:
+            with contextlib.suppress(LockerError):
+                context.keep(job.feed.key, state)
 
 
-def _read(reading: Reading, fetched: Fetched) -> Document | WebPage | None:
+def _read(context: Context, reading: Reading, visited: Visit) -> tuple[Document | WebPage | None, LockerError | None]:
+    fetched = visited.fetched
     if fetched.body is None:
-        return None
-    return reading.document(fetched.body, content_type=fetched.content_type, url=shown_url(fetched.url))
-
-
-def _named(feed: Subscription, found: Document | WebPage | None) -> str | None:
-    if not isinstance(found, WebPage) or not found.alternates:
-        return None
+        return None, None
     try:
-        return clean_url(urljoin(feed.url, found.alternates[0]))
-    except ValueError:
-        return None
+        found = reading.document(fetched.body, content_type=fetched.content_type, url=shown_url(fetched.url))
+    except LockerError as err:
+        return None, err
+    except Exception as err:
+        return None, _unexpected(context, visited.job, err)
+    return found, None
 
 
-def _outcome(feed: Subscription, fetched: Fetched, found: Document | WebPage | None) -> Outcome:
-    if found is None:
-        return Outcome(feed=feed, fetched=fetched)
-    if isinstance(found, WebPage):
-        raise UserActionNeeded(
-            "the address answers, but not with a feed", remedy="Look for the feed's own address on that page."
+def _entries(context: Context, visited: Visit, document: Document) -> Generator[Message, None, Outcome]:
+    """The entries of a document; what comes of it when one of them cannot be made a record."""
+    job, fetched = visited.job, visited.fetched
+    try:
+        identities = identified(
+            document.entries, feed=job.feed.key, shared=job.state.shared, stored=partial(_stored, context)
         )
-    rows = puts(found, feed=feed.key, url=shown_url(fetched.url))
-    return Outcome(feed=feed, fetched=fetched, document=found, entries=tuple(rows))
+        yield from (BadRecord(reason) for reason in document.refused)
+        yield from puts(document, feed=job.feed.key, url=shown_url(fetched.url), keys=identities.keys)
+    except Exception as err:
+        # What strangers wrote may break what we make of it: that is one feed's fault, and spares the others.
+        return _failed(context, job, _unexpected(context, job, err))
+    state = msgspec.structs.replace(fetched.state, shared=identities.shared)
+    known = Fetched(state=state, url=fetched.url)
+    return Outcome(feed=job.feed, fetched=known, document=document)
 
 
-def _rows(context: Context, outcome: Outcome) -> Iterator[Message]:
-    yield from outcome.entries
+def _stored(context: Context, key: str) -> dict[str, Any] | None:
+    record = context.record("entry", key)
+    return None if record is None else record.value
+
+
+def _failed(context: Context, job: Job, error: LockerError) -> Outcome:
+    state = put_off(job.page or job.state, now=context.now(), asked_s=None)
+    return Outcome(feed=job.feed, fetched=Fetched(state=state, error=error))
+
+
+def _unexpected(context: Context, job: Job, error: Exception) -> LockerError:
+    context.log.error("a feed could not be read key=%s", job.feed.key, exc_info=error)
+    return Broken(f"an unexpected {type(error).__name__} while reading it")
+
+
+def _broken_off(context: Context, feed: Subscription, state: State) -> Outcome:
+    """A feed in whose reading the process ended: it waits, so that the others have their turn."""
+    error = Broken(
+        "Locker ended while it read this feed; it is read again later",
+        remedy="Unsubscribe from it if that happens again.",
+    )
+    return Outcome(feed=feed, fetched=Fetched(state=interrupted(state, now=context.now()), error=error))
+
+
+def _feed_rows(context: Context, outcome: Outcome) -> Iterator[Message]:
     yield from _feed_record(context, outcome)
     yield Cursor(msgspec.to_builtins(outcome.fetched.state), part=outcome.feed.key)
 
@@ -147,7 +222,8 @@ def _feed_record(context: Context, outcome: Outcome) -> Iterator[Put]:
     feed, state, document, error = outcome.feed, outcome.fetched.state, outcome.document, outcome.error
     record = context.record("feed", feed.key)
     before: dict[str, Any] = {} if record is None else record.value
-    if document is None and error is None and before.get("status") == "ok":
+    moved_to = shown_url(state.url) if state.url else None
+    if document is None and error is None and (before.get("status"), before.get("moved_to")) == ("ok", moved_to):
         return
     value: dict[str, Any] = {
         "key": feed.key,
@@ -158,7 +234,7 @@ def _feed_record(context: Context, outcome: Outcome) -> Iterator[Put]:
         "status": "ok" if error is None else "gone" if state.gone else "failing",
         "notes": list(document.notes) if document else before.get("notes", []),
         "problem": None if error is None else {"type": error.code, "detail": error.detail, "remedy": error.remedy},
-        "moved_to": shown_url(state.url) if state.url else None,
+        "moved_to": moved_to,
         "checked_at": context.now(),
     }
     yield Put(type="feed", key=feed.key, value=value, common=_shared(value))
@@ -180,8 +256,16 @@ def _unfollowed(feeds: list[Subscription], known: dict[str, dict[str, Any]]) -> 
 def _state(context: Context, feed: Subscription, known: dict[str, dict[str, Any]]) -> State:
     if known.get(feed.key, {}).get("status") == "unfollowed":
         # Followed again: what was known of its absence counts no more.
-        return State()
+        return State.of(context.cursor(feed.key)).anew()
     return State.of(context.cursor(feed.key))
+
+
+def _is_due(state: State, now: float) -> bool:
+    return not state.gone and not state.reading and state.not_before <= now
+
+
+def _is_late(context: Context, started: float) -> bool:
+    return context.now() - started > RUN_S_MAX
 
 
 def _from(due: list[Subscription], cursor: Any) -> list[Subscription]:
@@ -194,10 +278,6 @@ def _from(due: list[Subscription], cursor: Any) -> list[Subscription]:
 def _summary(failed: list[Outcome], count: int) -> LockerError:
     first = failed[0]
     assert first.error is not None
-    if len(failed) == 1 == count:
+    if len(failed) == 1 and count <= 1:
         return first.error
     return type(first.error)(f"{len(failed)} of {count} feeds: {first.error.detail}", remedy=first.error.remedy)
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Response, request
 
-from connectors.feeds.entries import feed_key, html_of, place_of
+from connectors.feeds.entries import html_of, place_of
+from connectors.feeds.identity import feed_key
 from connectors.feeds.markup import shown
 from connectors.feeds.opml import OPML_BYTES_MAX, Outline, read_opml, write_opml
 from connectors.feeds.subscriptions import clean_url, known_feeds, shown_url, subscriptions
@@ -14,7 +15,7 @@ from core.model.ids import key_from_path
 
 REFUSED_SHOWN_MAX = 20
 BATCH = 500
-STREAM_PATH = "/sync/entry"
+STREAM_PATH = "/sync/feeds"
 # Nothing of a shown entry runs, and nothing but pictures and sound is fetched from elsewhere.
 POLICY = "default-src 'none'; img-src http: https: data:; media-src http: https:; base-uri 'none'; form-action 'none'"
 

@@ -16,6 +16,7 @@ DEPTH_MAX = 40
 
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*?\?>")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_HALF = re.compile("[\ud800-\udfff]")
 _ENTITY = re.compile(r"<!ENTITY", re.IGNORECASE)
 _UNKEPT = ("_parsed",)
 
@@ -24,13 +25,9 @@ Found = tuple[str, dict[str, str], list[dict[str, Any]], list[float | None], lis
 
 def parse(body: bytes, *, content_type: str) -> Found | None:
     """Format, head, entries and notes of an XML feed; None when it is none."""
-    text, note = decoded(body, content_type)
-    notes = [] if note is None else [note]
-    if _ENTITY.search(text[:4096]):
-        # Feeds need no entities of their own; documents that declare some are old, or a trap for parsers.
-        notes.append("it declares entities of its own, which are not read")
+    document, notes = _prepared(body, content_type)
     parsed = feedparser.parse(
-        io.BytesIO(_prepared(text)),
+        io.BytesIO(document),
         sanitize_html=False,
         resolve_relative_uris=False,
         response_headers={"content-type": "application/xml; charset=utf-8"},
@@ -72,10 +69,15 @@ def _moment(entry: Any) -> float | None:
     return None
 
 
-def _prepared(text: str) -> bytes:
-    """The document in UTF-8 and saying so, without what stands before its declaration or cannot stand in XML."""
-    body = _DECLARATION.sub("", text.lstrip("\ufeff \t\r\n"), count=1)
-    return b'<?xml version="1.0" encoding="utf-8"?>' + _CONTROL.sub("", body).encode("utf-8", "replace")
+def _prepared(body: bytes, content_type: str) -> tuple[bytes, list[str]]:
+    """The document in UTF-8 and saying so, without what stands before its declaration or cannot stand in XML; notes."""
+    text, note = decoded(body, content_type)
+    notes = [] if note is None else [note]
+    if _ENTITY.search(text[:4096]):
+        # Feeds need no entities of their own; documents that declare some are old, or a trap for parsers.
+        notes.append("it declares entities of its own, which are not read")
+    text = _CONTROL.sub("", _DECLARATION.sub("", text.lstrip("\ufeff \t\r\n"), count=1))
+    return b'<?xml version="1.0" encoding="utf-8"?>' + text.encode("utf-8", "replace"), notes
 
 
 def _fault(error: object) -> str:
@@ -89,5 +91,5 @@ def _text(value: Any) -> str:
 
 
 def _sound(text: str) -> str:
-    """Text without halves of surrogate pairs, which JSON in UTF-8 cannot carry."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """Text without halves of surrogate pairs, which JSON in UTF-8 cannot carry; itself where it has none."""
+    return _HALF.sub("?", text)

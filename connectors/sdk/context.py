@@ -146,6 +146,10 @@ class Context:
         """Where this stream, or the named part of it, left off; None at first."""
         return self._service.store.cursor(cursor_name(self.stream, part))
 
+    def keep(self, part: str, value: Any) -> None:
+        """Set a part of this stream's cursor at once, on disk when it returns, apart from any rows."""
+        self._service.store.set_cursor(cursor_name(self.stream, part), value)
+
     def record(self, type_name: str, key: str) -> Record | None:
         """The current state of a record of this service."""
         return self._service.reads.record(type_name, key)

@@ -75,6 +75,19 @@ def test_a_chain_is_followed_as_far_as_it_is_permanent(site: Site) -> None:
     assert site.url("/c") == _asked(site, "/a").state.url
 
 
+def test_a_move_to_what_did_not_change_is_remembered(site: Site, follow: Callable[..., Child]) -> None:
+    """The new address answers 304 from the start: it is asked directly from then on, and the record says so."""
+    site.pages["/old"] = site.pages["/new"] = Reply(rss(item("1", "one")), headers={"ETag": '"one"'})
+    child = follow(site.url("/old"))
+    child.sync()
+    site.pages["/old"] = Reply(status=301, headers={"Location": "/new"})
+    for _ in range(3):
+        child.sync()
+
+    assert (2, 3) == (site.count("/old"), site.count("/new"))
+    assert site.url("/new") == _feed(child, site, "/old")["moved_to"]
+
+
 def test_a_move_to_nothing_is_not_believed(site: Site) -> None:
     """A permanent redirect to a page that fails leaves the old address in place."""
     site.pages["/old"] = Reply(status=301, headers={"Location": "/nowhere"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 import threading
@@ -9,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import apsw
 import pytest
 
 from connectors.feeds.reading import Document, Reading, WebPage
-from connectors.sdk.testing import Child
+from connectors.sdk.testing import Child, FakeCore
 from core.model.errors import Broken
 from tests.feeds.site import Reply, Site, item, rss
 
@@ -293,3 +295,87 @@ def test_no_reader_is_left_behind(site: Site, follow: Callable[..., Child]) -> N
     gone, alive = psutil.wait_procs(below, timeout=5)
 
     assert ([], True) == (alive, len(gone) >= 1)
+
+
+JSON_FEED = b'{"version": "https://jsonfeed.org/version/1", "items": [%b]}'
+LARGE: dict[str, bytes] = {
+    "empty_items": JSON_FEED % (b"{}," * 5_000_000 + b"{}"),
+    "half_as_many": JSON_FEED % (b"{}," * 2_000_000 + b"{}"),
+    "nested_lists": JSON_FEED % (b'{"id": "1", "x": [' + b"[]," * 5_000_000 + b"[]]}"),
+    "fewer_lists": JSON_FEED % (b'{"id": "1", "x": [' + b"[]," * 1_500_000 + b"[]]}"),
+    "many_lists": JSON_FEED % b",".join(b'{"id": "%d", "x": [%b0]}' % (n, b"[]," * 900) for n in range(5000)),
+    "wide_letters": JSON_FEED % b'{"id": "1", "content_html": "\xf0\x9f\x98\x80%b"}' % (b"x" * 15 * MB),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_large_documents_leave_the_memory_to_others(site: Site, follow: Callable[..., Child], name: str) -> None:
+    """Made to unfold in memory: the service with its reader stays below its limit, and the good feed is in."""
+    psutil = pytest.importorskip("psutil")
+    site.pages[f"/{name}"] = Reply(LARGE[name])
+    site.pages["/good"] = Reply(rss(item("good", "good")))
+    child = follow(site.url(f"/{name}"), site.url("/good"))
+    process, most, ended = psutil.Process(child.process.pid), 0, threading.Event()
+
+    def watch() -> int:
+        found = 0
+        for each in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                found += each.memory_info().rss
+        return found
+
+    def sync() -> None:
+        child.sync()
+        ended.set()
+
+    thread = threading.Thread(target=sync)
+    thread.start()
+    while not ended.wait(0.02):
+        most = max(most, watch())
+    thread.join()
+
+    assert most < 450 * MB
+    assert "good" in [record["common"].get("title") for record in child.records("entry").values()]
+    assert 2 == len(child.records("feed"))
+
+
+def test_entries_too_large_for_a_record_are_set_aside(site: Site, follow: Callable[..., Child]) -> None:
+    """Counted and told; their neighbours are kept."""
+    lists = b'{"id": "many", "x": [%b0]}' % (b"0," * 20_000)
+    site.pages["/feed"] = Reply(JSON_FEED % (lists + b',{"id": "small", "title": "small"}'))
+    child = follow(site.url("/feed"))
+    run = child.sync()[0]
+
+    assert ("partial", 1, 1) == (run["status"], run["quarantined"], len(child.records("entry")))
+
+
+def test_a_feed_that_ended_the_process_waits(site: Site, follow: Callable[..., Child], core: FakeCore) -> None:
+    """It is not asked first thing after the restart, nor at the next run; the others are, and the owner is told."""
+    # Attributes without number keep the reader busy for many seconds.
+    attributes = b" ".join(b'a%d="1"' % n for n in range(60_000))
+    slow = b"<rss version='2.0'><channel><item " + attributes + b"><title>x</title></item></channel></rss>"
+    site.pages["/slow"] = Reply(slow)
+    site.pages["/good"] = Reply(rss(item("good", "good")))
+    child = follow(site.url("/slow"), site.url("/good"))
+    child.post("/sync")
+    core.wait_for(lambda: _is_reading(child))
+    child.kill()
+    child = follow(site.url("/slow"), site.url("/good"))
+    asked = site.count("/slow")
+    run = child.sync()[0]
+    child.sync()
+    feeds = {r["value"]["url"].rpartition("/")[2]: r["value"] for r in child.records("feed").values()}
+
+    assert (1, asked) == (asked, site.count("/slow"))
+    assert ("partial", 1) == (run["status"], len(child.records("entry")))
+    assert ("failing", "ok") == (feeds["slow"]["status"], feeds["good"]["status"])
+    assert "ended while it read this feed" in feeds["slow"]["problem"]["detail"]
+    assert any("/slow: Locker ended" in note["message"] for note in core.asked("diary"))
+
+
+def _is_reading(child: Child) -> bool:
+    db = apsw.Connection(str(child.folder / "store.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return any('"reading":true' in str(value) for (value,) in db.execute("SELECT CAST(value AS TEXT) FROM cursor"))
+    finally:
+        db.close()

@@ -125,7 +125,7 @@ def test_an_imported_list_is_followed(site: Site, follow: Callable[..., Child], 
 
     assert (8, 0) == (answer.json()["added"], answer.json()["known"])
     assert (0, 8) == (again.json()["added"], again.json()["known"])
-    assert {"/sync/entry"} == {at["path"] for at in core.asked("at")}
+    assert {"/sync/feeds"} == {at["path"] for at in core.asked("at")}
     assert abs(core.asked("at")[0]["at"] - time.time()) < 10
     assert {"http://127.0.0.1:1/typed", *(o.url for o in read_opml((DATA / "opml" / "Japan.opml").read_bytes()))} == {
         outline.url for outline in listed
