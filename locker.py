@@ -1,4 +1,4 @@
-"""Start Locker: `python locker.py`. Needs nothing but Python 3.11; everything else goes into `.venv` beside this file.
+"""Start Locker: `python3 locker.py`. Needs nothing but Python 3.11; everything else goes into `.venv` beside this file.
 
 The environment is checked at each start (one file is read), made where it is missing or out of date, and entered:
 this program replaces itself by the environment's Python, which hands the words of the command line to `core.cli`.
@@ -8,7 +8,7 @@ must get as far as saying so.
 """
 
 # Python 2 has no pathlib, one more error class, no f-strings and no [*list].
-# ruff: noqa: PTH110, PTH118, PTH120, PTH123, UP024, UP031, RUF005
+# ruff: noqa: PTH110, PTH118, PTH120, PTH123, PTH208, UP024, UP031, RUF005
 
 import os
 import sys
@@ -31,6 +31,15 @@ TOKEN_BYTES_MAX = 4096
 # They point an interpreter at another one's library; what starts below this process must use its own.
 MISLEADING = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
 EXIT_CANNOT_START = 10
+HELP = ("-h", "--help")
+USAGE = """Usage: python3 locker.py [--me DIR] [--config DIR] [COMMAND] [OPTIONS]
+
+Locker brings a copy of your data home and keeps it alive. Without a command: run.
+
+Commands: run, status, list, install, uninstall, sync, logs, token, doctor, test, bench
+
+The first start installs what Locker needs; from then on, --help tells each command's options.
+All of them stand in docs/cli.md."""
 EXIT_INTERRUPTED = 130
 
 
@@ -39,8 +48,14 @@ def main(arguments):
     """The exit code; returns only in the environment's own Python, or when that cannot be had."""
     if sys.version_info < OLDEST:
         return refuse(*too_old())
-    name, pinned = ENVIRONMENTS.get(arguments[0] if arguments else "run", RUN)
-    folder, requirements = os.path.join(ROOT, name), os.path.join(ROOT, pinned)
+    folder, requirements = places_of(ENVIRONMENTS.get(arguments[0] if arguments else "run", RUN))
+    if asks_for_words(arguments):
+        # Whatever is installed can answer, and nothing is installed for an answer.
+        ready = [places for places in (places_of(RUN), (folder, requirements)) if is_ready(*places)]
+        if not ready:
+            sys.stdout.write(words_for(arguments) + "\n")
+            return 0
+        folder, requirements = ready[0]
     is_inside = os.path.realpath(sys.prefix) == os.path.realpath(folder)
     entered = os.environ.pop(ENTERED, None)
     if is_inside and entered is not None:
@@ -59,6 +74,30 @@ def main(arguments):
     if is_inside and token is None:
         return run_command(arguments)
     return enter(folder, arguments, token)
+
+
+def places_of(environment):
+    # type: (tuple[str, str]) -> tuple[str, str]
+    """Where an environment stands, and the file of its pins."""
+    name, pinned = environment
+    return os.path.join(ROOT, name), os.path.join(ROOT, pinned)
+
+
+def asks_for_words(arguments):
+    # type: (list[str]) -> bool
+    """Whether the command line asks for help, or for the list of benches; what follows `test` is pytest's."""
+    if arguments[:1] == ["test"]:
+        return arguments[1:2] in ([word] for word in HELP)
+    return any(word in HELP for word in arguments) or (arguments[:1] == ["bench"] and "--list" in arguments)
+
+
+def words_for(arguments):
+    # type: (list[str]) -> str
+    """The answer of a Locker that has nothing installed."""
+    if arguments[:1] != ["bench"] or "--list" not in arguments:
+        return USAGE
+    modules = sorted(os.listdir(os.path.join(ROOT, "tests", "bench")))
+    return "\n".join(name[:-3] for name in modules if name.endswith(".py") and not name.startswith("_"))
 
 
 def too_old():
