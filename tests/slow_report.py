@@ -1,4 +1,4 @@
-"""What the slow tests found, as a page: docs/slow.md is written by `python locker.py test --slow`."""
+"""What the slow tests found, as a page: docs/slow.md is written by `python3 locker.py test --slow`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class SlowReport:
         ]
         return "\n".join([
             "# The long tests", "",
-            "Written by `python locker.py test --slow`; not edited by hand.", "",
+            "Written by `python3 locker.py test --slow`; not edited by hand.", "",
             "| what | value |", "|---|---|",
             f"| date | {datetime.now(UTC):%Y-%m-%d %H:%M} UTC |",
             f"| commit | {_commit()} |",

@@ -17,7 +17,7 @@ from tests.bench import _machine
 
 HEADING = """# Benchmarks
 
-Made by the benches in `tests/bench`, which `python locker.py bench` runs; each section says with which command, where,
+Made by the benches in `tests/bench`, which `python3 locker.py bench` runs; each section says with which command, where,
 when and of which commit. Each bench runs the peer beside Locker in the same run, in turns. Brackets show how far the
 rounds lay apart: whatever else ran on the machine shows there.
 """
