@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +17,8 @@ MESSAGE_LENGTH_MAX = 4000
 ENTRIES_MAX = 1000
 ENTRIES_KEPT_MAX = 100_000
 LEVEL_MAX = 9
+# A day as `until` reaches to the next, which the calendar must still have in every time zone.
+LAST_DAY = date(9998, 12, 31)
 
 # One row is one sentence that a service wrote: (id, at, service, level, message).
 _INSERT = "INSERT INTO diary (at, service, level, message) VALUES (?, ?, ?, ?)"
@@ -85,14 +88,17 @@ class Diary:
     def moment(self, text: str) -> float:
         """The moment that a day, an RFC 3339 time or a number of seconds means; BadRequest for anything else."""
         try:
-            return float(text)
+            seconds = float(text)
         except ValueError:
             pass
+        else:
+            if math.isfinite(seconds):
+                return seconds
         try:
             moment = datetime.fromisoformat(text)
         except ValueError as err:
             raise BadRequest(f"{text[:40]!r} is neither a day, a time nor a number of seconds.") from err
-        return (moment if moment.tzinfo else moment.replace(tzinfo=self._zone)).timestamp()
+        return self._seconds(moment)
 
     def local(self, at: float) -> str:
         """The moment as text in the owner's time zone, with its offset."""
@@ -103,4 +109,16 @@ class Diary:
             day = date.fromisoformat(text)
         except ValueError:
             return self.moment(text)
-        return datetime.combine(day + timedelta(days=1), time(), self._zone).timestamp()
+        if day >= LAST_DAY:
+            raise _beyond(day)
+        return self._seconds(datetime.combine(day + timedelta(days=1), time()))
+
+    def _seconds(self, moment: datetime) -> float:
+        try:
+            return (moment if moment.tzinfo else moment.replace(tzinfo=self._zone)).timestamp()
+        except (ValueError, OverflowError, OSError) as err:
+            raise _beyond(moment.date()) from err
+
+
+def _beyond(day: date) -> BadRequest:
+    return BadRequest(f"The diary knows no day {day}.", remedy="Ask for a day between 1970 and 9998.")

@@ -191,11 +191,17 @@ def test_diary_needs_a_message(site: Site, child: Any, body: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=x", "limit=1001", "level=10", "since=yesterday", "until=2026-13-01", "before=-1"]
-)
+    "query",
+    [
+        "limit=x", "limit=0", "limit=1001", "level=10", "since=yesterday", "until=2026-13-01", "before=-1",
+        "until=9999-12-31", "until=9998-12-31", "since=nan", "until=inf",
+    ],
+)  # fmt: skip
 def test_diary_refuses_what_it_cannot_read(site: Site, query: str) -> None:
-    """By name, not by silence."""
-    assert 400 == site.owner("GET", f"/diary?{query}").status
+    """By name, not by silence, and not by breaking."""
+    answer = site.owner("GET", f"/diary?{query}")
+
+    assert (400, "bad_request") == (answer.status, answer.json["type"])
 
 
 def test_dead_letters(site: Site) -> None:

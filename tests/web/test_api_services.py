@@ -257,6 +257,38 @@ def test_unknown_service_is_404(site: Site, method: str, path: str) -> None:
     assert (404, "not_found") == (answer.status, answer.json["type"])
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"token": {"sealed": "/tokken"}},
+        {"token": {"sealed": "/accounts/0/password"}},
+        {"token": {"sealed": "token"}},
+        {"accounts": [{"host": "h", "password": {"sealed": "/token"}}]},
+        {"accounts": [{"host": "h", "password": {"sealed": "/accounts/password"}}]},
+        {"accounts": [{"host": "h", "password": {"sealed": "/accounts/7/password"}}]},
+    ],
+)
+def test_a_mark_keeps_its_own_fields_secret_only(site: Site, wrong: dict[str, Any]) -> None:
+    """Mistyped, another field's, of an entry that is not there: 422, and every secret stays where it is."""
+    install(site, "mail", "mail", **SECRETS)
+    marks = site.owner("GET", "/core/mail/settings").json["settings"]
+    answer = site.owner("PUT", "/core/mail/settings", {"settings": {**marks, **wrong}})
+
+    assert (422, "settings_invalid") == (answer.status, answer.json["type"])
+    assert next(iter(wrong)) in answer.json["detail"]
+    assert SECRETS == site.world.services.settings["mail"]
+
+
+def test_a_mark_moves_with_its_entry(site: Site) -> None:
+    """Places in a list are not compared: the first account is deleted, the second one's password stays its own."""
+    install(site, "mail", "mail", **SECRETS)
+    marks = site.owner("GET", "/core/mail/settings").json["settings"]
+    answer = site.owner("PUT", "/core/mail/settings", {"settings": {**marks, "accounts": marks["accounts"][1:]}})
+
+    assert 200 == answer.status
+    assert [{"host": "i", "password": "secret-two"}] == site.world.services.settings["mail"]["accounts"]
+
+
 @pytest.mark.parametrize("body", [{}, {"data": "all"}, {"data": None}, {"keep": True}])
 def test_uninstall_asks_about_the_data(site: Site, body: dict[str, Any]) -> None:
     """There is no default: without a clear word nothing happens."""

@@ -33,7 +33,7 @@ def write_diary(ask: Ask) -> Sentence:
 
 def read_diary(ask: Ask) -> DiaryPage:
     """Read the diary, newest first: today in the owner's time zone unless told otherwise."""
-    limit = _whole(ask, "limit", default=100, most=ENTRIES_MAX)
+    limit = _whole(ask, "limit", default=100, least=1, most=ENTRIES_MAX)
     entries = ask.desk.diary.entries(
         since=ask.query.get("since", ""),
         until=ask.query.get("until", ""),
@@ -45,10 +45,10 @@ def read_diary(ask: Ask) -> DiaryPage:
     return DiaryPage(entries=entries, next=entries[-1].id if len(entries) == limit else None)
 
 
-def _whole(ask: Ask, name: str, *, default: int, most: int) -> int:
+def _whole(ask: Ask, name: str, *, default: int, least: int = 0, most: int) -> int:
     text = ask.query.get(name, str(default))
-    if not text.isdecimal() or len(text) > 18 or int(text) > most:
-        raise BadRequest(f"{name} must be a whole number from 0 to {most}.")
+    if not text.isdecimal() or len(text) > 18 or not least <= int(text) <= most:
+        raise BadRequest(f"{name} must be a whole number from {least} to {most}.")
     return int(text)
 
 
@@ -57,7 +57,7 @@ _QUERY = (
     Field(name="until", about="The same; a day is meant whole."),
     Field(name="service", about="Only this service's entries."),
     Field(name="level", about="Only this level and above.", kind="integer"),
-    Field(name="limit", about=f"How many at most, 100 unless told, {ENTRIES_MAX} at most.", kind="integer"),
+    Field(name="limit", about=f"How many: 1 to {ENTRIES_MAX}, 100 unless told.", kind="integer"),
     Field(name="before", about="Only entries older than this id: `next` of the page before.", kind="integer"),
 )
 ROUTES = (

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from core.model.errors import BadRequest
+from core.model.errors import BadRequest, SettingsInvalid
 from core.model.ids import is_service_id
 from core.vault import merge_settings, split_settings
+from core.web.marks import mark_faults
 from core.web.records import ServiceRecord, service_record
 from core.web.routes import Ask, Field, Route
 
@@ -132,6 +133,9 @@ def write_settings(ask: Ask) -> ServiceRecord:
     service = ask.parts.services.get(ask.service_id)
     schema = ask.parts.catalog.get(service.connector).settings
     secrets = split_settings(schema, ask.parts.services.settings_of(service.id))[1]
+    faults = mark_faults(schema, ask.body.settings, secrets)
+    if faults:
+        raise SettingsInvalid("; ".join(f"{path} {what}" for path, what in faults))
     settings = merge_settings(schema, ask.body.settings, secrets)
     return service_record(ask.parts, ask.parts.services.update_settings(service.id, settings), for_owner=True)
 
