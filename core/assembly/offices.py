@@ -86,6 +86,8 @@ class ServiceDesk:
         return self._services.kept()
 
     def erase_kept(self, service_id: str, /) -> None:
+        if service_id not in {service.id for service in self._services.kept()}:
+            raise NotFound(f"no data is kept of {service_id[:80]!r}", remedy="GET /kept lists what is.")
         self._services.uninstall(service_id, erase=True)
         self._logs.erase(service_id)
 

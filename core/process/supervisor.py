@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.model.clock import Clock
 from core.model.errors import NotFound, Retry
-from core.process import tree
+from core.process import strays, tree
 from core.process.charge import Charge, Means
 from core.process.launcher import Launcher
 from core.process.lifecycle import State, Stopped
@@ -70,6 +70,8 @@ class Supervisor:
         self._watch: asyncio.Task[None] | None = None
         self._stops: set[asyncio.Task[None]] = set()
         self._is_closing = False
+        self._adopts = False
+        self._burials = strays.Burials()
 
     @property
     def sandbox_notice(self) -> str | None:
@@ -78,6 +80,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """End the orphans of a core that was killed, then watch over idleness and memory."""
+        self._adopts = strays.adopt()
         ended = await asyncio.to_thread(self._roll.end_orphans)
         if ended:
             log.warning("ended children of a core that was killed services=%s", ",".join(ended))
@@ -204,11 +207,17 @@ class Supervisor:
                 for charge in list(self._charges.values()):
                     if charge.is_idle():
                         self._stop_soon(charge, "it was idle")
+                if self._adopts:
+                    await asyncio.to_thread(self._burials.look, self._own())
                 if loop.time() - weighed_at >= self._limits.memory_watch_s:
                     await self._weigh()
                     weighed_at = loop.time()
             except Exception:
                 log.exception("the patrol failed once")
+
+    def _own(self) -> frozenset[int]:
+        """The children that are waited for where they were started."""
+        return frozenset(charge.child.pid for charge in self._charges.values() if charge.child is not None)
 
     async def _weigh(self) -> None:
         """Measure every child with all it started; stop those over their limit."""

@@ -52,9 +52,7 @@ def test_a_double_forked_grandchild_is_refused(house: House) -> None:
 
 
 def test_a_grandchild_that_is_left_behind_is_refused(house: House) -> None:
-    """INV-11: when the connector itself is gone, what it left comes to the warm parent: ended, or refused before."""
-    if 'spawn = "plain"' in (house.config / "locker.toml").read_text():
-        pytest.skip("without a warm parent, nothing below the core receives an orphan")
+    """INV-11: when the connector is gone, what it left comes to the warm parent or the core: ended, or refused."""
     place = house.me / "asks-console" / "orphan.json"
     house.get("/Me/asks-console/leave")
     orphan = int(place.with_suffix(".pid").read_text())
