@@ -1,6 +1,6 @@
 """What Locker costs while nothing happens: the time to be up, and the memory of the core and of what it keeps.
 
-The start counts from `python locker.py` typed to the first answer of /health, with everything installed. Memory is
+The start counts from `python3 locker.py` typed to the first answer of /health, with everything installed. Memory is
 told as resident (pages shared with others count in full), as its proportional share of them, and as its own alone.
 What one more takes is the difference that many of them made, divided by their number.
 """
@@ -27,7 +27,7 @@ from tests.fakes.house import ROOT
 
 SETTLE_S = 1.5
 CORE, PEERS = "core, nothing installed", f"{PEER}, nothing started"
-TYPED, MODULE = "Locker, `python locker.py`", "Locker, `python -m core.cli run`"
+TYPED, MODULE = "Locker, `python3 locker.py`", "Locker, `python -m core.cli run`"
 MAKING_S_MAX = 600.0
 
 
@@ -91,7 +91,7 @@ def _has_environment() -> bool:
     """Whether `.venv` is what `locker.py` makes, now at the latest; another one is not to be replaced by a bench."""
     folder = ROOT / ".venv"
     if folder.exists() and not (folder / "locker.stamp").exists():
-        say("python locker.py is left out: .venv was not made by it, and would be replaced")
+        say("python3 locker.py is left out: .venv was not made by it, and would be replaced")
         return False
     subprocess.run([*Typed.command, "--version"], check=True, timeout=MAKING_S_MAX, stdout=subprocess.DEVNULL)
     return True
