@@ -178,7 +178,7 @@ class House:
             documents=self._documents,
             door=self._door,
             event_stream=self._streams,
-            end_streams=lambda of: self._loop.tell(self._streams.end, of),
+            end_streams=self._end_streams,
             service_of_token=self._supervisor.service_of_token,
             is_open_door=self._launching.is_open_door,
             log_file=lambda service_id: standing.config.me / "logs" / f"{service_id}.log",
@@ -187,6 +187,11 @@ class House:
             owner_token=standing.owner_token,
             host_names=standing.config.host_names,
         )
+
+    def _end_streams(self, of: Callable[[Caller], bool]) -> None:
+        """End what those callers have open, the core's streams and the children's; called from Flask's threads."""
+        self._loop.tell(self._streams.end, of)
+        self._loop.tell(self._door.end, of)
 
     def _notices(self) -> list[Notice]:
         found = [self._supervisor.sandbox_notice, *self._services.notices]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from core.gateway.request import Request, from_core, from_outside
 from core.gateway.spool import Spool
 from core.gateway.upgrade import Upgrade
 from core.gateway.watch import Watch
-from core.model.errors import ChildMute, ChildSilent, Forbidden, LockerError, Reject, TooBusy
+from core.model.errors import ChildMute, ChildSilent, Forbidden, LockerError, Reject, TokenRequired, TooBusy
 from core.model.problem import as_locker_error
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Door:
         """The ASGI entry, for http and websocket scopes."""
         reply = Reply(scope, send)
         try:
-            with self._watch() as watch:
+            with self._watch(scope.get("locker.caller")) as watch:
                 await self._answer(scope, receive, reply.send, watch)
         except LockerError as error:
             if not isinstance(error, Reject):
@@ -118,8 +118,14 @@ class Door:
             watch.end(_stopping())
         self._pool.close()
 
-    def _watch(self) -> Watch:
-        return Watch(asyncio.get_running_loop(), among=self._open)
+    def end(self, of: Callable[[Any], bool]) -> None:
+        """End what those callers have open for whom `of` is true: their token or session is gone."""
+        for watch in list(self._open):
+            if watch.caller is not None and of(watch.caller):
+                watch.end(TokenRequired("the token or session of this request has ended"))
+
+    def _watch(self, caller: object = None) -> Watch:
+        return Watch(asyncio.get_running_loop(), among=self._open, caller=caller)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, watch: Watch) -> None:
         if self._is_closed:

@@ -15,16 +15,20 @@ class Watch:
     """Runs its block until it ends by itself, a limit runs out, or somebody ends it.
 
     A block that was ended raises the reason given; one whose client left just stops, with `client_left` set.
+    `caller` is who asked, as the scope had it.
     Owned by the task that entered it; while it runs it stands in the set `among`, if one is given. Moving a
     deadline costs two assignments: the timer looks at it when it fires.
     """
 
     __slots__ = (
         "_among", "_cancels", "_deadline", "_ended", "_error", "_loop", "_reason", "_task", "_timer", "_within_s",
-        "client_left",
+        "caller", "client_left",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, among: set[Watch] | None = None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, among: set[Watch] | None = None, caller: object = None
+    ) -> None:
+        self.caller = caller
         self._loop = loop
         self._among = among
         self._task: asyncio.Task[object] | None = None

@@ -38,6 +38,21 @@ def test_the_stream_of_a_deleted_token_ends(house: House) -> None:
     assert b"data:" not in rest + last
 
 
+def test_what_a_deleted_token_had_open_at_a_child_ends(house: House) -> None:
+    """A child knows nothing of tokens, so the door ends it."""
+    house.install("feeds")
+    made = house.post("/tokens", json={"label": "x", "scopes": ["read"]}).json()
+    headers = {"Authorization": f"Bearer {made['token']}", "Accept": "text/event-stream"}
+    stream = requests.get(f"{house.url}/Me/feeds/status", headers=headers, stream=True, timeout=20)
+    lines = stream.iter_lines()
+    first = next(lines)
+    house.ask("DELETE", f"/tokens/{made['id']}")
+    with pytest.raises(requests.RequestException):
+        list(lines)
+
+    assert first.startswith(b"event:")
+
+
 def test_the_stream_of_a_session_ends_with_it(house: House) -> None:
     """Logging out in a browser closes what its pages had open."""
     host = {"Host": f"locker.localhost:{house.port}"}
