@@ -5,10 +5,10 @@ An unknown word is a fault: `secert = true` would leave a password lying open.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from core.registry.pattern import PatternInvalid, understood
 from core.registry.settings import DEPTH_MAX, FORMATS, TYPES, sentence, validate
 
 _WORDS = frozenset({"type", "title", "description", "secret", "required", "default", "enum"})
@@ -71,8 +71,8 @@ def _word(kind: str, word: str, value: Any, path: str, faults: list[str]) -> Non
         faults.append(f"{path}.{word}: must be {' or '.join(kind.__name__ for kind in _KIND_OF[word])}")
     elif word == "format" and value not in FORMATS:
         faults.append(f"{path}.format: {value!r} is none of {', '.join(sorted(FORMATS))}")
-    elif word == "pattern" and not _compiles(value):
-        faults.append(f"{path}.pattern: is no regular expression")
+    elif word == "pattern":
+        faults += _pattern_faults(value, path)
 
 
 def _undeclared(field: Mapping[str, Any]) -> list[str]:
@@ -102,9 +102,9 @@ def _is_misplaced_bool(word: str, value: Any) -> bool:
     return isinstance(value, bool) and bool not in _KIND_OF[word]
 
 
-def _compiles(pattern: str) -> bool:
+def _pattern_faults(pattern: str, path: str) -> list[str]:
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError):
-        return False
-    return True
+        understood(pattern)
+    except PatternInvalid as err:
+        return [f"{path}.pattern: {err}"]
+    return []

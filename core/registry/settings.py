@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from core.registry.pattern import understood
+
 Schema = Mapping[str, Any]
 Fault = tuple[str, str]
 
@@ -56,6 +58,7 @@ class _Check:
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
+        self._matched_chars = 0
 
     def fields(
         self, schema: Schema, values: Mapping[str, Any], *, required: Sequence[str], path: str
@@ -103,11 +106,16 @@ class _Check:
             return self._wrong(path, f"must have {_from_to(least, most)} characters")
         if not _is_encodable(value):
             return self._wrong(path, "holds half of a character")
-        if "pattern" in schema and re.search(schema["pattern"], value) is None:
+        if "pattern" in schema and not self._is_matched(schema["pattern"], value):
             return self._wrong(path, f"must match {schema['pattern']}")
         # Empty is allowed where it is not required: that is how a form says "nothing".
         is_form, what = _FORMATS.get(schema.get("format", ""), (_is_anything, ""))
         return value if value == "" or is_form(value) else self._wrong(path, what)
+
+    def _is_matched(self, pattern: str, value: str) -> bool:
+        """Whether the pattern fits; never where more is to be matched than settings may hold in all."""
+        self._matched_chars += len(value)
+        return self._matched_chars <= SETTINGS_BYTES_MAX and understood(pattern).is_in(value)
 
     def _integer(self, schema: Schema, value: Any, path: str) -> Any:
         if isinstance(value, float) and value.is_integer():

@@ -13,6 +13,7 @@ PURE = (
     "core.events.match",
     "core.gateway.headers",
     "core.schedule.plan",
+    "core.registry.pattern",
     "core.registry.settings",
     "core.cli.places",
     "core.events.cursor",

@@ -223,7 +223,8 @@ def test_right_settings_pass_unchanged(values: dict[str, Any]) -> None:
         ({"type": "integer", "pattern": "x"}, "settings.x.pattern: is no word of a setting of type integer"),
         ({"type": "string", "secret": "yes"}, "settings.x.secret: must be bool"),
         ({"type": "string", "format": "email"}, "settings.x.format: 'email' is none of folder, password, uri, url"),
-        ({"type": "string", "pattern": "("}, "settings.x.pattern: is no regular expression"),
+        ({"type": "string", "pattern": "("}, "settings.x.pattern: opens a group that is not closed"),
+        ({"type": "string", "pattern": "^(a+)+$", "default": "a" * 48 + "!"}, "settings.x.default: x must match"),
         ({"type": "string", "minLength": True}, "settings.x.minLength: must be int"),
         ({"type": "number", "minimum": "1"}, "settings.x.minimum: must be int or float"),
         ({"type": "string", "required": ["a"]}, "settings.x.required: must be true or false"),
@@ -257,3 +258,12 @@ def test_a_schema_without_end_is_a_fault() -> None:
 def test_any_schema_is_answered(schema: dict[str, Any]) -> None:
     """Whatever a manifest's author wrote is named, never stumbled over."""
     assert schema_faults(schema) != [] or all(isinstance(field, dict) for field in schema.values())
+
+
+def test_a_pattern_cannot_keep_a_check_busy() -> None:
+    """What a trying engine would chew on for ages is refused at once, and so is more text than settings may hold."""
+    schema = {"x": {"type": "array", "items": {"type": "string", "pattern": "^(a+)+$"}}}
+
+    assert [("x.0", "must match ^(a+)+$")] == validate(schema, {"x": ["a" * 48 + "!"]})[1]
+    assert [] == validate(schema, {"x": ["a" * 9_000] * 5})[1]
+    assert [("x.5", "must match ^(a+)+$")] == validate(schema, {"x": ["a" * 9_000] * 6})[1]
