@@ -13,7 +13,7 @@ import secrets
 import sys
 import threading
 import tomllib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -40,6 +40,7 @@ class NoCore:
     def __init__(self, clock: SystemClock) -> None:
         self._clock = clock
         self._timers: dict[str, threading.Timer] = {}
+        self._times: dict[str, float] = {}
         self.start: Callable[[str], object] = lambda _: None
 
     def at(self, path: str, when: float) -> None:
@@ -48,14 +49,20 @@ class NoCore:
         timer = threading.Timer(max(0.0, when - self._clock.now()), self._fire, args=(path,))
         timer.daemon = True
         self._timers[path] = timer
+        self._times[path] = when
         timer.start()
         log.info("next run path=%s in_s=%.0f", path, when - self._clock.now())
 
     def cancel(self, path: str) -> None:
         """Forget a time."""
+        self._times.pop(path, None)
         timer = self._timers.pop(path, None)
         if timer is not None:
             timer.cancel()
+
+    def pending(self) -> Mapping[str, float]:
+        """The times remembered, by path."""
+        return dict(self._times)
 
     def hold(self, reason: str, until: float) -> None:
         """Nobody stops this process for idleness."""
@@ -78,6 +85,7 @@ class NoCore:
 
     def _fire(self, path: str) -> None:
         self._timers.pop(path, None)
+        self._times.pop(path, None)
         self.start(path.removeprefix("/sync/"))
 
 

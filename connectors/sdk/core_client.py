@@ -30,6 +30,9 @@ class Core(Protocol):
     def at(self, path: str, when: float) -> None:
         """Ask to be called at `path` (under this service) at `when`, epoch seconds; replaces what was asked before."""
 
+    def pending(self) -> Mapping[str, float]:
+        """The times that were asked for and have not come, by path."""
+
     def hold(self, reason: str, until: float) -> None:
         """Keep this process from being stopped as idle until `until`, or until `release`."""
 
@@ -62,6 +65,12 @@ class CoreClient:
     def cancel(self, path: str) -> None:
         """Withdraw what `at` asked."""
         self._mine("DELETE", "at", {"path": path})
+
+    def pending(self) -> Mapping[str, float]:
+        """The times at which the core will call this service, by path; asked for once, and not again."""
+        answer = self._call("GET", f"/core/{self._service_id}/at", None, tries=1)
+        calls = answer if isinstance(answer, list) else []
+        return {call["path"]: float(call["at"]) for call in calls if _is_call(call)}
 
     def hold(self, reason: str, until: float) -> None:
         """Keep this process from being stopped as idle."""
@@ -146,6 +155,14 @@ class CoreClient:
             session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=1))
             self._local.session = session
         return session
+
+
+def _is_call(document: Any) -> bool:
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("path"), str)
+        and isinstance(document.get("at"), (int, float))
+    )
 
 
 def _understood(status: int, content: bytes, call: str) -> Any:

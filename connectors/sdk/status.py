@@ -31,7 +31,8 @@ class Status:
         store, types = self._service.reads, self._service.manifest.types
         counts = store.counts()
         active = self._sync.active()
-        streams = {name: self._stream(name, active) for name in self._sync.names}
+        due = self._sync.next_times()
+        streams = {name: self._stream(name, active, due[name]) for name in self._sync.names}
         return {
             "id": self._service.id,
             "auth": "authorised" if self._auth.is_authorised() else "required",
@@ -41,7 +42,7 @@ class Status:
             "head": store.head(),
         }
 
-    def _stream(self, name: str, active: Any) -> dict[str, Any]:
+    def _stream(self, name: str, active: Any, next_at: float | None) -> dict[str, Any]:
         spec = self._service.manifest.streams[name]
         runs = self._service.reads.runs(name, limit=1)
         handle = active.get(name)
@@ -51,7 +52,7 @@ class Status:
             "frequency_s": spec.frequency_s,
             "state": "idle" if handle is None else handle.state,
             "progress": None if handle is None else handle.progress,
-            "next_at": self._sync.next_at(name),
+            "next_at": next_at,
             "run": msgspec.to_builtins(runs[0]) if runs else None,
         }
 

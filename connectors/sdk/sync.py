@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.sdk.context import Service
+from connectors.sdk.due import Due
 from connectors.sdk.outcome import RESUME_AFTER_STOP_S, Outcome, failures_before, outcome_of
 from connectors.sdk.pull import Pull, Report, Tally
 from connectors.sdk.source import Source
@@ -59,7 +60,7 @@ class Sync:
         self._queue: deque[Handle] = deque()
         self._threads: set[threading.Thread] = set()
         self._has_worker = False
-        self._next_at: dict[str, float] = {}
+        self._due = Due(service.core, clock=service.clock)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,9 +82,9 @@ class Sync:
         with self._lock:
             return dict(self._active)
 
-    def next_at(self, stream: str) -> float | None:
-        """When the stream's next run is due, as far as this process asked for it."""
-        return self._next_at.get(stream)
+    def next_times(self) -> Mapping[str, float | None]:
+        """When each stream's next run is due, None where nobody knows."""
+        return self._due.times(self.names)
 
     def ask_now(self) -> None:
         """Have the core start every stream, as after a sign-in."""
@@ -211,9 +212,8 @@ class Sync:
             log.exception("the run could not be noted stream=%s", handle.stream)
 
     def _ask(self, name: str, when: float) -> None:
-        self._next_at[name] = when
         try:
-            self._service.core.at(f"/sync/{name}", when)
+            self._due.ask(name, when)
         except LockerError as err:
             # The core starts a stream without a pending time by the manifest's frequency.
             log.warning("the core did not take the next time stream=%s problem=%s", name, err.code)

@@ -63,6 +63,7 @@ class FakeCore:
         self.root = root
         self.calls: list[Call] = []
         self.map: dict[str, Any] = {}
+        self.pending: dict[str, dict[str, float]] = {}
         self._refusals: dict[str, LockerError] = {}
         self._identities: dict[str, Identity] = {}
         self.children: list[Child] = []
@@ -159,7 +160,17 @@ class FakeCore:
         known = self._identities.get(call.service)
         if known is not None and token != known.token:
             raise AssertionError(f"{call.service} called without its token")
-        return self._refusals.get(call.what)
+        refusal = self._refusals.get(call.what)
+        if call.what == "at" and refusal is None:
+            self._schedule(call)
+        return refusal
+
+    def _schedule(self, call: Call) -> None:
+        pending = self.pending.setdefault(call.service, {})
+        if call.method == "DELETE":
+            pending.pop(str(call.body.get("path")), None)
+        else:
+            pending[str(call.body.get("path"))] = float(call.body.get("at", 0))
 
 
 class Child:
@@ -287,7 +298,11 @@ def _handler(core: FakeCore) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self._respond(200, [], msgspec.json.encode(core.map if self.path == "/map" else []))
+            answer: Any = core.map if self.path == "/map" else []
+            if self.path.endswith("/at"):
+                pending = core.pending.get(self.path.split("/")[2], {})
+                answer = [{"path": path, "at": at} for path, at in pending.items()]
+            self._respond(200, [], msgspec.json.encode(answer))
 
         def do_POST(self) -> None:
             self._take("POST")
