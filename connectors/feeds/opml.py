@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 from connectors.feeds.charset import decoded
+from connectors.feeds.subscriptions import FEEDS_MAX
 from core.model.errors import BadRequest, BodyTooLarge
 
-OPML_BYTES_MAX = 4 * 1024 * 1024
-OUTLINES_MAX = 10_000
+OPML_BYTES_MAX = 8 * 1024 * 1024
+# A list may hold as many feeds as may be followed: what is given out can be taken in again.
+OUTLINES_MAX = FEEDS_MAX
 DEPTH_MAX = 32
 
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*?\?>")
@@ -43,15 +45,38 @@ def read_opml(body: bytes) -> list[Outline]:
 
 
 def write_opml(title: str, outlines: Iterable[Outline]) -> str:
-    """A list that other programs read."""
-    lines = [
-        f'    <outline type="rss" text={quoteattr(one.title or one.url)} title={quoteattr(one.title or one.url)}'
-        f" xmlUrl={quoteattr(one.url)}{f' htmlUrl={quoteattr(one.site)}' if one.site else ''}/>"
-        for one in outlines
-    ]
+    """A list that other programs read, each feed in its folder."""
+    top = _Folder()
+    for outline in outlines:
+        top.at(outline.folders[: DEPTH_MAX - 2]).feeds.append(outline)
     head = f"  <head>\n    <title>{quoteattr(title)[1:-1]}</title>\n  </head>"
-    body = "\n".join(["  <body>", *lines, "  </body>"])
+    body = "\n".join(["  <body>", *top.lines("    "), "  </body>"])
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<opml version="2.0">\n{head}\n{body}\n</opml>\n'
+
+
+@dataclass
+class _Folder:
+    """Feeds, and folders by title."""
+
+    feeds: list[Outline] = field(default_factory=list)
+    folders: dict[str, _Folder] = field(default_factory=dict)
+
+    def at(self, path: Sequence[str]) -> _Folder:
+        """The folder at the end of `path`, made where there is none."""
+        found = self
+        for title in path:
+            found = found.folders.setdefault(title, _Folder())
+        return found
+
+    def lines(self, margin: str) -> Iterator[str]:
+        """This folder's feeds, then its folders."""
+        for one in self.feeds:
+            title, site = quoteattr(one.title or one.url), f" htmlUrl={quoteattr(one.site)}" if one.site else ""
+            yield f'{margin}<outline type="rss" text={title} title={title} xmlUrl={quoteattr(one.url)}{site}/>'
+        for name, folder in self.folders.items():
+            yield f"{margin}<outline text={quoteattr(name)} title={quoteattr(name)}>"
+            yield from folder.lines(margin + "  ")
+            yield f"{margin}</outline>"
 
 
 class _Reader:

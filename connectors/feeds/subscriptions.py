@@ -10,7 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 from connectors.feeds.identity import feed_key
 from connectors.sdk import Context
 
-FEEDS_MAX = 5000
+# Imports beyond it are refused; addresses typed into the settings, which have a bound of their own, may come on top.
+FEEDS_MAX = 10_000
 PAGE = 500
 
 
@@ -21,6 +22,7 @@ class Subscription:
     key: str
     url: str
     title: str = ""
+    folders: tuple[str, ...] = ()
 
 
 def subscriptions(context: Context) -> list[Subscription]:
@@ -28,14 +30,12 @@ def subscriptions(context: Context) -> list[Subscription]:
     known = known_feeds(context)
     moved = {feed["moved_to"]: key for key, feed in known.items() if feed.get("moved_to")}
     found: dict[str, Subscription] = {}
-    for url, title in _wanted(context):
+    for url, title, folders in _wanted(context):
         key = feed_key(url)
         if key not in known and url in moved:
             # The owner typed the new address of a feed that had moved there: it is the same feed.
             key = moved[url]
-        found.setdefault(key, Subscription(key=key, url=url, title=title))
-        if len(found) == FEEDS_MAX:
-            break
+        found.setdefault(key, Subscription(key=key, url=url, title=title, folders=folders))
     return list(found.values())
 
 
@@ -84,13 +84,18 @@ def shown_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _wanted(context: Context) -> Iterator[tuple[str, str]]:
+def _wanted(context: Context) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Address, title and folders of each feed, those typed into the settings first."""
+    imported: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for record in all_records(context, "subscription"):
+        url, folders = clean_url(str(record.value.get("url", ""))), record.value.get("folders")
+        if url is not None:
+            names = tuple(map(str, folders)) if isinstance(folders, list) else ()
+            imported[url] = (str(record.value.get("title", "")), names)
     typed = context.settings.get("urls")
     for text in typed if isinstance(typed, list) else []:
         url = clean_url(text) if isinstance(text, str) else None
         if url is not None:
-            yield url, ""
-    for record in all_records(context, "subscription"):
-        url = clean_url(str(record.value.get("url", "")))
-        if url is not None:
-            yield url, str(record.value.get("title", ""))
+            yield url, *imported.get(url, ("", ()))
+    for url, (title, names) in imported.items():
+        yield url, title, names

@@ -8,9 +8,9 @@ from connectors.feeds.entries import html_of, place_of
 from connectors.feeds.identity import feed_key
 from connectors.feeds.markup import shown
 from connectors.feeds.opml import OPML_BYTES_MAX, Outline, read_opml, write_opml
-from connectors.feeds.subscriptions import clean_url, known_feeds, shown_url, subscriptions
+from connectors.feeds.subscriptions import FEEDS_MAX, clean_url, known_feeds, shown_url, subscriptions
 from connectors.sdk import Context, Delete, Put, route
-from core.model.errors import BodyTooLarge, LockerError, NotFound
+from core.model.errors import BodyTooLarge, Conflict, LockerError, NotFound
 from core.model.ids import key_from_path
 
 REFUSED_SHOWN_MAX = 20
@@ -32,6 +32,7 @@ def export(context: Context) -> Response:
                 url=shown_url(feed.url),
                 title=str(value.get("title") or feed.title),
                 site=str(value.get("link") or ""),
+                folders=feed.folders,
             )
         )
     headers = {"Content-Disposition": 'attachment; filename="feeds.opml"'}
@@ -56,6 +57,11 @@ def import_list(context: Context) -> dict[str, object]:
             known += 1
         else:
             added[feed_key(url)] = _subscription(context, url, outline)
+    if added and len(followed) + len(added) > FEEDS_MAX:
+        raise Conflict(
+            f"{len(followed)} feeds are followed and the list has {len(added)} more: together over {FEEDS_MAX}",
+            remedy="Send a shorter list, or give up feeds first.",
+        )
     puts = list(added.values())
     for start in range(0, len(puts), BATCH):
         context.save(puts[start : start + BATCH])

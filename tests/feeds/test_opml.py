@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
 from connectors.feeds.opml import OPML_BYTES_MAX, OUTLINES_MAX, Outline, read_opml, write_opml
-from connectors.feeds.subscriptions import clean_url, shown_url
-from connectors.sdk.testing import Child, FakeCore
+from connectors.feeds.subscriptions import FEEDS_MAX, clean_url, shown_url
+from connectors.sdk.source import Source
+from connectors.sdk.testing import ROOT, Child, FakeCore
 from core.model.errors import BadRequest, BodyTooLarge
 from tests.feeds.conftest import DATA
 from tests.feeds.site import Reply, Site, item, rss
@@ -38,6 +39,76 @@ def test_what_is_written_can_be_read() -> None:
     ]
 
     assert outlines == read_opml(write_opml("A & B", outlines).encode())
+
+
+def test_folders_are_written_as_they_were_read() -> None:
+    """In folders of folders, whatever their titles; feeds of one folder stand together."""
+    outlines = [
+        Outline(url="http://a/", title="a"),
+        Outline(url="http://b/", title="b", folders=('"News" & <more>',)),
+        Outline(url="http://d/", title="d", folders=('"News" & <more>',)),
+        Outline(url="http://c/", title="c", folders=('"News" & <more>', "名前")),
+    ]
+    mixed = [outlines[1], outlines[3], outlines[0], outlines[2]]
+
+    assert outlines == read_opml(write_opml("F", outlines).encode())
+    assert outlines == read_opml(write_opml("F", mixed).encode())
+    assert (
+        "http://deep/" == read_opml(write_opml("F", [Outline(url="http://deep/", folders=("x",) * 99)]).encode())[0].url
+    )
+
+
+def test_folders_of_an_imported_list_are_given_out(follow: Callable[..., Child]) -> None:
+    """Also of a feed whose address is typed into the settings later."""
+    body = (DATA / "opml" / "Japan.opml").read_bytes()
+    before = {(outline.url, outline.folders) for outline in read_opml(body)}
+    child = follow()
+    child.post("/opml", data=body)
+    imported = read_opml(child.get("/opml").content)
+    child.stop()
+    child = follow(imported[0].url)
+
+    assert before == {(outline.url, outline.folders) for outline in imported}
+    assert before == {(outline.url, outline.folders) for outline in read_opml(child.get("/opml").content)}
+
+
+def test_as_many_as_are_taken_in_are_followed(follow: Callable[..., Child]) -> None:
+    """Up to the bound every one; a list that goes over it is refused with the numbers, and nothing of it is kept."""
+    child = follow()
+    most = child.post("/opml", data=_list(range(FEEDS_MAX)))
+    over = child.post("/opml", data=_list(range(FEEDS_MAX + 1)[1:]))
+    listed = read_opml(child.get("/opml").content)
+
+    assert FEEDS_MAX == most.json()["added"]
+    assert FEEDS_MAX == len({outline.url for outline in listed})
+    assert (409, True) == (
+        over.status_code,
+        f"{FEEDS_MAX} feeds are followed and the list has 1" in over.json()["detail"],
+    )
+
+
+def test_a_list_is_taken_as_a_file_comes(follow: Callable[..., Child]) -> None:
+    """The file's bytes as the body, whatever the browser calls them."""
+    child = follow()
+    kinds = ("text/x-opml", "text/xml", "application/octet-stream", "application/x-www-form-urlencoded", "")
+    added = [
+        child.post("/opml", data=_list([n]), headers={"Content-Type": kind}).json()["added"]
+        for n, kind in enumerate(kinds)
+    ]
+
+    assert [1] * len(kinds) == added
+
+
+def test_the_manifest_offers_lists_in_and_out() -> None:
+    """Where a dashboard finds them."""
+    features = Source(ROOT / "connectors" / "feeds").manifest.features
+
+    assert {"path": "/opml", "accept": ".opml,.xml", "title": "Import an OPML file"} == features["import"]
+    assert {"path": "/opml", "title": "Export as OPML"} == features["export"]
+
+
+def _list(numbers: Iterable[int]) -> bytes:
+    return b"<opml>%b</opml>" % b"".join(b'<outline xmlUrl="http://e.test/%d"/>' % n for n in numbers)
 
 
 @pytest.mark.parametrize(
