@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +56,53 @@ def test_notes_in_node_tell_of_events(house: House) -> None:
         event = json.loads(next(line for line in lines if line.startswith("data: "))[6:])
 
     assert ("new", "note://node-notes/#a", "Buy milk") == (event["action"], event["idr"], event["value"]["text"])
+
+
+def facts_of(house: House, query: str = "") -> list[dict[str, Any]]:
+    """The lines of the change feed."""
+    answer = house.get(f"/Me/node-notes/facts{query}")
+    assert (200, "application/jsonl") == (answer.status_code, answer.headers["content-type"])
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_the_change_feed_of_notes_in_node(house: House) -> None:
+    """From the first fact without a cursor, on from each cursor, over a restart; a foreign cursor is told so."""
+    house.install("node-notes")
+    assert [] == facts_of(house)
+    for text in ("Buy milk", "Buy oat milk"):
+        house.post("/Me/node-notes/notes", json={"id": "a", "text": text})
+    first, second = facts_of(house)
+    house.post("/core/node-notes/restart")
+    house.ask("DELETE", "/Me/node-notes/records/note/a")
+    (third,) = facts_of(house, f"?since={second['cursor']}")
+
+    assert [("put", "Buy milk"), ("put", "Buy oat milk")] == [
+        (fact["action"], fact["value"]["text"]) for fact in (first, second)
+    ]
+    assert ("delete", "a", "note") == (third["action"], third["key"], third["type"])
+    assert [second] == facts_of(house, f"?since={first['cursor']}&limit=1")
+    assert [] == facts_of(house, f"?since={third['cursor']}")
+    epoch, _, seq = third["cursor"].partition(".")
+    for since, status in ((f"{'0' * 32}.1", 410), (f"{epoch}.{int(seq) + 1}", 410), ("x", 400), ("1.x", 400)):
+        answer = house.get(f"/Me/node-notes/facts?since={since}")
+        assert (since, status) == (since, answer.status_code)
+        assert answer.json()["remedy"]
+
+
+def test_the_readme_of_notes_in_node(tmp_path: Path) -> None:
+    """Its configuration finds the connector beside Locker's own, and its request writes a note."""
+    page = (ROOT / "docs" / "examples" / "node-notes" / "README.md").read_text()
+    (paths,) = re.findall(r"```toml\n(.*?)```", page, flags=re.S)
+    (body,) = re.findall(r"-d '(.*?)'", page)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "locker.toml").write_text(paths)
+    with open_house(tmp_path) as started:
+        available = {connector["name"] for connector in started.get("/available").json()["connectors"]}
+        started.install("node-notes")
+        written = started.post("/Me/node-notes/notes", data=body)
+
+        assert {"feeds", "node-notes"} <= available
+        assert (201, json.loads(body)["text"]) == (written.status_code, written.json()["value"]["text"])
 
 
 def test_the_simplest_child_there_can_be(house: House) -> None:

@@ -11,11 +11,13 @@ const http = require('http');
 const readline = require('readline');
 
 const LOG = 'notes.jsonl';
+const EPOCH = 'epoch';
 const BODY_BYTES_MAX = 64 * 1024;
 const PLAIN_KEY = /^[A-Za-z0-9_.-]{1,200}$/;
 
 const facts = []; // every version, oldest first; the line number is the position
 const current = new Map(); // key -> latest fact that is no deletion
+let epoch = ''; // which log this is: positions of another one mean nothing here
 
 function apply(fact) {
   facts.push(fact);
@@ -24,21 +26,29 @@ function apply(fact) {
 }
 
 function load() {
-  if (!fs.existsSync(LOG)) return;
+  if (!fs.existsSync(LOG)) {
+    writeDurably(EPOCH, 'w', crypto.randomBytes(16).toString('hex')); // a new log, before its first fact
+    writeDurably(LOG, 'a', '');
+  }
+  epoch = fs.readFileSync(EPOCH, 'utf8');
   const text = fs.readFileSync(LOG, 'utf8');
   const whole = text.slice(0, text.lastIndexOf('\n') + 1);
   if (whole.length < text.length) fs.truncateSync(LOG, Buffer.byteLength(whole)); // a line cut short by a crash
   whole.split('\n').filter(Boolean).forEach((line) => apply(JSON.parse(line)));
 }
 
-function append(fact) {
-  const file = fs.openSync(LOG, 'a', 0o600);
+function writeDurably(name, how, text) {
+  const file = fs.openSync(name, how, 0o600);
   try {
-    fs.writeSync(file, JSON.stringify(fact) + '\n');
-    fs.fsyncSync(file); // durable before anybody is told
+    fs.writeSync(file, text);
+    fs.fsyncSync(file);
   } finally {
     fs.closeSync(file);
   }
+}
+
+function append(fact) {
+  writeDurably(LOG, 'a', JSON.stringify(fact) + '\n'); // durable before anybody is told
   apply(fact);
 }
 
@@ -80,6 +90,20 @@ function problem(response, status, code, detail, remedy) {
   answer(response, status, { type: code, title: detail, status, detail, remedy }, 'application/problem+json');
 }
 
+function changeFeed(query, response) {
+  const since = query.get('since') || `${epoch}.0`;
+  const limit = query.get('limit') || String(facts.length || 1);
+  const [whose, seq] = since.split('.');
+  if (!/^[0-9a-f]+\.\d{1,15}$/.test(since)) return problem(response, 400, 'bad_request', 'since is no cursor', 'Send the cursor of a fact, or leave since out.');
+  if (!/^[1-9]\d{0,14}$/.test(limit)) return problem(response, 400, 'bad_request', 'limit is no number from 1 on', 'Correct it, or leave it out.');
+  if (whose !== epoch || Number(seq) > facts.length) {
+    return problem(response, 410, 'cursor_unknown', 'the cursor is not of this store', 'Read the current state and start without since.');
+  }
+  const lines = facts.slice(Number(seq), Number(seq) + Number(limit));
+  const body = lines.map((fact) => JSON.stringify({ ...fact, type: 'note', cursor: `${epoch}.${fact.seq}` }) + '\n').join('');
+  return answer(response, 200, body, 'application/jsonl');
+}
+
 function readJson(request, response, use) {
   const parts = [];
   let size = 0;
@@ -105,7 +129,8 @@ function serve(greeting, request, response) {
   if (given.length !== wanted.length || !crypto.timingSafeEqual(given, wanted)) {
     return problem(response, 403, 'forbidden', 'only the core may ask this port', 'Ask under /Me/ of the core.');
   }
-  const path = request.url.split('?')[0].split('/').filter(Boolean);
+  const [place, query] = request.url.split('?');
+  const path = place.split('/').filter(Boolean);
   const reading = request.method === 'GET' || request.method === 'HEAD';
   const noteKey = path[0] === 'records' && path[1] === 'note' && path[2];
   if (reading && path.length === 0) {
@@ -113,6 +138,7 @@ function serve(greeting, request, response) {
   }
   if (reading && path[0] === 'status') return answer(response, 200, { streams: {}, counts: { note: current.size }, head: facts.length });
   if (reading && path[0] === 'types') return answer(response, 200, { types: { note: { key: 'id' } } });
+  if (reading && path[0] === 'facts' && path.length === 1) return changeFeed(new URLSearchParams(query), response);
   if (reading && path[0] === 'records' && path[1] === 'note' && path.length === 2) {
     return answer(response, 200, { records: [...current.values()].map(record), next: null });
   }
