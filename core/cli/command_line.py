@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import click
 
@@ -14,11 +15,12 @@ from core.cli import exits
 from core.cli.checkout import version
 from core.cli.login_token import take_login_token
 from core.cli.screen import plain
-from core.model.errors import LockerError
+from core.model.errors import ConfigInvalid, LockerError
 
 PROGRAM = "locker.py"
 DEFAULT = "run"
 OWN_OPTIONS = ("-h", "--help", "--version")
+PLACES = ("--me", "--config")
 # A command's module is loaded when the command is called: --version need not pay for what the others import.
 COMMANDS = {
     "run": "core.cli.run",
@@ -55,8 +57,22 @@ class Commands(click.Group):
         return commands[cmd_name]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        is_own = bool(args) and (args[0] in OWN_OPTIONS or not args[0].startswith("-"))
-        return super().parse_args(ctx, args if is_own else [DEFAULT, *args])
+        before = places_before(args)
+        places, rest = args[:before], args[before:]
+        is_own = bool(rest) and (rest[0] in OWN_OPTIONS or not rest[0].startswith("-"))
+        return super().parse_args(ctx, args if is_own or before > len(args) else [*places, DEFAULT, *rest])
+
+
+def places_before(arguments: Sequence[str]) -> int:
+    """How many words at the beginning say where things are; one more than there are when a folder is missing.
+
+    >>> places_before(["--me", "x", "status"]), places_before(["--me=x", "--port", "1"]), places_before(["--me"])
+    (2, 1, 2)
+    """
+    count = 0
+    while count < len(arguments) and arguments[count].partition("=")[0] in PLACES:
+        count += 1 if "=" in arguments[count] else 2
+    return count
 
 
 def _show_version(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
@@ -73,8 +89,12 @@ def _show_version(ctx: click.Context, _option: click.Parameter, is_asked: bool) 
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show the version."
 )
-def commands() -> None:
-    """Every command of Locker."""
+@click.option("--me", type=click.Path(path_type=Path), metavar="DIR", help="The folder that holds your data.")
+@click.option(
+    "--config", "config_dir", type=click.Path(path_type=Path), metavar="DIR", help="The folder with locker.toml."
+)
+def commands(me: Path | None, config_dir: Path | None) -> None:
+    """Every command of Locker; where things are may be said before a command's name as well as after it."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -83,7 +103,9 @@ def main(arguments: Sequence[str]) -> int:
         session = Session(take_login_token(os.environ))
         result = commands.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=session)
     except LockerError as err:
-        click.echo(f"{plain(err.detail)}\n{plain(err.remedy)}", err=True)
+        # Faults of the configuration are many and ours; nobody else's words may take more than a line.
+        said = err.detail.splitlines() if isinstance(err, ConfigInvalid) else [err.detail]
+        click.echo("\n".join(plain(line) for line in (*said, err.remedy)), err=True)
         return exits.exit_code(err)
     except click.ClickException as err:
         err.show()

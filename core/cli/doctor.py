@@ -15,6 +15,8 @@ import apsw
 import click
 
 from core.cli import exits
+from core.cli.conditions import Condition, condition_of
+from core.cli.logs import has_log
 from core.cli.mounts import doubts_here
 from core.cli.options import as_json, placed, read_config
 from core.cli.places import Weight
@@ -63,7 +65,8 @@ def examine(me: Path | None, config_dir: Path | None) -> Iterator[Finding]:
     try:
         config = read_config(me, config_dir)
     except ConfigInvalid as err:
-        yield Finding(FAULT, "configuration", err.detail, err.remedy)
+        for line in err.detail.splitlines():
+            yield Finding(FAULT, "configuration", line, err.remedy)
         return
     except FolderUnusable as err:
         yield Finding(FAULT, "place", err.detail, err.remedy)
@@ -126,21 +129,30 @@ def of_core(config: Config) -> Iterator[Finding]:
         yield Finding(GOOD, "core", "It does not run.")
         yield of_port(config.host, config.port)
         return
-    yield from _of_running(core)
+    yield from _of_running(core, config.me)
 
 
-def _of_running(core: RunningCore) -> Iterator[Finding]:
+def _of_running(core: RunningCore, me: Path) -> Iterator[Finding]:
     try:
         installed, available = core.get("/map")["installed"], core.get("/available")
+        conditions = {service["id"]: condition_of(core, me, service) for service in installed.values()}
     except LockerError as err:
         yield Finding(FAULT, "core", err.detail, err.remedy)
         return
     yield Finding(GOOD, "core", f"It answers at {core.url}.")
-    for service in installed.values():
-        if service["state"] == "failed":
-            yield Finding(FAULT, service["id"], f"It failed: {service['reason']}.", f"See: logs {service['id']}")
+    for service_id, condition in conditions.items():
+        if condition.problem:
+            yield of_service(service_id, condition, has_log=has_log(me, service_id))
     for fault in available["faults"]:
         yield Finding(NOTE, fault["name"], "; ".join(fault["faults"]), f"Mend {fault['folder']}/connector.toml.")
+
+
+def of_service(service_id: str, condition: Condition, *, has_log: bool) -> Finding:
+    """What ails a service: a sync that brought a part of what there is is worth a note, everything else a fault."""
+    level = NOTE if condition.is_of_sync and condition.outcome not in ("failed", "held") else FAULT
+    words = f"Last sync: {condition.problem}" if condition.is_of_sync else condition.problem
+    log = f"See: python3 locker.py logs {service_id}" if has_log else ""
+    return Finding(level, service_id, words, " ".join(filter(None, (condition.remedy, log))))
 
 
 def of_port(host: str, port: int) -> Finding:

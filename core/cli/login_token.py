@@ -35,11 +35,11 @@ def checked_login_token(token: str | None) -> str | None:
     if not TOKEN_CHARS_MIN <= len(token) <= TOKEN_BYTES_MAX:
         raise ConfigInvalid(
             f"{TOKEN} has {len(token)} characters; it needs {TOKEN_CHARS_MIN} to {TOKEN_BYTES_MAX}.",
-            remedy="Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            remedy="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
     if not (token.isascii() and token.isprintable() and " " not in token):
         raise ConfigInvalid(
             f"{TOKEN} holds blanks or characters beyond ASCII, which cannot be sent in a header.",
-            remedy="Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            remedy="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
     return token

@@ -12,6 +12,7 @@ from typing import TextIO
 import click
 
 from core.cli.options import placed, read_config
+from core.cli.running_core import SEE_LIST
 from core.cli.screen import plain, say
 from core.model.errors import NotFound
 from core.model.ids import SERVICE_ID
@@ -39,10 +40,20 @@ def logs(service_id: str, me: Path | None, config_dir: Path | None, lines: int, 
 
 def log_path(me: Path, service_id: str) -> Path:
     """The file that the service's log is written to; NotFound when it never wrote any."""
-    path = me / "logs" / f"{service_id}.log"
-    if not SERVICE_ID.fullmatch(service_id) or not path.is_file():
-        raise NotFound(f"There is no log of {service_id!r} in {me / 'logs'}.", remedy="See: python locker.py list")
-    return path
+    if has_log(me, service_id):
+        return _log_file(me, service_id)
+    if SERVICE_ID.fullmatch(service_id) and (me / service_id).is_dir():
+        raise NotFound(f"{service_id} has written no log yet.", remedy="How it is, tells: python3 locker.py status")
+    raise NotFound(f"There is no log of {service_id!r} in {me / 'logs'}.", remedy=SEE_LIST)
+
+
+def has_log(me: Path, service_id: str) -> bool:
+    """Whether a service, or the core, has ever written to its log."""
+    return SERVICE_ID.fullmatch(service_id) is not None and _log_file(me, service_id).is_file()
+
+
+def _log_file(me: Path, service_id: str) -> Path:
+    return me / "logs" / f"{service_id}.log"
 
 
 def last_lines(path: Path, count: int) -> list[str]:

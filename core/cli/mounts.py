@@ -1,4 +1,4 @@
-"""The file systems of this machine, as far as a place for Me is judged by them."""
+"""This machine's file systems and folders, as far as a place for Me is judged by them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from core.cli.places import Doubt, Mount, doubts_about
 
 def doubts_here(me: Path) -> tuple[Doubt, ...]:
     """What speaks against keeping Me in this folder of this machine; links are followed first."""
-    return doubts_about(str(me.resolve()), mounts=mounts(), checkout=str(ROOT))
+    place = me.resolve()
+    return doubts_about(str(place), mounts=mounts(), checkout=str(ROOT), holds=_names_in(place))
 
 
 def mounts() -> list[Mount]:
     """Every file system in the order of mounting, network and programs' ones included."""
     return [Mount(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
+
+
+def _names_in(folder: Path) -> list[str]:
+    """What the folder holds; nothing where there is none, or none that can be read: others tell of that."""
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []

@@ -11,15 +11,36 @@ from typing import Any, TypeVar
 import click
 
 from core.cli.checkout import ROOT
+from core.cli.running_core import SEE_LIST
 from core.config import Config, load_config
-from core.model.errors import FolderUnusable
+from core.model.errors import FolderUnusable, NotFound
+from core.model.ids import is_service_id
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_me = click.option("--me", type=click.Path(path_type=Path), metavar="DIR", help="The folder that holds your data.")
+
+def _said_before(name: str) -> Callable[[], object]:
+    """What stands before the command's name counts where nothing stands after it."""
+    return lambda: click.get_current_context().find_root().params.get(name)
+
+
+_me = click.option(
+    "--me", type=click.Path(path_type=Path), metavar="DIR", default=_said_before("me"),
+    help="The folder that holds your data.",
+)  # fmt: skip
 _config = click.option(
-    "--config", "config_dir", type=click.Path(path_type=Path), metavar="DIR", help="The folder with locker.toml."
-)
+    "--config", "config_dir", type=click.Path(path_type=Path), metavar="DIR", default=_said_before("config_dir"),
+    help="The folder with locker.toml.",
+)  # fmt: skip
+
+
+def _known_form(_context: click.Context, _argument: click.Parameter, service_id: str) -> str:
+    if not is_service_id(service_id):
+        raise NotFound(f"There is no service {service_id[:64]!r}.", remedy=SEE_LIST)
+    return service_id
+
+
+of_service = click.argument("service_id", metavar="ID", callback=_known_form)
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
 
 

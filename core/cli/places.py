@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -23,6 +24,10 @@ SYNCED_FOLDERS = frozenset({
     "owncloud", "pcloud drive", "pclouddrive", "proton drive", "seafile", "tresorit", "yandex.disk",
 })  # fmt: skip
 SYNCED_BEGINNINGS = ("dropbox (", "googledrive-", "onedrive - ", "onedrive-")
+# One of these is in every Me that was started once.
+MARKS_OF_ME = frozenset({"core.db", "core.lock", "key", "locker.json"})
+# They stand in a Me that is only begun, or in any folder at all.
+OF_NOBODY = frozenset({".DS_Store", ".gitignore", "README.md", "core.sock", "logs", "lost+found", "owner", "run"})
 
 
 class Weight(IntEnum):
@@ -50,9 +55,9 @@ class Doubt:
     cure: str
 
 
-def doubts_about(me: str, *, mounts: Sequence[Mount], checkout: str) -> tuple[Doubt, ...]:
-    """What speaks against keeping Me at this absolute, resolved path; the weightiest first."""
-    found = [_of_kind(me, kind_of(me, mounts)), _of_sync(me), _of_checkout(me, checkout)]
+def doubts_about(me: str, *, mounts: Sequence[Mount], checkout: str, holds: Collection[str] = ()) -> tuple[Doubt, ...]:
+    """What speaks against keeping Me at this absolute, resolved path, which holds these; the weightiest first."""
+    found = [_of_content(me, holds), _of_kind(me, kind_of(me, mounts)), _of_sync(me), _of_checkout(me, checkout)]
     return tuple(sorted((doubt for doubt in found if doubt is not None), key=lambda doubt: -doubt.weight))
 
 
@@ -61,6 +66,17 @@ def kind_of(path: str, mounts: Sequence[Mount]) -> str:
     holding = [mount for mount in mounts if _is_within(path, mount.point)]
     # Of two mounts on one point the later hides the earlier.
     return max(enumerate(holding), key=lambda pair: (len(pair[1].point), pair[0]))[1].kind if holding else ""
+
+
+def _of_content(me: str, holds: Collection[str]) -> Doubt | None:
+    others = sorted(set(holds) - OF_NOBODY)
+    if not others or not MARKS_OF_ME.isdisjoint(holds):
+        return None
+    return Doubt(
+        Weight.REFUSED,
+        f"{me} is no folder of Locker's, and not empty: it holds {others[0]}{' and more' if others[1:] else ''}.",
+        f"Give your data a folder of its own: --me {shlex.quote(me.rstrip('/') + '/Locker')}",
+    )
 
 
 def _of_kind(me: str, kind: str) -> Doubt | None:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
-from core.model.errors import Broken, ChildMute, LockerError, MethodNotAllowed, Reject, UserActionNeeded
+from core.cli.neighbours import running_places
+from core.model.errors import (
+    Broken,
+    ChildMute,
+    LockerError,
+    MethodNotAllowed,
+    NotFound,
+    Reject,
+    ServiceDisabled,
+    UserActionNeeded,
+)
 
 SOCKET_NAME = "core.sock"
 SOCKET_PATH_BYTES_MAX = 100
@@ -21,7 +32,14 @@ SOCKET_DEADLINE_S = 5.0
 LINE_BYTES_MAX = 65536
 CONNECT_S_MAX = 5.0
 ANSWER_S_MAX = 40.0
-START_IT = "Start it with: python locker.py"
+START_IT = "Start it with: python3 locker.py"
+SEE_LIST = "See: python3 locker.py list"
+SEE_AVAILABLE = "See: python3 locker.py list --available"
+# What the core advises by default is meant for programs; these are the words for a terminal.
+CURES: Mapping[type[LockerError], str] = {
+    ServiceDisabled: "Press Enable on its page; for its address, see: python3 locker.py status",
+    Reject: "Correct the command; --help after it tells what it takes.",
+}
 # The one name under which a browser's session counts; 127.0.0.1 is for programs.
 PAGES_HOST = "locker.localhost"
 
@@ -44,8 +62,11 @@ class RunningCore:
         """What the path answers."""
         return self.ask("GET", path)
 
-    def ask(self, method: str, path: str, *, body: object = None, wait_s: float = 0.0) -> Any:
-        """The JSON answer of one request that may take `wait_s` longer than usual; None where there is no body."""
+    def ask(self, method: str, path: str, *, body: object = None, wait_s: float = 0.0, unknown: str = SEE_LIST) -> Any:
+        """The JSON answer of one request that may take `wait_s` longer than usual; None where there is no body.
+
+        `unknown` is the cure when the core knows nothing of that name.
+        """
         try:
             answer = self._session.request(
                 method, self.url + path, json=body, timeout=(CONNECT_S_MAX, ANSWER_S_MAX + wait_s)
@@ -57,7 +78,8 @@ class RunningCore:
         content = _decoded(answer)
         if answer.ok:
             return content
-        raise error_of(answer.status_code, content)
+        error = error_of(answer.status_code, content)
+        raise type(error)(error.detail, remedy=unknown) if isinstance(error, NotFound) else error
 
     def close(self) -> None:
         """Give the connection back."""
@@ -68,8 +90,25 @@ def connect(me: Path) -> RunningCore:
     """The core that runs over this Me; UserActionNeeded when there is none."""
     core = find(me)
     if core is None:
-        raise UserActionNeeded(f"No Locker is running over {me}.", remedy=START_IT)
+        raise UserActionNeeded(f"No Locker is running over {me}.", remedy=way_to_a_core(me, running_places()))
     return core
+
+
+def way_to_a_core(me: Path, running: Sequence[Path]) -> str:
+    """What to do when no core runs over this Me while cores run over those.
+
+    >>> way_to_a_core(Path("/home/a/Me"), [])
+    'Start it with: python3 locker.py --me /home/a/Me'
+    """
+    start = f"{START_IT} {_option(me)}"
+    others = [place for place in running if place != me]
+    if not others:
+        return start
+    return f"One runs elsewhere: add {' or '.join(_option(place) for place in others)} to the command. {start}"
+
+
+def _option(me: Path) -> str:
+    return f"--me {shlex.quote(str(me))}"
 
 
 def find(me: Path) -> RunningCore | None:
@@ -98,10 +137,18 @@ def error_of(status: int, problem: Any) -> LockerError:
     document: Mapping[str, Any] = problem if isinstance(problem, Mapping) else {}
     detail = str(document.get("detail") or f"The core answered {status}.")
     remedy = document.get("remedy")
-    cls = {c.code: c for c in _classes(LockerError)}.get(str(document.get("type")))
-    if cls is None or issubclass(cls, MethodNotAllowed):
-        cls = Reject if 400 <= status < 500 else Broken
+    known = class_of(str(document.get("type")))
+    cls: type[LockerError] = Reject if 400 <= status < 500 else Broken
+    if known is not None and not issubclass(known, MethodNotAllowed):
+        cls = known
+    if not remedy or (known is not None and remedy == known.default_remedy):
+        remedy = next((cure for group, cure in CURES.items() if issubclass(cls, group)), None)
     return cls(detail, remedy=str(remedy) if remedy else None)
+
+
+def class_of(code: str) -> type[LockerError] | None:
+    """The class of errors that travels under this code; None for a code that this Locker does not know."""
+    return {cls.code: cls for cls in _classes(LockerError)}.get(code)
 
 
 def _classes(root: type[LockerError]) -> Iterator[type[LockerError]]:

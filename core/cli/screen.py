@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -16,6 +17,14 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 def plain(text: object) -> str:
     """The text with everything a terminal would obey, rather than show, replaced: titles and logs are not ours."""
     return "".join(c if c.isprintable() or c == "\t" else REPLACEMENT for c in str(text))
+
+
+def moment(epoch_s: float) -> str:
+    """A time as this machine's clock shows it, to the minute; what lies outside the calendar has no name."""
+    try:
+        return datetime.fromtimestamp(epoch_s, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return "an unknown time"
 
 
 def say(sentence: str) -> None:

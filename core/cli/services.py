@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
 from core.cli import exits
-from core.cli.options import as_json, placed, read_config
-from core.cli.running_core import connect, find, login_url
-from core.cli.screen import say, show_json, show_table
-from core.model.errors import BadRequest
+from core.cli.conditions import Condition, condition_of
+from core.cli.neighbours import running_places
+from core.cli.options import as_json, of_service, placed, read_config
+from core.cli.running_core import SEE_AVAILABLE, RunningCore, connect, find, login_url, way_to_a_core
+from core.cli.screen import plain, say, show_json, show_table, warn
+from core.cli.sync import Runs, are_over, run_streams, show_runs
+from core.config import Config
+from core.model.errors import BadRequest, LockerError, NotFound
+from core.model.ids import is_service_id
+from core.store import Reader
+
+TITLE_LENGTH_MAX = 80
+FIRST_SYNC_S_MAX = 60
+RUNS_READ = 100
 
 
 @click.command()
@@ -25,20 +35,27 @@ def status(me: Path | None, config_dir: Path | None, as_json: bool) -> int:
     config = read_config(me, config_dir)
     core = find(config.me)
     if core is None:
-        show_json({"running": False, "me": str(config.me)}) if as_json else say(
-            f"No Locker is running over {config.me}."
-        )
+        if as_json:
+            show_json({"running": False, "me": str(config.me)})
+        else:
+            say(f"No Locker is running over {config.me}.\n{way_to_a_core(config.me, running_places())}")
         return exits.NOT_RUNNING
-    services, address = core.get("/map")["installed"], login_url(config.me)
+    services, address = conditions(core, config), login_url(config.me)
     if as_json:
         told = {"running": True, "me": str(config.me), "url": core.url, "login_url": address}
-        show_json({**told, "services": services})
+        show_json({**told, "services": {record["id"]: record | how.document() for record, how in services}})
         return exits.DONE
     say(f"Locker runs over {config.me} and answers programs at {core.url}.")
     say(f"To log in, open once, within the hour: {address}")
-    rows = [(s["id"], "off" if not s["enabled"] else s["state"], s["reason"]) for s in services.values()]
-    show_table(("service", "state", "reason"), rows, empty="No service is installed.")
+    rows = [(s["id"], how.state, how.last_sync, how.next_sync, how.records, how.problem) for s, how in services]
+    columns = ("service", "state", "last sync", "next sync", "records", "problem")
+    show_table(columns, rows, empty="No service is installed.")
     return exits.DONE
+
+
+def conditions(core: RunningCore, config: Config) -> list[tuple[dict[str, Any], Condition]]:
+    """Every installed service as the core tells it, and how it is."""
+    return [(record, condition_of(core, config.me, record)) for record in core.get("/map")["installed"].values()]
 
 
 @click.command("list")
@@ -47,16 +64,21 @@ def status(me: Path | None, config_dir: Path | None, as_json: bool) -> int:
 @as_json
 def list_(me: Path | None, config_dir: Path | None, available: bool, as_json: bool) -> None:
     """List the installed services."""
-    core = connect(read_config(me, config_dir).me)
+    config = read_config(me, config_dir)
+    core = connect(config.me)
     if available:
         _list_available(core.get("/available"), as_json=as_json)
         return
-    services = list(core.get("/map")["installed"].values())
+    services = conditions(core, config)
     if as_json:
-        show_json(services)
+        show_json([record | how.document() for record, how in services])
         return
-    rows = [(s["id"], s["title"], s["connector"], s["account"] or "", ", ".join(s["provides"])) for s in services]
-    show_table(("service", "title", "connector", "account", "provides"), rows, empty="No service is installed.")
+    rows = [
+        (s["id"], s["title"], s["connector"], s["account"] or "", how.last_sync, how.next_sync, how.records)
+        for s, how in services
+    ]
+    columns = ("service", "title", "connector", "account", "last sync", "next sync", "records")
+    show_table(columns, rows, empty="No service is installed.")
 
 
 def _list_available(answer: dict[str, Any], *, as_json: bool) -> None:
@@ -70,11 +92,19 @@ def _list_available(answer: dict[str, Any], *, as_json: bool) -> None:
         show_table(("folder that cannot be used", "why"), faulty, empty="")
 
 
+def _fitting_title(_context: click.Context, _option: click.Parameter, title: str | None) -> str | None:
+    if title is not None and not 1 <= len(title) <= TITLE_LENGTH_MAX:
+        raise BadRequest(
+            f"The title has {len(title)} characters.", remedy=f"Give it 1 to {TITLE_LENGTH_MAX} characters."
+        )
+    return title
+
+
 @click.command()
 @click.argument("connector")
 @placed
 @click.option("--id", "service_id", metavar="ID", help="The service's id, if not the connector's name.")
-@click.option("--title", help="What to call it.")
+@click.option("--title", callback=_fitting_title, help="What to call it.")
 @click.option(
     "--setting",
     "pairs",
@@ -83,20 +113,64 @@ def _list_available(answer: dict[str, Any], *, as_json: bool) -> None:
     help="A setting as text, or as JSON; repeat it.",
 )
 @click.option("--settings-json", metavar="FILE", type=click.File(), help="All settings from a JSON file; - is stdin.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for the first sync.")
 @as_json
 def install(
     connector: str, me: Path | None, config_dir: Path | None, service_id: str | None, title: str | None,
-    pairs: tuple[str, ...], settings_json: TextIO | None, as_json: bool,
+    pairs: tuple[str, ...], settings_json: TextIO | None, no_wait: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Install CONNECTOR as a service."""
+    """Install CONNECTOR as a service, and tell what its first sync brings."""
     settings = settings_from(settings_json.read() if settings_json else "{}", pairs)
-    core = connect(read_config(me, config_dir).me)
+    config = read_config(me, config_dir)
+    core = connect(config.me)
     body = {"connector": connector, "settings": settings, **({"title": title} if title else {})}
-    service = core.ask("POST", f"/core/{service_id or connector}/install", body=body)
+    path = f"/core/{_fitting_id(connector, service_id)}/install"
+    service = core.ask("POST", path, body=body, unknown=SEE_AVAILABLE)
+    if not as_json:
+        say(f"Installed {service['id']}. Its page: {core.page('/services/' + service['id'])}")
+    runs = [] if no_wait or not service["streams"] else first_runs(core, config.me, service)
     if as_json:
-        show_json(service)
-        return
-    say(f"Installed {service['id']}. Its page: {core.page('/services/' + service['id'])}")
+        show_json({**service, "runs": runs})
+    elif runs and are_over(runs):
+        show_runs(runs, empty="")
+    elif runs:
+        say("Its first sync goes on; see: python3 locker.py status")
+
+
+def _fitting_id(connector: str, service_id: str | None) -> str:
+    if service_id is None and not is_service_id(connector):
+        raise NotFound(f"There is no connector {connector[:64]!r}.", remedy=SEE_AVAILABLE)
+    if service_id is not None and not is_service_id(service_id):
+        raise BadRequest(
+            f"{service_id[:64]!r} cannot be a service's id.",
+            remedy="Use lower case letters, digits and hyphens, beginning with a letter, at most 64.",
+        )
+    return service_id or connector
+
+
+def first_runs(core: RunningCore, me: Path, service: Mapping[str, Any]) -> Runs:
+    """What has come since the service was installed, when its streams have run or a minute has passed.
+
+    Why it could not sync is told on standard error: the service is installed all the same.
+    """
+    try:
+        runs = run_streams(core, service["id"], wait_s=FIRST_SYNC_S_MAX)
+        # The core begins the first run by itself. If that one is over, joining it came too late, and what ran for us
+        # found everything there already: the service's own book has both.
+        return [_since_installed(me, service, run) for run in runs] if are_over(runs) else runs
+    except LockerError as err:
+        warn(f"{plain(err.detail)}\n{plain(err.remedy)}")
+        return []
+
+
+def _since_installed(me: Path, service: Mapping[str, Any], run: Mapping[str, Any]) -> Mapping[str, Any]:
+    with Reader.open(me / service["id"], types={}) as reader:
+        runs = reader.runs(run["stream"], limit=RUNS_READ)
+    brought = [past for past in runs if past.started_at >= service["installed_at"]]
+    if len(brought) < 2:
+        return run
+    sums = {name: sum(getattr(past, name) for past in brought) for name in ("new", "updated", "deleted", "quarantined")}
+    return {**run, **sums}
 
 
 def settings_from(document: str, pairs: Sequence[str]) -> dict[str, Any]:
@@ -117,7 +191,11 @@ def settings_from(document: str, pairs: Sequence[str]) -> dict[str, Any]:
 def _setting(pair: str) -> tuple[str, Any]:
     name, equals, text = pair.partition("=")
     if not equals or not name.rstrip(":"):
-        raise BadRequest(f"{pair!r} is no setting.", remedy="Write name=text, or name:=JSON for anything but text.")
+        given = name.rstrip(":") if equals else pair
+        raise BadRequest(
+            f"The setting {given[:64]!r} has no value." if given else "A setting has no name.",
+            remedy=f"Write {given[:64] or 'name'}=text, or {given[:64] or 'name'}:=[…] for a list or any other JSON.",
+        )
     if not name.endswith(":"):
         return name, text
     try:
@@ -128,7 +206,7 @@ def _setting(pair: str) -> tuple[str, Any]:
 
 
 @click.command()
-@click.argument("service_id", metavar="ID")
+@of_service
 @placed
 @click.option("--everything", is_flag=True, help="Erase its data too: records, history, files, sign-in.")
 @click.option("--yes", is_flag=True, help="Do not ask before erasing.")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import click
 
 from core.cli import exits
-from core.cli.options import as_json, placed, read_config
-from core.cli.running_core import connect
+from core.cli.options import as_json, of_service, placed, read_config
+from core.cli.running_core import RunningCore, connect
 from core.cli.screen import say, show_json, show_table
+from core.model.errors import AnswerInvalid, NotFound
 
 WAIT_S_MAX = 600
+ENDED = frozenset({"ok", "partial", "failed", "held"})
+Runs = Sequence[Mapping[str, Any]]
 
 
 @click.command()
-@click.argument("service_id", metavar="ID")
+@of_service
 @click.argument("stream", required=False)
 @placed
 @click.option(
@@ -27,29 +33,63 @@ def sync(
     service_id: str, stream: str | None, me: Path | None, config_dir: Path | None, wait_s: int, as_json: bool
 ) -> int:
     """Sync the service ID, or one STREAM of it, and tell what came."""
-    core = connect(read_config(me, config_dir).me)
-    path = f"/Me/{service_id}/sync" + (f"/{stream}" if stream else "") + (f"?wait_s={wait_s}" if wait_s else "")
-    answer = core.ask("POST", path, wait_s=wait_s)
-    runs = (answer or {}).get("runs")
+    runs = run_streams(connect(read_config(me, config_dir).me), service_id, stream, wait_s=wait_s)
     if as_json:
-        show_json(answer)
-    elif runs is None:
-        say(f"{service_id} is syncing; its page and its log tell how it goes.")
+        show_json({"runs": runs})
+    elif are_over(runs):
+        show_runs(runs, empty=f"{service_id} has nothing to sync.")
     else:
-        rows = [
-            (r["stream"], r["status"], r["new"], r["updated"], r["deleted"], r["same"], r["quarantined"], _problem(r))
-            for r in runs
-        ]
-        columns = ("stream", "status", "new", "updated", "deleted", "same", "set aside", "problem")
-        show_table(columns, rows, empty=f"{service_id} has nothing to sync.")
-    if runs is None:
+        say(f"{service_id} is syncing; its page and its log tell how it goes.")
+    if not are_over(runs):
         return exits.LATER if wait_s else exits.DONE
-    return exits.FAILED if any(r["status"] != "ok" for r in runs) else exits.DONE
+    return exits.FAILED if any(run["status"] != "ok" for run in runs) else exits.DONE
 
 
-def _problem(run: dict[str, object]) -> object:
+def are_over(runs: Runs) -> bool:
+    """Whether every one of these runs has ended."""
+    return all(run.get("status") in ENDED for run in runs)
+
+
+def run_streams(core: RunningCore, service_id: str, stream: str | None = None, *, wait_s: int) -> Runs:
+    """The runs of a service's streams, or of one: as they ended, or as they are when the wait is over."""
+    below = f"/{quote(stream, safe='')}" if stream else ""
+    path = f"/Me/{service_id}/sync{below}" + (f"?wait_s={wait_s}" if wait_s else "")
+    try:
+        answer = core.ask("POST", path, wait_s=wait_s)
+    except NotFound as err:
+        streams = _streams(core, service_id)
+        if streams is None:
+            raise
+        if stream is None and not streams:
+            return []
+        if stream in streams:
+            raise
+        raise NotFound(
+            f"{service_id} has no stream {stream!r}; it has {', '.join(streams) or 'none'}.",
+            remedy="Leave the stream out to sync all there are.",
+        ) from err
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("runs"), list):
+        raise AnswerInvalid(f"{service_id} took the sync and did not say what runs.")
+    return list(answer["runs"])
+
+
+def show_runs(runs: Runs, *, empty: str) -> None:
+    """A row for each run."""
+    columns = ("stream", "status", "new", "updated", "deleted", "same", "set aside", "problem")
+    members = ("stream", "status", "new", "updated", "deleted", "same", "quarantined")
+    rows = [(*(run.get(member) for member in members), _problem(run)) for run in runs]
+    show_table(columns, rows, empty=empty)
+
+
+def _streams(core: RunningCore, service_id: str) -> Sequence[str] | None:
+    """The streams of an installed service; None where none of that id is installed."""
+    service = core.get("/map")["installed"].get(service_id)
+    return None if service is None else list(service["streams"])
+
+
+def _problem(run: Mapping[str, Any]) -> object:
     problem = run.get("problem")
-    return problem.get("detail") if isinstance(problem, dict) else None
+    return problem.get("detail") if isinstance(problem, Mapping) else None
 
 
 COMMANDS = {"sync": sync}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import click
 
 from core.cli.options import as_json, placed, read_config
 from core.cli.running_core import connect
-from core.cli.screen import say, show_json, show_table
+from core.cli.screen import moment, say, show_json, show_table
 
 
 @click.group()
@@ -41,9 +43,7 @@ def list_(me: Path | None, config_dir: Path | None, as_json: bool) -> None:
     if as_json:
         show_json(tokens)
         return
-    rows = [
-        (t["id"], t["label"], ", ".join(t["scopes"]), _day(t["created_at"]), _day(t.get("last_used"))) for t in tokens
-    ]
+    rows = [(t["id"], t["label"], ", ".join(t["scopes"]), moment(t["created_at"]), _last_used(t)) for t in tokens]
     show_table(("id", "label", "may", "made", "last used"), rows, empty="There are no tokens.")
 
 
@@ -53,14 +53,14 @@ def list_(me: Path | None, config_dir: Path | None, as_json: bool) -> None:
 @as_json
 def revoke(token_id: str, me: Path | None, config_dir: Path | None, as_json: bool) -> None:
     """Make the token ID worthless from now on."""
-    gone = connect(read_config(me, config_dir).me).ask("DELETE", f"/tokens/{token_id}")
+    core = connect(read_config(me, config_dir).me)
+    gone = core.ask("DELETE", f"/tokens/{quote(token_id, safe='')}", unknown="See: python3 locker.py token list")
     show_json(gone) if as_json else say(f"{token_id} opens nothing any more.")
 
 
-def _day(epoch_s: float | None) -> str:
-    if epoch_s is None:
-        return "never"
-    return datetime.fromtimestamp(epoch_s, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+def _last_used(token: Mapping[str, Any]) -> str:
+    at = token.get("last_used")
+    return "never" if at is None else moment(at)
 
 
 COMMANDS = {"token": token}

@@ -26,7 +26,7 @@ PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 def test(slow: bool, arguments: tuple[str, ...]) -> None:
     """Run the tests; further arguments go to pytest."""
     if importlib.util.find_spec("pytest") is None:
-        raise UserActionNeeded("This environment has no pytest.", remedy="Start it with: python locker.py test")
+        raise UserActionNeeded("This environment has no pytest.", remedy="Start it with: python3 locker.py test")
     _become([sys.executable, "-m", "pytest", *pytest_arguments(slow=slow, arguments=arguments)])
 
 
@@ -50,7 +50,7 @@ def bench(names: tuple[str, ...], is_list: bool) -> int:
         return exits.DONE
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise NotFound(f"There is no bench {unknown[0]!r}.", remedy="See: python locker.py bench --list")
+        raise NotFound(f"There is no bench {unknown[0]!r}.", remedy="See: python3 locker.py bench --list")
     # One interpreter for each: what one loads must not weigh on the next.
     codes = [
         subprocess.run(

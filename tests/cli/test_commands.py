@@ -82,7 +82,45 @@ def test_an_error_is_two_lines(locker: Locker) -> None:
 
     assert exits.OWNER_MUST_ACT == done.code
     assert 2 == len(done.err.splitlines())
-    assert "Start it with: python locker.py" in done.err
+    assert "Start it with: python3 locker.py --me" in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--me", "{}", "status"],
+        ["--me={}", "status"],
+        ["status", "--me", "{}"],
+        ["--me", "/nowhere", "status", "--me", "{}"],
+        ["--config", "/", "--me", "{}", "status"],
+        ["--me", "{}", "token", "list"],
+    ],
+)
+def test_where_things_are_may_be_said_before_the_command(locker: Locker, tmp_path: Path, words: list[str]) -> None:
+    """Before the command or after it, also in front of a command of two words; what stands after it wins."""
+    me = tmp_path / "elsewhere" / "Me"
+    me.mkdir(parents=True)
+    done = locker(*(word.format(me) for word in words))
+
+    assert done.code in (exits.NOT_RUNNING, exits.OWNER_MUST_ACT)
+    assert f"No Locker is running over {me}." in done.out + done.err
+
+
+def test_where_things_are_may_be_all_that_is_said(locker: Locker) -> None:
+    """Options of a place, and then those of `run`, are for `run`; a folder that is missing is said so."""
+    assert "locker.py run" in locker("--me", "x", "--port", "nonsense").err
+    assert "'--me' requires an argument" in locker("--me").err
+    assert exits.DONE == locker("--me", "x", "--help").code
+
+
+def test_each_fault_of_the_configuration_has_a_line(locker: Locker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the last line says where to mend them."""
+    monkeypatch.setenv("LOCKER_PORT", "many")
+    monkeypatch.setenv("LOCKER_SPAWN", "rocket")
+    *faults, cure = locker("status").err.splitlines()
+
+    assert ["LOCKER_PORT", "LOCKER_SPAWN"] == [fault.partition(":")[0] for fault in faults]
+    assert "the variables LOCKER_…" in cure
 
 
 def test_the_configuration_s_example_is_the_default() -> None:

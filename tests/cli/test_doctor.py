@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.cli import exits
 from core.cli.doctor import FAULT, GOOD, NOTE, of_place, of_port, of_sqlite
+from core.model.clock import SystemClock
 from core.model.errors import TooBusy
+from core.model.ids import uuid7
 from core.model.problem import problem_document
+from core.store import Origin, Run, Store
 from tests.cli.conftest import Locker
 from tests.cli.fake_core import FakeCore
 
@@ -37,17 +41,75 @@ def test_a_faulty_configuration_ends_the_round(locker: Locker, monkeypatch: pyte
     assert "docs/configuration.md" in done.out
 
 
-def test_a_running_core_and_what_ails_it(locker: Locker, core: FakeCore) -> None:
-    """Failed services and folders that cannot be used are found by asking the core."""
+def record(id: str, **changed: Any) -> dict[str, Any]:
+    """A service as `/map` tells it."""
+    return {"id": id, "enabled": True, "paused": False, "state": "stopped", "reason": ""} | changed
+
+
+def furnished(core: FakeCore, *services: dict[str, Any]) -> None:
+    """Let the core have these services, nothing pending, and one folder that cannot be used."""
     core.me.chmod(0o700)
-    failed = {"feeds": {"id": "feeds", "state": "failed", "reason": "child_died"}}
-    core.answer("GET", "/map", {"installed": failed})
+    core.answer("GET", "/map", {"installed": {service["id"]: service for service in services}})
     core.answer("GET", "/available", {"faults": [{"name": "bad", "folder": "/c/bad", "faults": ["name: is missing"]}]})
+    for service in services:
+        core.answer("GET", f"/core/{service['id']}/at", [])
+
+
+def test_a_running_core_and_what_ails_it(locker: Locker, core: FakeCore) -> None:
+    """Failed services, in words, and folders that cannot be used are found by asking the core."""
+    furnished(core, record("feeds", state="failed", reason="child_died"), record("gone", reason="connector_missing"))
     done = locker("doctor")
 
     assert exits.FAILED == done.code
-    assert "feeds: It failed: child_died." in done.out
+    assert "feeds: The connector ended unexpectedly." in done.out
+    assert "gone: Connector missing." in done.out
     assert "bad: name: is missing" in done.out
+
+
+def test_a_log_is_named_where_there_is_one(locker: Locker, core: FakeCore) -> None:
+    """Nobody is sent to a log that was never written."""
+    furnished(core, *(record(name, state="failed", reason="run_missing") for name in ("mute", "loud")))
+    (core.me / "logs").mkdir()
+    (core.me / "logs" / "loud.log").write_text("x")
+    cures = {f["subject"]: f["cure"] for f in json.loads(locker("doctor", "--json").out)}
+
+    assert "Install the program named in connector.toml's run, then press Restart." == cures["mute"]
+    assert cures["loud"].endswith("See: python3 locker.py logs loud")
+
+
+@pytest.mark.parametrize(("status", "level"), [("failed", FAULT), ("held", FAULT), ("partial", NOTE)])
+def test_a_last_sync_that_failed_is_found(locker: Locker, core: FakeCore, status: str, level: str) -> None:
+    """With the words and the cure that the run left."""
+    furnished(core, record("feeds"))
+    problem = {"detail": "The source is away.", "remedy": "Check the network."}
+    with Store.open(core.me / "feeds", types={}, origin=Origin(log="x", epoch=1), clock=SystemClock()) as store:
+        store.note_run(
+            Run(id=str(uuid7(1.0)), stream="entry", started_at=1.0, ended_at=2.0, status=status, problem=problem)
+        )
+    finding = next(f for f in json.loads(locker("doctor", "--json").out) if f["subject"] == "feeds")
+
+    assert (level, "Last sync: The source is away.", "Check the network.") == (
+        finding["level"], finding["sentence"], finding["cure"],
+    )  # fmt: skip
+
+
+def test_each_fault_of_the_configuration_is_a_finding(locker: Locker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one line with all of them."""
+    monkeypatch.setenv("LOCKER_PORT", "many")
+    monkeypatch.setenv("LOCKER_SPAWN", "rocket")
+    findings = json.loads(locker("doctor", "--json").out)
+
+    assert 2 == len([f for f in findings if f["subject"] == "configuration"])
+
+
+def test_a_folder_of_other_things_is_a_fault(locker: Locker, me: Path) -> None:
+    """Before the core refuses it, the doctor does."""
+    me.mkdir()
+    (me / "letters").mkdir()
+    done = locker("doctor")
+
+    assert exits.FAILED == done.code
+    assert f"--me {me}/Locker" in done.out
 
 
 def test_a_core_that_refuses(locker: Locker, core: FakeCore) -> None:

@@ -38,7 +38,7 @@ def test_the_page_of_an_installed_service_opens(tmp_path: Path, locker: Locker) 
     """The address that `install` prints is of the one host on which the owner's session counts."""
     with open_house(tmp_path) as house:
         session = _opened(house, house.login_url).headers["set-cookie"].split(";")[0]
-        page = locker("install", "feeds").out.split()[-1]
+        page = locker("install", "feeds", "--no-wait").out.split()[-1]
         host = {"Host": f"locker.localhost:{house.port}", "Cookie": session}
         answer = requests.get(page.replace("locker.localhost", "127.0.0.1", 1), headers=host, timeout=10)
 

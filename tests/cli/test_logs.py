@@ -39,6 +39,15 @@ def test_no_log_of_that_name(locker: Locker, log: Path, name: str) -> None:
     assert exits.REFUSED == locker("logs", name).code
 
 
+def test_a_service_that_never_wrote_is_told_so(locker: Locker, me: Path) -> None:
+    """It is there; how it is can be seen elsewhere."""
+    (me / "notes").mkdir(parents=True)
+    done = locker("logs", "notes")
+
+    assert exits.REFUSED == done.code
+    assert ["notes has written no log yet.", "How it is, tells: python3 locker.py status"] == done.err.splitlines()
+
+
 def test_following_goes_on_through_rotation(log: Path) -> None:
     """Lines written after the start come, also those in the file that took the first one's place."""
     rotated = log.with_suffix(".log.1")

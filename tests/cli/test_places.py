@@ -94,3 +94,30 @@ def test_inside_the_checkout_is_noted() -> None:
 def test_the_weightiest_comes_first() -> None:
     """A refusal is not buried under notes."""
     assert [Weight.REFUSED, Weight.WARNED, Weight.NOTED] == weights("/opt/locker/Dropbox/Me", "nfs")
+
+
+@pytest.mark.parametrize(
+    "holds",
+    [
+        [],
+        ["README.md", ".gitignore"],
+        ["run", "logs", "owner"],
+        ["lost+found"],
+        ["letters", "key"],
+        ["letters", "locker.json"],
+        ["letters", "core.db", "feeds"],
+        ["letters", "core.lock"],
+    ],
+)
+def test_an_empty_folder_and_one_of_locker_s_will_do(holds: list[str]) -> None:
+    """Whatever else its owner put into a Me, and what stands in an empty folder of any system."""
+    assert () == doubts_about("/home/ada/Me", mounts=(), checkout="/opt/locker", holds=holds)
+
+
+@pytest.mark.parametrize("holds", [["letters"], ["run", "photos"], [".bashrc", "logs"]])
+def test_a_folder_of_other_things_is_refused(holds: list[str]) -> None:
+    """One's own files are not put among Locker's, nor closed to others; a folder inside is the cure."""
+    (doubt,) = doubts_about("/home/ada", mounts=(), checkout="/opt/locker", holds=holds)
+
+    assert Weight.REFUSED == doubt.weight
+    assert doubt.cure.endswith("--me /home/ada/Locker")

@@ -83,3 +83,14 @@ def test_a_faulty_configuration_is_told_whole(locker: Locker, monkeypatch: pytes
     assert exits.OWNER_MUST_ACT == done.code
     assert "LOCKER_PORT" in done.err
     assert "LOCKER_COLOUR" in done.err
+
+
+def test_a_folder_of_other_things_is_left_as_it_is(locker: Locker, me: Path) -> None:
+    """Nothing is put into it, and its permissions stay."""
+    me.mkdir(mode=0o755)
+    (me / "letter.txt").write_text("Dear Ada")
+    done = locker("run", "--port", "0", "--no-browser")
+
+    assert exits.OWNER_MUST_ACT == done.code
+    assert f"--me {me}/Locker" in done.err.splitlines()[-1]
+    assert (["letter.txt"], 0o755) == ([path.name for path in me.iterdir()], me.stat().st_mode & 0o777)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from core.cli.running_core import connect, console_path, error_of, find
+from core.cli.neighbours import running_places
+from core.cli.running_core import connect, console_path, error_of, find, way_to_a_core
 from core.model import errors
 from core.model.errors import Broken, ChildMute, Forbidden, NotFound, Reject, StorageFull, UserActionNeeded
 from core.model.problem import problem_document
@@ -42,6 +45,35 @@ def test_no_core_is_no_core(tmp_path: Path) -> None:
     assert find(tmp_path / "Me") is None
     with pytest.raises(UserActionNeeded, match="No Locker is running"):
         connect(tmp_path / "Me")
+
+
+def test_other_running_cores_are_named(tmp_path: Path) -> None:
+    """Whoever forgot --me sees where the core that runs has its data; quoted, as a shell takes it."""
+    here, there = tmp_path / "Me", tmp_path / "My Data"
+
+    assert f"Start it with: python3 locker.py --me {here}" == way_to_a_core(here, [here])
+    assert f"add --me '{there}' to the command" in way_to_a_core(here, [there])
+
+
+def test_a_running_core_is_found_by_its_lock(tmp_path: Path) -> None:
+    """By the words of its command line and the lock that it holds open; a core that has gone is not."""
+    held = f"import time; lock = open({str(tmp_path / 'core.lock')!r}, 'w'); print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", held, "core.cli"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as core:
+        assert core.stdout is not None
+        core.stdout.readline()
+        while_running = running_places()
+        core.kill()
+    assert tmp_path in while_running
+    assert tmp_path not in running_places()
+
+
+@pytest.mark.parametrize("cls", [errors.BadRequest, errors.ServiceDisabled, errors.MethodNotAllowed])
+def test_default_cures_are_for_a_terminal(cls: type[errors.LockerError]) -> None:
+    """What the core advises to programs is put in the words of commands."""
+    document = {"type": cls.code, "detail": "x", "remedy": cls.default_remedy}
+
+    assert not any(word in error_of(400, document).remedy for word in ("POST", "request", "header"))
 
 
 def test_a_path_too_long_for_a_socket(tmp_path: Path) -> None:

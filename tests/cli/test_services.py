@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.cli import exits
-from core.cli.services import settings_from
-from core.model.errors import BadRequest, SettingsInvalid
+from core.cli.screen import moment
+from core.cli.services import TITLE_LENGTH_MAX, settings_from
+from core.model.clock import SystemClock
+from core.model.errors import AuthRequired, BadRequest, NotFound, SettingsInvalid
+from core.model.fact import Change
+from core.model.ids import uuid7
+from core.model.manifest import TypeSpec
 from core.model.problem import problem_document
+from core.store import Origin, Run, Store
+from core.web.api import services as api_services
 from tests.cli.conftest import Locker
 from tests.cli.fake_core import FakeCore
 
@@ -34,7 +42,28 @@ def services(core: FakeCore) -> FakeCore:
         "work": service("work", state="failed", reason="child_died", title="Wo\x1b[31mrk"),
     }
     core.answer("GET", "/map", {"available": [], "installed": installed})
+    for name in installed:
+        core.answer("GET", f"/core/{name}/at", [{"service": name, "path": "/sync/entry", "at": 1.8e9}])
     return core
+
+
+def store_of(core: FakeCore, name: str, *runs: Run, entries: int = 0) -> None:
+    """A store of the service, as its connector would leave it."""
+    with Store.open(
+        core.me / name,
+        types={"entry": TypeSpec(name="entry")},
+        origin=Origin(log="tests", epoch=1),
+        clock=SystemClock(),
+    ) as store:
+        store.commit([Change(type="entry", key=str(n), value={"n": n}) for n in range(entries)])
+        for run in runs:
+            store.note_run(run)
+
+
+def run_of(status: str, **changed: Any) -> Run:
+    """A run of a stream as the store keeps it."""
+    known = {"id": str(uuid7(1.0)), "stream": "entry", "started_at": 1.7e9, "ended_at": 1.7e9 + 5, "status": status}
+    return Run(**(known | changed))
 
 
 def test_status_without_a_core(locker: Locker, me: Path) -> None:
@@ -43,15 +72,60 @@ def test_status_without_a_core(locker: Locker, me: Path) -> None:
     assert {"running": False, "me": str(me)} == json.loads(locker("status", "--json").out)
 
 
+def test_status_names_the_way_to_a_core(locker: Locker, me: Path) -> None:
+    """The cure names the folder that this command would use."""
+    assert f"Start it with: python3 locker.py --me {me}" in locker("status").out
+
+
 def test_status_tells_each_service(locker: Locker, services: FakeCore) -> None:
-    """Where it answers, and how each service is, with the reason."""
+    """Where it answers, and how each service is, in words."""
     done = locker("status")
 
     assert exits.DONE == done.code
     assert services.url in done.out
     assert 1 == services.logins
     assert services.login_url in done.out
-    assert ["work", "failed", "child_died"] == done.out.splitlines()[-1].split()
+    assert ["work", "failed", moment(1.8e9), "The connector ended unexpectedly."] == re.split(
+        r"\s{2,}", done.out.splitlines()[-1].strip()
+    )
+
+
+def test_status_and_list_tell_syncs_and_records(locker: Locker, services: FakeCore) -> None:
+    """The last sync and how it went, the next one, the records, and why it failed: without asking the connector."""
+    problem = {"type": "offline", "detail": "The source is away.", "remedy": "Wait."}
+    store_of(services, "feeds", run_of("ok"), run_of("failed", started_at=1.7e9 + 60, problem=problem), entries=3)
+    shown = [locker(command).out for command in ("status", "list")]
+    told = json.loads(locker("status", "--json").out)["services"]["feeds"]
+
+    for out in shown:
+        assert all(words in out for words in (f"failed, {moment(1.7e9 + 5)}", moment(1.8e9), "3 entry"))
+    assert "The source is away." in shown[0]
+    assert ({"entry": 3}, 1.8e9, "The source is away.") == (told["counts"], told["next_at"], told["problem"])
+    assert ["failed"] == [run["status"] for run in told["last_runs"]]
+    assert not [asked.path for asked in services.asked if asked.path.startswith("/Me/")]
+
+
+@pytest.mark.parametrize(("changed", "state"), [({"enabled": False}, "off"), ({"paused": True}, "paused")])
+def test_a_service_that_does_not_sync_has_no_next_time(
+    locker: Locker, services: FakeCore, changed: dict[str, bool], state: str
+) -> None:
+    """What stands in the schedule is not done while it is off or paused."""
+    services.answer("GET", "/map", {"installed": {"feeds": service("feeds", **changed)}})
+    told = locker("status")
+
+    assert ["feeds", state] == told.out.splitlines()[-1].split()
+    assert json.loads(locker("status", "--json").out)["services"]["feeds"]["next_at"] is None
+
+
+def test_a_store_that_is_none_is_told_of(locker: Locker, services: FakeCore) -> None:
+    """A damaged file is that service's problem, and the others are shown."""
+    (services.me / "feeds").mkdir()
+    (services.me / "feeds" / "store.db").write_bytes(b"no database" * 100)
+    done = locker("status")
+
+    assert exits.DONE == done.code
+    assert "store.db" in done.out
+    assert "work" in done.out
 
 
 def test_status_as_json(locker: Locker, services: FakeCore) -> None:
@@ -89,7 +163,7 @@ def test_install_sends_settings(locker: Locker, core: FakeCore, tmp_path: Path) 
     (tmp_path / "settings.json").write_text('{"depth": 1, "token": "s3cret"}')
     done = locker(
         "install", "feeds", "--id", "news", "--title", "News", "--setting", "url=http://127.0.0.1/a=b",
-        "--setting", "depth:=3", "--settings-json", str(tmp_path / "settings.json"),
+        "--setting", "depth:=3", "--settings-json", str(tmp_path / "settings.json"), "--no-wait",
     )  # fmt: skip
 
     page = core.url.replace("127.0.0.1", "locker.localhost") + "/services/news"
@@ -101,6 +175,48 @@ def test_install_sends_settings(locker: Locker, core: FakeCore, tmp_path: Path) 
     } == core.asked[-1].body
 
 
+def test_install_waits_for_the_first_sync(locker: Locker, core: FakeCore) -> None:
+    """What came is shown, of the core's own first run too, when that was over before this command could join it."""
+    counts = {"new": 0, "updated": 0, "same": 3, "deleted": 0, "quarantined": 0}
+    core.answer("POST", "/core/feeds/install", service("feeds", installed_at=1.6e9), status=201)
+    core.answer("POST", "/Me/feeds/sync?wait_s=60", {"runs": [{"stream": "entry", "status": "ok", **counts}]})
+    store_of(core, "feeds", run_of("ok", new=9, started_at=1.5e9), run_of("ok", new=3), run_of("ok", id="b", new=0))
+    done = locker("install", "feeds")
+
+    assert exits.DONE == done.code
+    assert ["entry", "ok", "3", "0", "0", "3", "0"] == done.out.splitlines()[-1].split()
+    assert 3 == json.loads(locker("install", "feeds", "--json").out)["runs"][0]["new"]
+
+
+def test_install_whose_first_sync_takes_long(locker: Locker, core: FakeCore) -> None:
+    """The wait is bounded, and the way to hear of the end is named."""
+    core.answer("POST", "/core/feeds/install", service("feeds"), status=201)
+    core.answer("POST", "/Me/feeds/sync?wait_s=60", {"runs": [{"stream": "entry", "status": "running"}]}, status=202)
+    done = locker("install", "feeds")
+
+    assert exits.DONE == done.code
+    assert "python3 locker.py status" in done.out.splitlines()[-1]
+
+
+def test_install_that_cannot_sync_yet(locker: Locker, core: FakeCore) -> None:
+    """It is installed; what is to be done first stands beside."""
+    core.answer("POST", "/core/mail/install", service("mail"), status=201)
+    core.answer("POST", "/Me/mail/sync?wait_s=60", problem_document(AuthRequired()), status=401)
+    done = locker("install", "mail")
+
+    assert exits.DONE == done.code
+    assert "Installed mail." in done.out
+    assert "press Connect" in done.err
+
+
+def test_install_of_what_has_no_streams_waits_for_nothing(locker: Locker, core: FakeCore) -> None:
+    """No run is asked for."""
+    core.answer("POST", "/core/notes/install", service("notes", streams=[]), status=201)
+
+    assert exits.DONE == locker("install", "notes").code
+    assert ["/core/notes/install"] == [asked.path for asked in core.asked]
+
+
 def test_install_refused(locker: Locker, core: FakeCore) -> None:
     """The core's words and cure reach the owner, and the code says who must act."""
     problem = problem_document(SettingsInvalid("feeds: is missing", remedy="Name at least one feed."))
@@ -108,6 +224,46 @@ def test_install_refused(locker: Locker, core: FakeCore) -> None:
     done = locker("install", "feeds")
 
     assert (exits.OWNER_MUST_ACT, "feeds: is missing\nName at least one feed.\n") == (done.code, done.err)
+
+
+@pytest.mark.parametrize("name", ["nosuch", "No Such", "../x"])
+def test_install_of_what_there_is_not(locker: Locker, core: FakeCore, name: str) -> None:
+    """The cure is the command that lists what there is."""
+    problem = problem_document(NotFound("there is no connector", remedy="GET /available lists those there are."))
+    core.answer("POST", f"/core/{name}/install", problem, status=404)
+    done = locker("install", name)
+
+    assert (exits.REFUSED, "See: python3 locker.py list --available") == (done.code, done.err.splitlines()[1])
+
+
+def test_a_title_has_its_length(locker: Locker, core: FakeCore) -> None:
+    """As many characters as the core takes, told in words; nothing is sent for one more."""
+    core.answer("POST", "/core/feeds/install", service("feeds", streams=[]), status=201)
+    refused = locker("install", "feeds", "--title", "x" * (TITLE_LENGTH_MAX + 1))
+    assert [] == core.asked
+
+    assert (exits.REFUSED, "Give it 1 to 80 characters.") == (refused.code, refused.err.splitlines()[1])
+    assert exits.DONE == locker("install", "feeds", "--title", "x" * TITLE_LENGTH_MAX).code
+    assert api_services.TITLE_LENGTH_MAX == TITLE_LENGTH_MAX
+
+
+@pytest.mark.parametrize("command", [["uninstall", "nothing"], ["uninstall", "../tokens"]])
+def test_a_service_that_is_not_there(locker: Locker, core: FakeCore, command: list[str]) -> None:
+    """The cure is the command that lists the services."""
+    problem = problem_document(NotFound("there is no service 'nothing'", remedy="GET /map lists those there are."))
+    core.answer("POST", "/core/nothing/uninstall", problem, status=404)
+    done = locker(*command)
+
+    assert (exits.REFUSED, "See: python3 locker.py list") == (done.code, done.err.splitlines()[1])
+
+
+def test_a_setting_without_value_is_shown_how(locker: Locker) -> None:
+    """Both forms, with the name that was given."""
+    said, cure = locker("install", "feeds", "--setting", "urls").err.splitlines()
+
+    assert "The setting 'urls' has no value." == said
+    assert "urls=text" in cure
+    assert "urls:=[…]" in cure
 
 
 @pytest.mark.parametrize("pair", ["depth", "=3", ":=3", "depth:=", "depth:={"])

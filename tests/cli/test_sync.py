@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -42,17 +43,56 @@ def test_sync_that_did_not_go_well(locker: Locker, core: FakeCore, status: str) 
 
 
 def test_sync_one_stream_without_waiting(locker: Locker, core: FakeCore) -> None:
-    """--wait 0 only starts it."""
-    core.answer("POST", "/Me/feeds/sync/entry", {"status": "started"}, status=202)
+    """--wait 0 only starts it: a run that has not ended tells no figures."""
+    core.answer("POST", "/Me/feeds/sync/entry", {"runs": [{"stream": "entry", "status": "queued"}]}, status=202)
+    done = locker("sync", "feeds", "entry", "--wait", "0")
 
-    assert exits.DONE == locker("sync", "feeds", "entry", "--wait", "0").code
+    assert (exits.DONE, "") == (done.code, done.err)
+    assert "feeds is syncing" in done.out
 
 
 def test_sync_that_takes_longer(locker: Locker, core: FakeCore) -> None:
     """When the wait runs out the run goes on; the code says: later."""
-    core.answer("POST", "/Me/feeds/sync?wait_s=1", {"status": "running"}, status=202)
+    runs = [run("ok"), {"stream": "other", "status": "running"}]
+    core.answer("POST", "/Me/feeds/sync?wait_s=1", {"runs": runs}, status=202)
+    done = locker("sync", "feeds", "--wait", "1")
 
-    assert exits.LATER == locker("sync", "feeds", "--wait", "1").code
+    assert exits.LATER == done.code
+    assert "feeds is syncing" in done.out
+    assert runs == json.loads(locker("sync", "feeds", "--wait", "1", "--json").out)["runs"]
+
+
+def test_sync_that_is_not_understood(locker: Locker, core: FakeCore) -> None:
+    """A connector that takes the call and does not say what runs is told of, in two lines."""
+    core.answer("POST", "/Me/notes/sync?wait_s=600", {"done": True})
+    done = locker("sync", "notes")
+
+    assert (exits.BROKEN, 2) == (done.code, len(done.err.splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing"], "See: python3 locker.py list"),
+        (["feeds", "bogus"], "it has entry."),
+        (["No/Such"], "There is no service 'No/Such'."),
+    ],
+)
+def test_sync_of_what_is_not_there(locker: Locker, core: FakeCore, words: list[str], said: str) -> None:
+    """The cure is a command, not a path of the API."""
+    core.answer("GET", "/map", {"installed": {"feeds": {"id": "feeds", "streams": ["entry"]}}})
+    done = locker("sync", *words)
+
+    assert exits.REFUSED == done.code
+    assert said in done.err
+    assert not re.search("GET|Check the address", done.err)
+
+
+def test_a_service_without_streams_has_nothing_to_sync(locker: Locker, core: FakeCore) -> None:
+    """That is no fault of the command."""
+    core.answer("GET", "/map", {"installed": {"notes": {"id": "notes", "streams": []}}})
+
+    assert (exits.DONE, "notes has nothing to sync.\n") == (locker("sync", "notes").code, locker("sync", "notes").out)
 
 
 def test_sync_before_sign_in(locker: Locker, core: FakeCore) -> None:
