@@ -283,7 +283,7 @@ def test_everything_but_progress_works_without_scripts(browser: webdriver.Chrome
     press(browser, "Settings")
     press(browser, "Remove this account")
     press(browser, "Save")
-    wait(browser, lambda b: "The settings are saved." in shown(b))
+    wait(browser, lambda b: "The settings are saved; a sync has begun." in shown(b))
     press(browser, "Uninstall Mail…")
     act(browser, By.CSS_SELECTOR, "input[value=erase]", lambda choice: choice.click())
     fill(browser, "confirm", "mail")

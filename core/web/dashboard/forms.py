@@ -2,8 +2,8 @@
 
 Every input is named by the JSON pointer of its setting: `/feeds/0`, `/accounts/1/password`. Names that begin with
 `@` after the pointer are the form's own: `@row` keeps an empty row, `@sealed` the mark of a secret that stays,
-`@clear` removes one, `@lines` takes many entries at once. What was typed is kept as text until it is judged, so a
-form can be shown again exactly as it was.
+`@clear` removes one, `@lines` takes many entries at once; `@focus` names the row where typing goes on. What was typed
+is kept as text until it is judged, so a form can be shown again exactly as it was.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ class Input:
     example: str = ""
     inputs: Sequence[Input] = ()
     is_simple_list: bool = False
+    has_focus: bool = False
+    lines: str = ""
+    lines_fault: str = ""
 
     @property
     def id(self) -> str:
@@ -58,7 +61,7 @@ def typed_of(fields: Schema, settings: Mapping[str, Any]) -> Typed:
     for name, schema in fields.items():
         value = settings.get(name, schema.get("default"))
         if value is not None:
-            _type_in(schema, f"/{_escaped(name)}", value, typed)
+            _type_in(schema, f"/{escaped(name)}", value, typed)
     return typed
 
 
@@ -72,7 +75,8 @@ def with_row(typed: Mapping[str, str], name: str) -> Typed:
     rows = _row_numbers(typed, name)
     if len(rows) >= ROWS_MAX:
         return dict(typed)
-    return {**typed, f"{name}/{rows[-1] + 1 if rows else 0}/@row": ""}
+    row = f"{name}/{rows[-1] + 1 if rows else 0}"
+    return {**typed, f"{row}/@row": "", "@focus": row}
 
 
 def without_row(typed: Mapping[str, str], name: str) -> Typed:
@@ -90,13 +94,34 @@ def without_row(typed: Mapping[str, str], name: str) -> Typed:
     return kept
 
 
-def fault_names(faults: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Faults by the names of their inputs; a path may be dotted or a pointer.
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a list that was typed: in the row of that name, or on that line of many."""
 
-    >>> fault_names([("feeds.0", "is no address")])
-    {'/feeds/0': 'is no address'}
-    """
-    return {path if path.startswith("/") else "/" + path.replace(".", "/"): what for path, what in faults}
+    value: Any
+    row: str = ""
+    line: int = 0
+
+
+def entries(items: Schema, name: str, typed: Mapping[str, str]) -> list[Entry]:
+    """The entries of a list as they were typed, without empty ones; of one address the first counts, once."""
+    rows = [Entry(_value(items, f"{name}/{row}", typed), f"{name}/{row}") for row in _row_numbers(typed, name)]
+    found = [entry for entry in rows if not _is_untouched(items, entry.value)]
+    lines = enumerate(typed.get(f"{name}/@lines", "").splitlines(), start=1)
+    found += [Entry(text.strip(), line=number) for number, text in lines if text.strip()]
+    return _once(found, is_address=kind_of(items) == "url")[: ROWS_MAX + 1]
+
+
+def _once(found: Sequence[Entry], *, is_address: bool) -> list[Entry]:
+    known: set[str] = set()
+    kept = []
+    for entry in found:
+        is_said_again = isinstance(entry.value, str) and entry.value in known and (is_address or entry.line)
+        if not is_said_again:
+            kept.append(entry)
+        if isinstance(entry.value, str):
+            known.add(entry.value)
+    return kept
 
 
 def _inputs(
@@ -105,7 +130,7 @@ def _inputs(
     return [
         _input(
             schema,
-            f"{prefix}/{_escaped(name)}",
+            f"{prefix}/{escaped(name)}",
             typed,
             faults,
             title=name,
@@ -118,9 +143,10 @@ def _inputs(
 def _input(
     schema: Schema, name: str, typed: Mapping[str, str], faults: Mapping[str, str], *, title: str, is_required: bool
 ) -> Input:
-    kind = _kind(schema)
+    kind = kind_of(schema)
     nested: list[Input] = []
     if kind == "group":
+        typed = _focus_inside(schema, name, typed)
         nested = _inputs(schema.get("properties", {}), name, typed, faults, required=_required_of(schema))
     elif kind == "list":
         items = schema.get("items", {"type": "string"})
@@ -145,8 +171,17 @@ def _input(
         most=str(schema.get("maximum", "")),
         example=str((schema.get("examples") or [""])[0]),
         inputs=nested,
-        is_simple_list=kind == "list" and _kind(schema.get("items", {})) in ("text", "url"),
+        is_simple_list=kind == "list" and kind_of(schema.get("items", {})) in ("text", "url"),
+        has_focus=typed.get("@focus") == name,
+        lines=typed.get(f"{name}/@lines", ""),
+        lines_fault=faults.get(f"{name}/@lines", ""),
     )
+
+
+def _focus_inside(schema: Schema, name: str, typed: Mapping[str, str]) -> Mapping[str, str]:
+    """What was typed; where a group is to have the focus, its first input has it."""
+    first = next(iter(schema.get("properties", {})), None)
+    return {**typed, "@focus": f"{name}/{escaped(first)}"} if first and typed.get("@focus") == name else typed
 
 
 def _required_of(schema: Schema) -> Sequence[str]:
@@ -155,7 +190,8 @@ def _required_of(schema: Schema) -> Sequence[str]:
     return required if isinstance(required, list | tuple) else ()
 
 
-def _kind(schema: Schema) -> str:
+def kind_of(schema: Schema) -> str:
+    """As what a setting is shown."""
     if "enum" in schema:
         return "choice"
     if schema.get("secret") is True or schema.get("format") == "password":
@@ -175,7 +211,7 @@ def _with_defaults(items: Schema, row: str, typed: Mapping[str, str]) -> Mapping
     if any(key == row or (key.startswith(f"{row}/") and key != f"{row}/@row") for key in typed):
         return typed
     defaults: Typed = {}
-    _type_in(items, row, items.get("default", {} if _kind(items) == "group" else ""), defaults)
+    _type_in(items, row, items.get("default", {} if kind_of(items) == "group" else ""), defaults)
     return {**defaults, **typed}
 
 
@@ -185,14 +221,14 @@ def _row_numbers(typed: Mapping[str, str], name: str) -> list[int]:
 
 
 def _type_in(schema: Schema, name: str, value: Any, typed: Typed) -> None:
-    kind = _kind(schema)
+    kind = kind_of(schema)
     if isinstance(value, Mapping) and set(value) == {"sealed"}:
         typed[f"{name}/@sealed"] = str(value["sealed"])
     elif kind == "group" and isinstance(value, Mapping):
         for field, inner in schema.get("properties", {}).items():
             given = value.get(field, inner.get("default"))
             if given is not None:
-                _type_in(inner, f"{name}/{_escaped(field)}", given, typed)
+                _type_in(inner, f"{name}/{escaped(field)}", given, typed)
     elif kind == "list" and isinstance(value, list | tuple):
         for row, item in enumerate(value):
             typed[f"{name}/{row}/@row"] = ""
@@ -207,14 +243,14 @@ def _type_in(schema: Schema, name: str, value: Any, typed: Typed) -> None:
 def _object(fields: Schema, prefix: str, typed: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for name, schema in fields.items():
-        value = _value(schema, f"{prefix}/{_escaped(name)}", typed)
+        value = _value(schema, f"{prefix}/{escaped(name)}", typed)
         if value is not None:
             found[name] = value
     return found
 
 
 def _value(schema: Schema, name: str, typed: Mapping[str, str]) -> Any:
-    kind = _kind(schema)
+    kind = kind_of(schema)
     if kind == "group":
         return _object(schema.get("properties", {}), name, typed)
     if kind == "list":
@@ -237,15 +273,12 @@ def _secret(name: str, typed: Mapping[str, str]) -> Any:
 
 
 def _list(items: Schema, name: str, typed: Mapping[str, str]) -> list[Any]:
-    rows = (_value(items, f"{name}/{row}", typed) for row in _row_numbers(typed, name))
-    found = [row for row in rows if not _is_untouched(items, row)]
-    lines = (line.strip() for line in typed.get(f"{name}/@lines", "").splitlines())
-    return [*found, *(line for line in lines if line)][: ROWS_MAX + 1]
+    return [entry.value for entry in entries(items, name, typed)]
 
 
 def _is_untouched(items: Schema, row: Any) -> bool:
     """Whether nobody typed anything into the row: what its fields have from the start does not count."""
-    if not isinstance(row, Mapping) or _kind(items) != "group":
+    if not isinstance(row, Mapping) or kind_of(items) != "group":
         return row is None
     fields = items.get("properties", {})
     return all(value in (None, "", False, [], {}, fields.get(n, {}).get("default")) for n, value in row.items())
@@ -259,5 +292,6 @@ def _number(text: str, kind: str) -> int | float | str:
     return number if math.isfinite(number) else text
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """A name as part of a JSON pointer."""
     return name.replace("~", "~0").replace("/", "~1")

@@ -9,6 +9,7 @@ from core.model.ids import is_service_id
 from core.model.manifest import Manifest
 from core.vault import without_secrets
 from core.web.dashboard import forms
+from core.web.dashboard.form_faults import fault_names, spoken
 from core.web.dashboard.overview import overview
 from core.web.dashboard.visit import Page, Trouble, Visit
 from core.web.notices import key_of
@@ -59,7 +60,8 @@ def install(visit: Visit) -> Response:
     if "@remove" in typed:
         return _form(visit, manifest, forms.without_row(typed, typed["@remove"]))
     settings = forms.settings_of(manifest.settings, typed)
-    faults = forms.fault_names(visit.parts.services.faults_in(manifest.name, settings))
+    found = visit.parts.services.faults_in(manifest.name, settings)
+    faults = fault_names(manifest.settings, typed, found)
     wanted = typed.get("@id", "").strip()
     if wanted and not is_service_id(wanted):
         faults["@id"] = "takes lower case letters, digits and hyphens, beginning with a letter, at most 64"
@@ -86,12 +88,14 @@ def _form(
     status: int = 200,
     trouble: Trouble | None = None,
 ) -> Response:
+    inputs = forms.inputs(manifest.settings, typed, faults or {})
     return visit.show(
         "install",
         status=status,
         trouble=trouble,
         manifest=manifest,
-        inputs=forms.inputs(manifest.settings, typed, faults or {}),
+        inputs=inputs,
+        spoken=spoken(inputs, faults or {}),
         typed=typed,
         faults=faults or {},
     )

@@ -73,6 +73,11 @@ class Overview:
         return self.is_scheduled and self.manifest is not None and bool(self.manifest.streams)
 
     @property
+    def awaits_first_run(self) -> bool:
+        """Whether its first sync is about to come, or has begun just now."""
+        return self.can_sync and not self.runs and not self.keeps_itself and not self.condition.is_problem
+
+    @property
     def is_scheduled(self) -> bool:
         """Whether it is called when a sync is due."""
         return self.service.enabled and not self.service.paused

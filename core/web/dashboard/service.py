@@ -11,11 +11,17 @@ from core.model.errors import BadRequest, LockerError
 from core.vault import merge_settings, split_settings
 from core.web.dashboard import forms
 from core.web.dashboard.condition import is_syncing
-from core.web.dashboard.overview import overview
+from core.web.dashboard.form_faults import fault_names, spoken
+from core.web.dashboard.overview import Overview, overview
 from core.web.dashboard.visit import Page, Trouble, Visit
+from core.web.marks import mark_faults
 from core.web.records import manifest_of
 
 RUNS_SHOWN = 20
+# A first sync begins when its process does; one that did not begin by then is not waited for.
+FIRST_RUN_S = 90.0
+# After these a first sync comes by itself.
+FIRST_DEEDS = ("installed", "again", "enabled", "resumed")
 LOG_LINES = 400
 LOG_REFRESH_S = 3
 SYNC_START_S = 30.0
@@ -32,20 +38,8 @@ def sync(visit: Visit) -> Response:
     found = overview(visit.parts, visit.parts.services.get(visit.service_id), visit.words)
     if stream and (found.manifest is None or stream not in found.manifest.streams):
         raise BadRequest(f"There is no stream {stream[:64]!r}.")
-    try:
-        status, body = visit.parts.children.call(
-            visit.service_id,
-            method="POST",
-            path=f"/sync/{stream}" if stream else "/sync",
-            body=b"",
-            content_type="application/json",
-            timeout_s=SYNC_START_S,
-        )
-    except LockerError as error:
-        return _service(visit, trouble=Trouble.of(error))
-    if status >= 400:
-        return _service(visit, trouble=_refusal(status, body))
-    return visit.go(found.href, done="sync")
+    trouble = _begin_sync(visit, f"/sync/{stream}" if stream else "/sync")
+    return _service(visit, trouble=trouble) if trouble else visit.go(found.href, done="sync")
 
 
 def stop(visit: Visit) -> Response:
@@ -115,16 +109,17 @@ def settings(visit: Visit) -> Response:
     if "@remove" in typed:
         return _settings(visit, forms.without_row(typed, typed["@remove"]))
     _, secrets = split_settings(schema, visit.parts.services.settings_of(visit.service_id))
-    wanted = merge_settings(schema, forms.settings_of(schema, typed), secrets)
+    sent = forms.settings_of(schema, typed)
+    wanted = merge_settings(schema, sent, secrets)
     connector = visit.parts.services.get(visit.service_id).connector
-    faults = forms.fault_names(visit.parts.services.faults_in(connector, wanted))
-    if faults:
-        return _settings(visit, typed, faults=faults, status=422)
+    found = mark_faults(schema, sent, secrets) or visit.parts.services.faults_in(connector, wanted)
+    if found:
+        return _settings(visit, typed, faults=fault_names(schema, typed, found), status=422)
     try:
         visit.parts.services.update_settings(visit.service_id, wanted)
     except LockerError as error:
         return _settings(visit, typed, trouble=Trouble.of(error))
-    return visit.go(f"/services/{visit.service_id}", done="settings")
+    return visit.go(f"/services/{visit.service_id}", done=_sync_with_new_settings(visit))
 
 
 def log_page(visit: Visit) -> Response:
@@ -164,8 +159,42 @@ def _service(visit: Visit, *, trouble: Trouble | None = None) -> Response:
         overview=found,
         runs=found.runs[:RUNS_SHOWN],
         listeners=[one for one in visit.parts.events.listeners() if one.service == visit.service_id],
-        watches_progress=visit.query.get("done") == "sync" or is_syncing(found.details.holds),
+        watch=_watch(visit, found),
     )
+
+
+def _watch(visit: Visit, found: Overview) -> str:
+    """What of the sync the page waits for: `sync` its progress, `first` its beginning too, or nothing."""
+    done = visit.query.get("done")
+    started_at = found.details.started_at or visit.words.now
+    is_new = found.state.name == "running" and visit.words.now - started_at < FIRST_RUN_S
+    if found.awaits_first_run and (is_new or done in FIRST_DEEDS or found.state.name == "starting"):
+        return "first"
+    return "sync" if done in ("sync", "settings-sync") or is_syncing(found.details.holds) else ""
+
+
+def _begin_sync(visit: Visit, path: str) -> Trouble | None:
+    """Ask the child to sync; why it did not begin, or None."""
+    try:
+        status, body = visit.parts.children.call(
+            visit.service_id,
+            method="POST",
+            path=path,
+            body=b"",
+            content_type="application/json",
+            timeout_s=SYNC_START_S,
+        )
+    except LockerError as error:
+        return Trouble.of(error)
+    return _refusal(status, body) if status >= 400 else None
+
+
+def _sync_with_new_settings(visit: Visit) -> str:
+    """Sync with what was just saved, where that makes sense; what to say of it."""
+    found = overview(visit.parts, visit.parts.services.get(visit.service_id), visit.words)
+    if not found.can_sync:
+        return "settings"
+    return "settings-unsynced" if _begin_sync(visit, "/sync") else "settings-sync"
 
 
 def _deed(visit: Visit, deed: Any, done: str) -> Response:
@@ -191,13 +220,14 @@ def _settings(
     status: int = 200,
     trouble: Trouble | None = None,
 ) -> Response:
+    inputs = forms.inputs(_schema(visit), typed, faults or {})
     return visit.show(
         "settings",
         status=status,
         trouble=trouble,
         service=visit.parts.services.get(visit.service_id),
-        inputs=forms.inputs(_schema(visit), typed, faults or {}),
-        faults=faults or {},
+        inputs=inputs,
+        spoken=spoken(inputs, faults or {}),
     )
 
 

@@ -23,6 +23,8 @@ from core.web.routes import Desk, caller_of_request
 DONE = {
     "installed": "Installed. The first sync starts by itself.",
     "settings": "The settings are saved.",
+    "settings-sync": "The settings are saved; a sync has begun.",
+    "settings-unsynced": "The settings are saved. A sync with them could not begin; its log says why.",
     "sync": "The sync has been started.",
     "stopped": "Stopped. It starts again when it is needed.",
     "restarted": "Restarted.",

@@ -3,6 +3,7 @@
 
 const QUIET_MS = 30000;
 const LOOK_MS = 1500;
+const ERROR_MS = 5000;
 const box = document.querySelector("[data-progress][data-watch]");
 
 function row(list, stream) {
@@ -40,11 +41,14 @@ function show(item, done, total) {
 function watch() {
   const list = box.querySelector("ul");
   const running = new Set();
+  const heading = box.querySelector("h2");
   const source = new EventSource(box.dataset.progress);
+  let isWaiting = box.dataset.watch === "first";
   const leave = () => {
     source.close();
     location.replace(box.dataset.page);
   };
+  box.hidden = !isWaiting;
   // Watching keeps the service awake, so it ends when nothing more is said.
   let timer = setTimeout(leave, QUIET_MS);
   const leaveIn = (ms) => {
@@ -52,12 +56,15 @@ function watch() {
     timer = setTimeout(leave, ms);
   };
   const begin = (stream, done, total) => {
+    isWaiting = false;
+    heading.textContent = "Syncing";
     running.add(stream);
     box.hidden = false;
     show(row(list, stream), Number(done) || 0, Number(total) || 0);
     leaveIn(QUIET_MS);
   };
   const end = (stream, text) => {
+    isWaiting = false;
     running.delete(stream);
     const [, bar, figures] = row(list, stream).children;
     bar.max = 1;
@@ -76,13 +83,16 @@ function watch() {
           begin(stream, one.progress && one.progress.done, one.progress && one.progress.total);
         }
       }
-      if (running.size === 0) {
+      // Before the first sync nothing runs either; its beginning is told here.
+      if (running.size === 0 && !isWaiting) {
         leaveIn(LOOK_MS);
       }
     } else {
       begin(String(status.stream), 0, 0);
     }
   });
+  // A service that cannot start or was stopped: the page itself says why.
+  source.addEventListener("error", () => leaveIn(ERROR_MS));
   source.addEventListener("progress", (event) => {
     const step = JSON.parse(event.data);
     begin(String(step.stream), step.done, step.total);

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from core.model.manifest import parse_manifest
 from core.registry import validate
-from core.web.dashboard.forms import ROWS_MAX, Input, fault_names, inputs, settings_of, typed_of, with_row, without_row
+from core.web.dashboard.form_faults import Fault, fault_names, spoken
+from core.web.dashboard.forms import ROWS_MAX, Input, inputs, settings_of, typed_of, with_row, without_row
 from tests.web.fakes import MAIL
 
 MAIL_SETTINGS = parse_manifest(MAIL, "/c/mail").settings
@@ -111,7 +112,7 @@ def test_what_is_no_number_stays_text(text: str) -> None:
 settings = st.fixed_dictionaries(
     {
         "loud": st.booleans(),
-        "feeds": st.lists(st.from_regex(r"https://[a-z]{1,8}\.example/", fullmatch=True), max_size=4),
+        "feeds": st.lists(st.from_regex(r"https://[a-z]{1,8}\.example/", fullmatch=True), max_size=4, unique=True),
         "numbers": st.lists(st.integers(-(2**60), 2**60), max_size=3),
     },
     optional={
@@ -152,9 +153,9 @@ def test_rows_come_and_go() -> None:
     """Added at the end; the rows after a removed one move up with all they hold."""
     typed = {"/a/0": "zero", "/a/1/x": "one", "/a/1/@row": "", "/a/2/x": "two", "/a/10/x": "ten", "/ab/1": "other"}
 
-    assert {**typed, "/a/11/@row": ""} == with_row(typed, "/a")
+    assert {**typed, "/a/11/@row": "", "@focus": "/a/11"} == with_row(typed, "/a")
     assert {"/a/0": "zero", "/a/1/x": "two", "/a/9/x": "ten", "/ab/1": "other"} == without_row(typed, "/a/1")
-    assert {"/b/0/@row": ""} == with_row({}, "/b")
+    assert {"/b/0/@row": "", "@focus": "/b/0"} == with_row({}, "/b")
 
 
 @pytest.mark.parametrize("name", ["", "/a", "/a/x", "/a/-1", "/a/99999999", "a", "/"])
@@ -168,7 +169,7 @@ def test_rows_are_bounded() -> None:
     typed = {f"/a/{number}": "x" for number in range(ROWS_MAX - 1)}
     full = with_row(typed, "/a")
 
-    assert (ROWS_MAX, ROWS_MAX) == (len(full), len(with_row(full, "/a")))
+    assert (ROWS_MAX, ROWS_MAX) == (len(full) - 1, len(with_row(full, "/a")) - 1)
 
 
 def test_a_new_row_has_its_defaults_and_counts_only_when_used() -> None:
@@ -204,7 +205,9 @@ def test_secrets_are_never_in_the_form() -> None:
 
 def test_faults_stand_beside_their_inputs() -> None:
     """By dotted path or by pointer."""
-    faults = fault_names([("accounts.0.host", "is missing"), ("/token", "is too long")])
+    faults = fault_names(
+        MAIL_SETTINGS, {"/accounts/0/host": "h"}, [("accounts.0.host", "is missing"), ("/token", "is too long")]
+    )
     shown = by_name(inputs(MAIL_SETTINGS, {"/accounts/0/@row": ""}, faults))
 
     assert ("is missing", "is too long", "") == (
@@ -212,6 +215,51 @@ def test_faults_stand_beside_their_inputs() -> None:
         shown["/token"].fault,
         shown["/since"].fault,
     )
+
+
+def test_a_line_of_many_is_named_by_its_number() -> None:
+    """Rows that nobody filled in, and lines that say nothing new, do not shift the faults; all that was typed stays."""
+    typed = {"/feeds/0": "", "/feeds/1": "x", "/feeds/@lines": "https://a.example\n\ny\nhttps://a.example\nz"}
+    assert ["x", "https://a.example", "y", "z"] == settings_of(SCHEMA, typed)["feeds"]
+    faults = fault_names(SCHEMA, typed, [(f"feeds.{n}", "is no address") for n in (0, 2, 3)])
+    shown = by_name(inputs(SCHEMA, typed, faults))
+
+    assert {
+        "/feeds/1": "is no address",
+        "/feeds/@lines": "Line 3, y: is no address\nLine 5, z: is no address",
+    } == faults
+    assert (typed["/feeds/@lines"], faults["/feeds/@lines"]) == (shown["/feeds"].lines, shown["/feeds"].lines_fault)
+
+
+def test_the_same_address_counts_once() -> None:
+    """In rows or in lines; other texts may be said twice in rows."""
+    words = {"words": {"type": "array", "items": {"type": "string"}}}
+    twice = {"/feeds/0": "https://a.example", "/feeds/1": "https://a.example", "/words/0": "a", "/words/1": "a"}
+
+    assert ["https://a.example"] == settings_of(SCHEMA, twice)["feeds"]
+    assert ["a", "a"] == settings_of(words, {**twice, "/words/@lines": "a\nb\nb"})["words"][:2]
+    assert ["a", "a", "b"] == settings_of(words, {**twice, "/words/@lines": "a\nb\nb"})["words"]
+
+
+def test_faults_are_told_by_titles() -> None:
+    """As a person reads them on the form, in its order."""
+    faults = {"/token": "is too long", "/accounts/0/host": "is missing", "@id": "is taken", "/accounts": "has few"}
+    found = spoken(inputs(MAIL_SETTINGS, {"/accounts/0/@row": ""}, faults), faults)
+
+    assert [
+        Fault("Accounts", "has few", "f-accounts"),
+        Fault("Accounts 1, Server", "is missing", "f-accounts-0-host"),
+        Fault("App token", "is too long", "f-token"),
+        Fault("Id", "is taken"),
+    ] == found
+
+
+def test_a_new_row_has_the_focus() -> None:
+    """In a group its first input; and nothing else has it."""
+    for schema, name, wanted in ((MAIL_SETTINGS, "/accounts", "/accounts/1/host"), (SCHEMA, "/feeds", "/feeds/1")):
+        shown = by_name(inputs(schema, with_row({f"{name}/0/@row": ""}, name), {}))
+
+        assert [wanted] == [n for n, one in shown.items() if one.has_focus and one.kind != "group"]
 
 
 def test_required_may_be_said_in_either_way() -> None:

@@ -280,8 +280,52 @@ def test_settings_keep_secrets_unseen(site: Site, browse: Browse) -> None:
     answer = browse("/services/mail/settings", {**fields, "/since": "year"})
 
     assert "secret-" not in page.text
-    assert (303, "/services/mail?done=settings") == (answer.status, answer.headers["location"])
+    assert (303, "/services/mail?done=settings-sync") == (answer.status, answer.headers["location"])
     assert before == site.world.services.settings["mail"]
+
+
+def test_saved_settings_are_synced_with(site: Site, browse: Browse) -> None:
+    """And it is said; a paused service, one without streams, and a sync that cannot begin are saved all the same."""
+    furnish(site.world)
+    fields = {"/feeds/0": "https://example.org/new"}
+    begun = browse("/services/feeds/settings", fields)
+    site.world.children.answer = (503, b"{}")
+    unsynced = browse("/services/feeds/settings", fields)
+    site.world.services.pause("feeds")
+    paused = browse("/services/feeds/settings", fields)
+    page = browse(begun.headers["location"])
+
+    assert ["settings-sync", "settings-unsynced", "settings"] == [
+        answer.headers["location"].rpartition("=")[2] for answer in (begun, unsynced, paused)
+    ]
+    assert [("POST", "feeds", "/sync")] * 2 == site.world.children.asked
+    assert "The settings are saved; a sync has begun." in text_of(page)
+    assert 'data-watch="sync"' in page.text
+
+
+def test_many_lines_are_kept_when_one_is_wrong(site: Site, browse: Browse) -> None:
+    """The box stands open with all that was typed, and the line is named."""
+    answer = browse("/install/feeds", {"/feeds/@lines": "https://a.example\nnonsense\nhttps://a.example"})
+
+    assert 422 == answer.status
+    assert "<details open>" in answer.text
+    assert "https://a.example\nnonsense\nhttps://a.example</textarea>" in answer.text
+    assert "Feeds Line 2, nonsense: is not an address" in text_of(answer)
+
+
+def test_the_first_sync_is_watched(site: Site, browse: Browse) -> None:
+    """From the install on, while it starts and runs; when it next runs is told once it has run."""
+    furnish(site.world)
+    site.world.schedule.at("mail", "/sync/message", site.world.clock.now() + 29 * 60)
+    seen = {"sleeping": browse("/services/mail").text, "installed": browse("/services/mail?done=installed").text}
+    for state in ("starting", "running"):
+        site.world.children.states["mail"] = ChildState(state)
+        seen[state] = browse("/services/mail").text
+
+    assert {"sleeping": False, "installed": True, "starting": True, "running": True} == {
+        name: 'data-watch="first"' in text for name, text in seen.items()
+    }
+    assert not any("in 29 min" in text for text in (*seen.values(), browse("/").text))
 
 
 @pytest.mark.parametrize(
