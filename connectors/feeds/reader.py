@@ -37,6 +37,8 @@ ENTRY_VALUES_MAX = 20_000
 VALUES_MAX = 500_000
 ANSWER_BYTES_MAX = 40 * 1024 * 1024
 PART_BYTES_MAX = 64 * 1024 * 1024
+NAMES = ("id", "link", "url", "external_url", "title", "published", "date_published")
+NAME_LETTERS_MAX = 4096
 _SPACE = b" \t\r\n\xef\xbb\xbf"
 
 
@@ -72,7 +74,7 @@ class Kept:
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.moments: list[float | None] = []
-        self.refused: list[str] = []
+        self.refused: list[dict[str, Any]] = []
         self.count = 0
         self._values = 0
         self._bytes = 0
@@ -83,7 +85,7 @@ class Kept:
         part = _encoded(entry) if values <= ENTRY_VALUES_MAX else b""
         if values > ENTRY_VALUES_MAX or len(part) > ENTRY_BYTES_MAX:
             size = f"{len(part)} bytes" if part else f"more than {ENTRY_VALUES_MAX} values"
-            self.refused.append(f"the entry {_shown(entry)} has {size}")
+            self.refused.append({**_named(entry), "reason": f"the entry has {size}"})
         elif self._values + values > VALUES_MAX or self._bytes + len(part) > ANSWER_BYTES_MAX:
             return False
         else:
@@ -108,8 +110,10 @@ def _count(value: Any, *, most: int) -> int:
     return count
 
 
-def _shown(entry: dict[str, Any]) -> str:
-    return ascii(str(entry.get("id") or entry.get("link") or entry.get("url") or entry.get("title") or ""))[:200]
+def _named(entry: dict[str, Any]) -> dict[str, Any]:
+    """What an entry is known by, within its bounds."""
+    known = {name: entry.get(name) for name in NAMES}
+    return {n: v for n, v in known.items() if isinstance(v, (str, int)) and len(str(v)) <= NAME_LETTERS_MAX}
 
 
 def _encoded(document: Any) -> bytes:

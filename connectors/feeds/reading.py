@@ -26,7 +26,8 @@ END_S = 2.0
 class Document:
     """One fetched feed: its `entries` as the source wrote them, `moments` when each was published.
 
-    `notes` say what is wrong with the document, `refused` which entries are too large for a record.
+    `notes` say what is wrong with the document, `refused` are the names of entries
+    too large for a record, each with the `reason`.
     """
 
     format: str
@@ -35,7 +36,7 @@ class Document:
     entries: tuple[dict[str, Any], ...] = ()
     moments: tuple[float | None, ...] = ()
     notes: tuple[str, ...] = field(default=())
-    refused: tuple[str, ...] = field(default=())
+    refused: tuple[dict[str, Any], ...] = field(default=())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,8 @@ from connectors.feeds.identity import identified
 from connectors.feeds.reading import Document, Reading, WebPage
 from connectors.feeds.subscriptions import Subscription, known_feeds, shown_url, subscriptions
 from connectors.feeds.visit import Job, Visit, named_by, visit
-from connectors.sdk import Again, Context, Cursor, Message, Note, Partial, Progress, Put, stream
-from core.model.errors import BadRecord, Broken, LockerError, Offline, UserActionNeeded
+from connectors.sdk import Again, Context, Cursor, Message, Note, Partial, Progress, Put, Unfit, stream
+from core.model.errors import Broken, LockerError, Offline, UserActionNeeded
 
 RUN_S_MAX = 600.0
 AGAIN_S = 60.0
@@ -176,10 +176,15 @@ def _entries(context: Context, visited: Visit, document: Document) -> Generator[
     job, fetched = visited.job, visited.fetched
     try:
         identities = identified(
-            document.entries, feed=job.feed.key, shared=job.state.shared, stored=partial(_stored, context)
+            (*document.entries, *document.refused),
+            feed=job.feed.key,
+            shared=job.state.shared,
+            stored=partial(_stored, context),
         )
-        yield from (BadRecord(reason) for reason in document.refused)
-        yield from puts(document, feed=job.feed.key, url=shown_url(fetched.url), keys=identities.keys)
+        kept, refused = identities.keys[: len(document.entries)], identities.keys[len(document.entries) :]
+        yield from puts(document, feed=job.feed.key, url=shown_url(fetched.url), keys=kept)
+        for key, named in zip(refused, document.refused, strict=True):
+            yield Unfit(type="entry", key=key, reason=named["reason"], value=named)
     except Exception as err:
         # What strangers wrote may break what we make of it: that is one feed's fault, and spares the others.
         return _failed(context, job, _unexpected(context, job, err))

@@ -4,7 +4,7 @@ from connectors.sdk.addresses import is_loopback_host, is_public_host
 from connectors.sdk.connector import run
 from connectors.sdk.context import Context
 from connectors.sdk.media import content_type_of
-from connectors.sdk.messages import Again, Cursor, Delete, Message, Note, Partial, Progress, Put
+from connectors.sdk.messages import Again, Cursor, Delete, Message, Note, Partial, Progress, Put, Unfit
 from connectors.sdk.routes import events_in, route
 from connectors.sdk.session import AnswerTooLarge, Session, checked, retry_after_s, text_of
 from connectors.sdk.streams import Stream, stream
@@ -22,6 +22,7 @@ __all__ = [
     "Put",
     "Session",
     "Stream",
+    "Unfit",
     "checked",
     "content_type_of",
     "events_in",

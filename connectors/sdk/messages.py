@@ -32,6 +32,19 @@ class Delete:
     key: str | int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unfit:
+    """A record that cannot be used: kept in quarantine with its reason until a good version of its key comes.
+
+    A `BadRecord` says the same of a record that has no key: it is kept under its reason.
+    """
+
+    type: str
+    key: str | int
+    reason: str
+    value: Any = None
+
+
 @dataclass(frozen=True)
 class Cursor:
     """Where the next run resumes. When the line after `yield Cursor(…)` runs, it and all before it are on disk.
@@ -73,4 +86,4 @@ class Again:
     after_s: float
 
 
-Message = Put | Delete | Cursor | Progress | Note | Partial | Again | Skip | dict[str, Any]
+Message = Put | Delete | Unfit | Cursor | Progress | Note | Partial | Again | Skip | dict[str, Any]

@@ -6,6 +6,7 @@ Whatever ends the process, the store holds whole batches with their cursor (INV-
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,13 +19,14 @@ import msgspec
 import requests
 
 from connectors.sdk.context import Context, Service, cursor_name
-from connectors.sdk.messages import Again, Cursor, Delete, Message, Note, Partial, Progress, Put
+from connectors.sdk.messages import Again, Cursor, Delete, Message, Note, Partial, Progress, Put, Unfit
 from connectors.sdk.outcome import Ended
 from connectors.sdk.rows import Rows
 from connectors.sdk.streams import Stream
 from core.model.errors import Broken, LockerError, Offline, Retry, Skip, StorageFull
 from core.model.fact import Change
 from core.model.manifest import StreamSpec
+from core.store import Aside
 
 BATCH_ROWS_MAX = 500
 BATCH_BYTES_MAX = 8 * 1024 * 1024
@@ -73,6 +75,7 @@ class Pull:
         self._key_path: str | None = None
         self._rows = Rows(service.manifest.types)
         self._batch: list[Change] = []
+        self._aside: list[Aside] = []
         self._batch_since = 0.0
         self._batch_bytes = 0
         self._notes = 0
@@ -130,8 +133,10 @@ class Pull:
             self._report.progress(message.done, message.total)
         elif isinstance(message, Note):
             self._note(message)
+        elif isinstance(message, Unfit):
+            self._set_aside(Aside(type=message.type, key=str(message.key), reason=message.reason, value=message.value))
         elif isinstance(message, Skip):
-            self._skip(message)
+            self._set_aside(self._unnamed(message))
         elif isinstance(message, Partial):
             self._partial = self._partial or message.error
         elif isinstance(message, Again):
@@ -140,28 +145,41 @@ class Pull:
             raise Broken(f"stream {self._spec.name!r} yielded a {type(message).__name__}, which is no row")
 
     def _add(self, row: Put | Delete) -> None:
-        now = self._service.clock.monotonic()
-        if not self._batch:
-            self._batch_since, self._batch_bytes = now, 0
         change = self._rows.change(row, key_path=self._key_path)
+        self._note_size(_weight(change))
         self._batch.append(change)
-        self._batch_bytes += _weight(change)
-        is_large = len(self._batch) >= BATCH_ROWS_MAX or self._batch_bytes >= BATCH_BYTES_MAX
-        if is_large or now - self._batch_since > BATCH_AGE_MAX_S:
+        self._commit_if_large()
+
+    def _set_aside(self, record: Aside) -> None:
+        log.warning("a record was set aside stream=%s %s", self._spec.name, record.reason)
+        self._note_size(0)
+        self._aside.append(record)
+        self._commit_if_large()
+
+    def _note_size(self, size: int) -> None:
+        if not self._batch and not self._aside:
+            self._batch_since, self._batch_bytes = self._service.clock.monotonic(), 0
+        self._batch_bytes += size
+
+    def _commit_if_large(self) -> None:
+        rows = len(self._batch) + len(self._aside)
+        age_s = self._service.clock.monotonic() - self._batch_since
+        if rows >= BATCH_ROWS_MAX or self._batch_bytes >= BATCH_BYTES_MAX or age_s > BATCH_AGE_MAX_S:
             self._commit()
 
     def _cursor(self, message: Cursor) -> None:
         name = cursor_name(self._spec.name, message.part)
-        if not self._batch and self._service.store.cursor(name) == message.value:
+        if not self._batch and not self._aside and self._service.store.cursor(name) == message.value:
             return
         self._commit((name, message.value))
 
     def _commit(self, cursor: tuple[str, Any] | None = None) -> None:
         batch, self._batch = self._batch, []
-        if not batch and cursor is None:
+        aside, self._aside = self._aside, []
+        if not batch and not aside and cursor is None:
             return
         check_room(self._service.folder, self._service.disk_free_bytes_min)
-        commit = self._service.store.commit(batch, cursor=cursor, producer=self._producer)
+        commit = self._service.store.commit(batch, cursor=cursor, producer=self._producer, aside=aside)
         self.tally.new += commit.new
         self.tally.updated += commit.updated
         self.tally.same += commit.same
@@ -179,9 +197,10 @@ class Pull:
         except LockerError as err:
             log.warning("the diary did not take a note problem=%s", err.code)
 
-    def _skip(self, error: Skip) -> None:
-        self.tally.quarantined += 1
-        log.warning("a record was set aside stream=%s %s", self._spec.name, error.detail)
+    def _unnamed(self, error: Skip) -> Aside:
+        """A record of which nothing is known but what is wrong with it: the reason tells it from others."""
+        types = self._spec.types or (self._spec.name,)
+        return Aside(type=types[0], key=hashlib.sha256(error.detail.encode()).hexdigest()[:24], reason=error.detail)
 
     def _only_type(self) -> str:
         if len(self._spec.types) != 1:

@@ -5,9 +5,10 @@ from core.store.documents import Documents
 from core.store.files import FilePart, Files
 from core.store.reader import Reader
 from core.store.store import Store
-from core.store.values import Commit, FactPage, Origin, Page, Quarantined, Run
+from core.store.values import Aside, Commit, FactPage, Origin, Page, Quarantined, Run
 
 __all__ = [
+    "Aside",
     "Commit",
     "CoreDb",
     "Documents",

@@ -15,7 +15,7 @@ from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change, JsonO
 from core.model.ids import KEY_BYTES_MAX
 from core.model.manifest import TypeSpec
 from core.store.paths import without
-from core.store.values import BATCH_CHANGES_MAX
+from core.store.values import BATCH_CHANGES_MAX, Aside
 
 TYPE_BYTES_MAX = 128
 RESERVED_TYPES = "__locker_"
@@ -67,11 +67,28 @@ def prepare_all(changes: Sequence[Change], types: Mapping[str, TypeSpec]) -> tup
         try:
             spec = types.get(change.type)
             good.append(prepare(change, volatile=spec.volatile if spec is not None else ()))
-        except Skip as err:  # INV-09.
-            bad.append(_refusal(change, err))
+        except Skip as bad_one:  # INV-09.
+            bad.append(refusal(change.type, change.key, bad_one, change.value))
         except (TypeError, AttributeError, ValueError, RecursionError):
-            bad.append(_refusal(change, BadRecord("a field of the change has the wrong type, or the value is no JSON")))
+            err = BadRecord("a field of the change has the wrong type, or the value is no JSON")
+            bad.append(refusal(change.type, change.key, err, change.value))
     return good, bad
+
+
+def set_aside(records: Sequence[Aside]) -> list[Refusal]:
+    """What somebody else refused already, as it is kept."""
+    return [refusal(one.type, one.key, BadRecord(one.reason), one.value) for one in records]
+
+
+def refusal(type_name: object, key: object, err: Skip, value: object) -> Refusal:
+    """A refusal in a form that can be stored whatever came: names shortened and escaped, the value cut."""
+    return Refusal(
+        _shown(type_name, TYPE_BYTES_MAX),
+        _shown(key, KEY_BYTES_MAX),
+        err.code,
+        _plain(str(err))[:REASON_LETTERS_MAX],
+        _sample(value),
+    )
 
 
 def prepare(change: Change, *, volatile: tuple[str, ...]) -> Prepared:
@@ -120,11 +137,12 @@ def provenance(document: JsonObject | None, name: str) -> str | None:
     return encoded.decode()
 
 
-def checked(changes: Sequence[Change]) -> Sequence[Change]:
-    """`changes`, unless they are more than one transaction takes: BadRequest."""
-    if len(changes) > BATCH_CHANGES_MAX:
+def checked(changes: Sequence[Change], aside: Sequence[Aside] = ()) -> Sequence[Change]:
+    """`changes`, unless with `aside` they are more than one transaction takes: BadRequest."""
+    count = len(changes) + len(aside)
+    if count > BATCH_CHANGES_MAX:
         raise BadRequest(
-            f"{len(changes)} changes in one commit, allowed are {BATCH_CHANGES_MAX}", remedy="Commit smaller batches."
+            f"{count} changes in one commit, allowed are {BATCH_CHANGES_MAX}", remedy="Commit smaller batches."
         )
     return changes
 
@@ -146,17 +164,6 @@ def _check_fields(change: Change) -> None:
         raise BadRecord(f"{change.type} {key}: the order key must be an integer of at most 64 bits")
     if change.derivation is not None:
         provenance(change.derivation, f"{change.type} {key}: derivation")
-
-
-def _refusal(change: Change, err: Skip) -> Refusal:
-    """The change in a form that can be stored whatever it holds: names shortened and escaped, the value cut."""
-    return Refusal(
-        _shown(change.type, TYPE_BYTES_MAX),
-        _shown(change.key, KEY_BYTES_MAX),
-        err.code,
-        _plain(str(err))[:REASON_LETTERS_MAX],
-        _sample(change.value),
-    )
 
 
 def _is_name(name: object, bytes_max: int) -> bool:

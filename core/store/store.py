@@ -15,11 +15,11 @@ from core.store.connection import fault_of
 from core.store.durable import FOLDER_MODE
 from core.store.ledger import Ledger
 from core.store.lock import WriterLock
-from core.store.prepare import Batch, checked, prepare_all, provenance
+from core.store.prepare import Batch, checked, prepare_all, provenance, set_aside
 from core.store.reader import STORE_NAME, Reader
 from core.store.reads import Reads, Row
 from core.store.streams import cursor_text, run_row
-from core.store.values import Commit, Origin, Run
+from core.store.values import Aside, Commit, Origin, Run
 from core.store.writer import Writer
 
 
@@ -89,16 +89,18 @@ class Store(Reads):
         cursor: tuple[str, Any] | None = None,
         producer: JsonObject | None = None,
         bulk: bool = True,
+        aside: Sequence[Aside] = (),
     ) -> Commit:
         """Store what `changes` (500 at most) change, and the stream's `cursor` with them: all of it or nothing.
 
         Durable when it returns. A put that changes nothing but volatile fields writes nothing; a change that cannot
-        be stored goes to quarantine, the others go on. `bulk=False` lets a single write pass between bulk batches.
+        be stored goes to quarantine, the others go on; `aside` are records that the caller found unfit already, kept
+        there in the same transaction. `bulk=False` lets a single write pass between bulk batches.
         """
-        prepared, refused = prepare_all(checked(changes), self._types)
+        prepared, refused = prepare_all(checked(changes, aside), self._types)
         batch = Batch(
             prepared=prepared,
-            refused=refused,
+            refused=[*refused, *set_aside(aside)],
             cursor=None if cursor is None else cursor_text(*cursor),
             producer=_producer(producer),
             transaction_time=self._clock.now(),

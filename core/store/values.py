@@ -22,6 +22,15 @@ class Origin(msgspec.Struct, frozen=True):
     epoch: int
 
 
+class Aside(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that its source or its connector could not make fit to be stored: what it is, and why."""
+
+    type: str
+    key: str
+    reason: str
+    value: Any = None
+
+
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """What one commit did, counted in changes; `head` is the store's last position after it.
 

@@ -16,6 +16,7 @@ import pytest
 from connectors.feeds.reading import Document, Reading, WebPage
 from connectors.sdk.testing import Child, FakeCore
 from core.model.errors import Broken
+from core.store import Reader
 from tests.feeds.site import Reply, Site, item, rss
 
 Serve = Callable[[socket.socket], None]
@@ -346,7 +347,16 @@ def test_entries_too_large_for_a_record_are_set_aside(site: Site, follow: Callab
     child = follow(site.url("/feed"))
     run = child.sync()[0]
 
-    assert ("partial", 1, 1) == (run["status"], run["quarantined"], len(child.records("entry")))
+    small = JSON_FEED % b'{"id": "many", "title": "not so many any more"}'
+    with Reader.open(child.folder, types={}) as reader:
+        (aside,) = reader.quarantined(10)
+        site.pages["/feed"] = Reply(small)
+        child.sync()
+        left = reader.quarantined(10)
+
+    assert ("partial", 1) == (run["status"], run["quarantined"])
+    assert ("entry", "the entry has more than 20000 values") == (aside.type, aside.reason)
+    assert ([], True) == (left, aside.key in child.records("entry"))
 
 
 def test_a_feed_that_ended_the_process_waits(site: Site, follow: Callable[..., Child], core: FakeCore) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import apsw
 import pytest
 
-from connectors.sdk import Cursor, Delete, Put, stream
+from connectors.sdk import Cursor, Delete, Put, Unfit, stream
 from connectors.sdk.alone import NoCore
 from connectors.sdk.context import DISK_FREE_BYTES_MIN, Service
 from connectors.sdk.messages import Message
@@ -208,6 +208,32 @@ def test_many_kinds_of_rows_count_rightly(bench: Bench) -> None:
     tally = pull.tally
 
     assert (1, 1, 1, 2) == (tally.new, tally.updated, tally.deleted, tally.quarantined)
+
+
+def test_what_is_set_aside_is_in_quarantine(bench: Bench) -> None:
+    """With the reason, in the transaction of the cursor after it; by its key, or by the reason where it has none."""
+
+    def rows() -> Iterator[Message]:
+        yield BadRecord("half a record")
+        yield Unfit(type="thing", key=7, reason="too odd", value={"odd": True})
+        yield Cursor(1)
+        raise Offline("away")
+
+    ended, pull = bench.pull(rows)
+    found = {one.reason: one for one in bench.store.quarantined(10)}
+    bench.pull(lambda: iter([_row(7), BadRecord("half a record")]))
+
+    assert (2, 2, 1) == (ended.quarantined, pull.tally.quarantined, bench.store.cursor("thing"))
+    assert ("thing", "7", '{"odd": true}') == (found["too odd"].type, found["too odd"].key, found["too odd"].sample)
+    assert [("half a record", 2)] == [(one.reason, one.times) for one in bench.store.quarantined(10)]
+
+
+def test_what_is_set_aside_counts_towards_a_batch(bench: Bench) -> None:
+    """However many there are, no commit is refused."""
+    count = BATCH_ROWS_MAX + 2
+    _, pull = bench.pull(lambda: (BadRecord(f"bad {n}") if n % 2 else _row(n) for n in range(2 * count)))
+
+    assert (count, count) == (pull.tally.new, pull.tally.quarantined)
 
 
 def test_errors_of_requests_are_the_sources(bench: Bench) -> None:

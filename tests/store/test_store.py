@@ -13,7 +13,7 @@ from core.model.clock import ManualClock
 from core.model.errors import BadRequest, Broken, FileDamaged, FolderUnusable
 from core.model.fact import Change, Fact, Record, canonical_json
 from core.model.manifest import TypeSpec
-from core.store import Commit, Origin, Run, Store
+from core.store import Aside, Commit, Origin, Run, Store
 from core.store.prepare import prepare_all
 from core.store.quarantine import Quarantine
 from core.store.values import BATCH_CHANGES_MAX
@@ -446,3 +446,28 @@ def test_folder_that_cannot_be_made_is_reported(tmp_path: Any, clock: ManualCloc
         Store.open(tmp_path / "file" / "notes", types=TYPES, origin=ORIGIN, clock=clock)
     with pytest.raises(FileDamaged):
         Store.open(tmp_path / "link", types=TYPES, origin=ORIGIN, clock=clock)
+
+
+def test_what_was_found_unfit_before_is_set_aside_with_the_batch(store: Store) -> None:
+    """Counted, with its reason and the beginning of what came; a good version clears it as any other."""
+    aside = [Aside(type="note", key="a", reason="it has no text", value={"x": 1}), Aside(type="", key="\0", reason="?")]
+    done = store.commit([put("b", n=1)], aside=aside, cursor=("notes", 7))
+    kept = {one.reason: one for one in store.quarantined(10)}
+    store.commit([put("a", n=1)])
+
+    assert Commit(new=1, quarantined=2, head=1) == done
+    assert ("note", "a", "bad_record", '{"x": 1}') == tuple(
+        getattr(kept["it has no text"], name) for name in ("type", "key", "code", "sample")
+    )
+    assert ["?"] == [one.reason for one in store.quarantined(10)]
+    assert 7 == store.cursor("notes")
+
+
+def test_what_is_set_aside_counts_towards_the_batch(store: Store) -> None:
+    """One bound for both, just at it and just over."""
+    aside = [Aside(type="note", key=str(n), reason="no") for n in range(BATCH_CHANGES_MAX)]
+    store.commit([], aside=aside)
+
+    with pytest.raises(BadRequest, match=str(BATCH_CHANGES_MAX + 1)):
+        store.commit([put("b", n=1)], aside=aside)
+    assert 0 == store.head()
