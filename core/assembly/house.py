@@ -23,7 +23,7 @@ from core.config import Config
 from core.events import Bus, Deliveries, DeliveryLimits, EventStreams
 from core.gateway import Door, GatewayLimits
 from core.model.clock import Clock
-from core.model.errors import FolderUnusable, LockerError, NotFound, ServiceDisabled
+from core.model.errors import FolderUnusable, NotFound, ServiceDisabled
 from core.process import ChildLogs, Endpoint, Failed, ProcessLimits, State, Stopped, Supervisor, Zygote, is_from_below
 from core.registry import Catalog, Environments, Reads, Services
 from core.schedule import Scheduler
@@ -40,6 +40,8 @@ PRELOAD = ("connectors.sdk.connector", "cryptography.hazmat.primitives.ciphers.a
 CALL_S = 120.0
 DELIVERY_S = 60.0
 CLOSE_S = 3.5
+# As often as the schedule looks at the clock.
+LOOK_S = 30.0
 _ELSEWHERE = "choose another folder with --me DIR."
 
 
@@ -101,6 +103,7 @@ class House:
         self._desk = ServiceDesk(
             self._services, supervisor=self._supervisor, scheduler=self._scheduler, deliveries=self._deliveries,
             stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
+            is_outdated=self._launching.is_outdated,
         )  # fmt: skip
         self.web = build(self._parts())
         self._stack.push_async_callback(self.web.close)
@@ -116,8 +119,7 @@ class House:
         self._stack.callback(self._coredb.close)
         self._owner = Store.open(me / "owner", types={}, origin=Origin(log=self._device.id, epoch=1), clock=clock)
         self._stack.callback(self._owner.close)
-        self._catalog = Catalog(config.connector_paths)
-        self._catalog.refresh()
+        self._catalog = Catalog(config.connector_paths, on_change=self._connectors_changed)
         self._environments = Environments(CHECKOUT / ".venv.connectors", python=Path(sys.executable))
         self._services = Services(
             self._documents, self._catalog, me=me, clock=clock, master=self._master, environments=self._environments,
@@ -157,8 +159,8 @@ class House:
         await self._bus.check()
         await self._scheduler.start()
         self._stack.push_async_callback(self._scheduler.stop)
-        for service_id in self._desk.resident():
-            self._spawn(self._wake(service_id))
+        self._spawn(self._desk.wake_residents())
+        self._spawn(self._look_at_connectors())
 
     def _parts(self) -> Parts:
         standing = self._standing
@@ -258,11 +260,15 @@ class House:
         if isinstance(state, Stopped | Failed):
             self._spawn(self._bus.check(service_id))
 
-    async def _wake(self, service_id: str) -> None:
-        try:
-            await self._supervisor.ensure_running(service_id)
-        except LockerError as error:
-            log.warning("resident service did not start id=%s: %s", service_id, error)
+    def _connectors_changed(self, names: frozenset[str]) -> None:
+        """The catalog's word, from any thread."""
+        self._loop.tell(lambda: self._spawn(self._desk.follow(names)))
+
+    async def _look_at_connectors(self) -> None:
+        """Notice a connector that was added or changed, though nobody asks for it."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await asyncio.to_thread(self._catalog.refresh)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)

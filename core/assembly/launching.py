@@ -44,6 +44,7 @@ class Launching:
             for value in keys.values():
                 redactor.add(value)
         self._port = port
+        self._launched: dict[str, Manifest] = {}
 
     def check(self, service_id: str) -> Service:
         """The service, if requests may go to it; raises NotFound or ServiceDisabled."""
@@ -61,6 +62,7 @@ class Launching:
         limits = self._limits(manifest)
         own_python = self._environments.python_for(manifest)
         own_packages = self._environments.folder_for(manifest)
+        self._launched[service_id] = manifest
         secrets = self._services.secrets_of(service_id)
         for secret in secrets:
             self._redactor.add(secret)
@@ -81,6 +83,12 @@ class Launching:
             greeting=lambda port, token: self._greeting(service, manifest, settings, port=port, token=token),
             secrets=secrets,
         )
+
+    def is_outdated(self, service_id: str) -> bool:
+        """Whether the service's child was started by another manifest than its connector has now."""
+        launched = self._launched.get(service_id)
+        now = self._catalog.entries().get(self._services.get(service_id).connector)
+        return launched is not None and now is not None and launched != now
 
     def open_doors(self, service_id: str) -> tuple[str, ...]:
         """The declared doors of a service that the owner opened."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from core.assembly.bridges import START_S_MAX, Loop
@@ -33,6 +35,7 @@ class ServiceDesk:
         catalog: Catalog,
         logs: ChildLogs,
         loop: Loop,
+        is_outdated: Callable[[str], bool],
     ) -> None:
         self._services = services
         self._supervisor = supervisor
@@ -42,6 +45,7 @@ class ServiceDesk:
         self._catalog = catalog
         self._logs = logs
         self._loop = loop
+        self._is_outdated = is_outdated
 
     def list(self) -> Sequence[Service]:
         return self._services.list()
@@ -110,9 +114,10 @@ class ServiceDesk:
         self._loop.run(self._renew(service_id), timeout_s=START_S_MAX)
         return service
 
-    def resident(self) -> Sequence[str]:
-        """The services that are started with the core and never stopped for idleness."""
-        return [s.id for s in self._services.list() if s.enabled and self._is_resident(s.id)]
+    async def wake_residents(self) -> None:
+        """Start the services that are started with the core and never stopped for idleness."""
+        residents = [s.id for s in self._services.list() if s.enabled and self._is_resident(s.id)]
+        await asyncio.gather(*map(self._wake, residents))
 
     async def declare_all(self) -> None:
         """Make what every manifest listens to so, as it stands now, and what nobody is left for be gone."""
@@ -120,6 +125,25 @@ class ServiceDesk:
         await self._deliveries.keep_only([service.id for service in services])
         for service in services:
             await self._declare(service.id)
+
+    async def follow(self, connectors: Collection[str]) -> None:
+        """Make what the changed manifests of these connectors say so: what is heard, which streams run, by which child.
+
+        A child that was started by the old one knows nothing of a new stream, so it is stopped; it is started again
+        when it is needed, at once where it is resident.
+        """
+        for service in self._services.list():
+            if service.connector in connectors:
+                with contextlib.suppress(NotFound):  # Uninstalled meanwhile.
+                    await self._renew_connector(service)
+        await self._scheduler.ensure_streams()
+
+    async def _renew_connector(self, service: Service) -> None:
+        if self._is_outdated(service.id):
+            await self._supervisor.stop(service.id, reason="its connector changed")
+        await self._declare(service.id)
+        if service.enabled and self._is_resident(service.id):
+            await self._wake(service.id)
 
     async def _declare(self, service_id: str) -> None:
         try:
@@ -144,6 +168,12 @@ class ServiceDesk:
         await self._scheduler.resume(service_id)
         if was_running and self._services.get(service_id).enabled:
             await self._start(service_id)
+
+    async def _wake(self, service_id: str) -> None:
+        try:
+            await self._supervisor.ensure_running(service_id)
+        except LockerError as error:
+            log.warning("resident service did not start id=%s: %s", service_id, error)
 
     async def _start(self, service_id: str) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -95,15 +95,21 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return self.name
 
 
-def parse_manifest(text: str, folder: str) -> Manifest:
-    """The manifest in `text`; raises ManifestInvalid listing every fault, each with its key."""
+def parse_manifest(
+    text: str, folder: str, *, further: Callable[[Manifest], Iterable[str]] = lambda _manifest: ()
+) -> Manifest:
+    """The manifest in `text`; raises ManifestInvalid listing every fault, each with its key.
+
+    `further` tells what else is wrong with it, so that its author learns everything at once; where there are faults
+    already, it is shown the manifest as far as it could be read.
+    """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as err:
         raise ManifestInvalid(f"{folder}/connector.toml is not TOML: {err}", faults=(f"(file): {err}",)) from err
     reader = _Reader(document)
     manifest = _read(reader, folder)
-    faults = tuple(reader.faults)
+    faults = (*reader.faults, *further(manifest))
     if faults:
         raise ManifestInvalid(f"{folder}/connector.toml: " + "; ".join(faults), faults=faults)
     return manifest
@@ -124,7 +130,7 @@ def _read(top: _Reader, folder: str) -> Manifest:
         provides=top.texts("provides", check=_is_provided),
         run=_run(top),
         requires=top.texts("requires"),
-        writer=top.choice("writer", ("child", "core")),
+        writer=_writer(top),
         types=types,
         streams={n: _stream(n, table, types) for n, table in top.tables("streams")},
         settings=_settings(top),
@@ -195,6 +201,13 @@ def _run(top: _Reader) -> tuple[str, ...]:
     if not words:
         top.fault("run", "must name a command")
     return words
+
+
+def _writer(top: _Reader) -> str:
+    writer = top.choice("writer", ("child", "core"))
+    if writer != "child":
+        top.fault("writer", "only child is served by this version")
+    return writer
 
 
 def _settings(top: _Reader) -> Mapping[str, Any]:

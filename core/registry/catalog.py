@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from types import MappingProxyType
 from core.model.errors import ManifestInvalid, NotFound
 from core.model.manifest import MANIFEST_BYTES_MAX, Manifest, parse_manifest
 from core.registry.environments import requires_faults
-from core.registry.schema import schema_faults
+from core.registry.schema import has_type, schema_faults
 
 MANIFEST_FILE = "connector.toml"
 FOLDERS_MAX = 1000
@@ -60,21 +60,33 @@ class Catalog:
     """Every usable connector by its name. Answers come from memory, to any thread, and what they hold never changes.
 
     Of two connectors with one name the first in the order of `paths` stays, and within one path the one
-    whose folder bears the name: a person's broken copy must not take the place of what works.
+    whose folder bears the name: a person's broken copy must not take the place of what works. `on_change` hears, in
+    the thread that looked, the names of the connectors that a later look found new or changed.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(
+        self, paths: Sequence[Path], *, on_change: Callable[[frozenset[str]], None] = lambda _names: None
+    ) -> None:
         self._paths = tuple(dict.fromkeys(paths))
+        self._on_change = on_change
         # Replaced whole by each look, so that nobody waits for anybody.
         self._seen = _Seen(reads={}, entries=MappingProxyType({}), faults=())
-        self.refresh()
+        self._seen = self._look_at_all()
 
     def refresh(self) -> None:
         """Look at the folders; only new and changed manifests are read."""
+        before = self._seen.entries
+        self._seen = self._look_at_all()
+        changed = {name for name, manifest in self._seen.entries.items() if before.get(name) != manifest}
+        if changed:
+            log.info("connectors changed names=%s", ",".join(sorted(changed)))
+            self._on_change(frozenset(changed))
+
+    def _look_at_all(self) -> _Seen:
         faults: list[FolderFault] = []
         folders = [folder for path in self._paths for folder in _folders_in(path, faults)]
         looks = {folder: self._look(folder) for folder in folders}
-        self._seen = self._arranged({folder: read for folder, read in looks.items() if read is not None}, faults)
+        return self._arranged({folder: read for folder, read in looks.items() if read is not None}, faults)
 
     def entries(self) -> Mapping[str, Manifest]:
         """Every usable connector by its name, in the order of the names."""
@@ -155,9 +167,6 @@ def _read(folder: Path, found: os.stat_result, mark: _Mark) -> _Read:
         manifest = _parsed(folder, found)
     except ManifestInvalid as err:
         return _Read(mark, None, FolderFault(folder, folder.name, err.faults))
-    faults = (*schema_faults(manifest.settings), *requires_faults(manifest.requires), *_unnamed_reads(manifest))
-    if faults:
-        return _Read(mark, None, FolderFault(folder, manifest.name, faults))
     return _Read(mark, manifest, None)
 
 
@@ -169,13 +178,19 @@ def _parsed(folder: Path, found: os.stat_result) -> Manifest:
             content = file.read(MANIFEST_BYTES_MAX + 1)
         if len(content) > MANIFEST_BYTES_MAX:
             raise ManifestInvalid(faults=(f"(file): is larger than {MANIFEST_BYTES_MAX} bytes",))
-        return parse_manifest(content.decode("utf-8"), str(folder))
+        return parse_manifest(content.decode("utf-8"), str(folder), further=_further_faults)
     except OSError as err:
         raise ManifestInvalid(faults=(f"(file): cannot be read: {err.strerror}",)) from err
     except UnicodeDecodeError as err:
         raise ManifestInvalid(faults=(f"(file): is not UTF-8 at byte {err.start}",)) from err
     except (ValueError, RecursionError) as err:  # A number of thousands of digits, brackets within brackets.
         raise ManifestInvalid(faults=("(file): holds a value that is too large or too deep",)) from err
+
+
+def _further_faults(manifest: Manifest) -> list[str]:
+    """What only this room knows to be wrong. Settings without a known type are told of already."""
+    settings = {name: field for name, field in manifest.settings.items() if has_type(field)}
+    return [*schema_faults(settings), *requires_faults(manifest.requires), *_unnamed_reads(manifest)]
 
 
 def _unnamed_reads(manifest: Manifest) -> list[str]:

@@ -46,8 +46,13 @@ def schema_faults(settings: Mapping[str, Any]) -> list[str]:
     return faults
 
 
+def has_type(field: Any) -> bool:
+    """Whether it is a table that says of which known type the setting is."""
+    return isinstance(field, Mapping) and isinstance(field.get("type"), str) and field["type"] in TYPES
+
+
 def _field(field: Any, path: str, faults: list[str], depth: int) -> None:
-    if not isinstance(field, Mapping) or field.get("type") not in TYPES or depth == 0:
+    if not has_type(field) or depth == 0:
         faults.append(f"{path}: must be a table with a type of {', '.join(sorted(TYPES))}")
         return
     before = len(faults)

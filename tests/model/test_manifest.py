@@ -135,6 +135,7 @@ def test_network_comes_from_provides_else_the_name() -> None:
         ("[limits]\nreads = ['proc']", "limits.reads: must be a list of absolute folders"),
         ("[limits]\nspeed = 1", "limits.speed: is not a key"),
         ("writer = 'both'", "writer: 'both' is none of child, core"),
+        ("writer = 'core'", "writer: only child is served by this version"),
         ("name = ", "(file):"),
     ],
 )
@@ -153,6 +154,14 @@ def test_all_faults_come_at_once() -> None:
         parse_manifest("colour = 1\n[limits]\nresident = 2\n[events]\nx = 3", "/c/x")
 
     assert 5 == len(caught.value.faults)
+
+
+def test_further_faults_come_with_the_first() -> None:
+    """Whoever knows more of what a manifest may say adds to the list, even where there are faults already."""
+    with pytest.raises(ManifestInvalid) as caught:
+        parse_manifest("colour = 1\ntitle = 'T'", "/c/x", further=lambda manifest: [f"title: {manifest.title}!"])
+
+    assert ("name: is missing", "colour: is not a key of connector.toml", "title: T!") == caught.value.faults
 
 
 @given(st.text(max_size=200))

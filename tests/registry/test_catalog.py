@@ -59,6 +59,23 @@ def test_a_folder_added_while_running_appears(tmp_path: Path) -> None:
     assert dict(catalog.entries()) == {}
 
 
+def test_what_a_look_found_changed_is_told(tmp_path: Path) -> None:
+    """New and changed connectors are named once; the first look, what stayed and what went away are not."""
+    write_connector(tmp_path, FEEDS)
+    told: list[frozenset[str]] = []
+    catalog = Catalog([tmp_path], on_change=told.append)
+
+    write_connector(tmp_path, MAIL)
+    catalog.refresh()
+    catalog.refresh()
+    folder = write_connector(tmp_path, FEEDS.replace('title = "Feeds"', 'title = "All feeds"'))
+    catalog.refresh()
+    shutil.rmtree(folder)
+    catalog.refresh()
+
+    assert [{"mail"}, {"feeds"}] == told
+
+
 def test_an_unchanged_manifest_is_not_read_again(tmp_path: Path) -> None:
     """A look at what did not change gives the very same manifest."""
     write_connector(tmp_path, FEEDS)
@@ -102,6 +119,36 @@ def test_one_bad_folder_hides_nothing(tmp_path: Path) -> None:
     assert "settings.token.secert: is no word" in faults["bad-schema"]
     assert faults["unpinned"].count("is not pinned as name==version") == 2
     assert "limits.reads: there is no setting 'folder'" in faults["unnamed-read"]
+
+
+def test_all_faults_of_a_manifest_come_at_once(tmp_path: Path) -> None:
+    """Its keys, the words of its settings, its packages and its folders: one look names everything there is to mend."""
+    text = """
+name = "many"
+writer = "core"
+speed = 3
+requires = ["left-pad"]
+[settings.token]
+type = "string"
+secert = true
+[settings.list]
+type = "list"
+[settings.odd]
+type = "array"
+items = { type = ["string"] }
+[settings.code]
+type = "string"
+pattern = "(a"
+[limits]
+reads = [{ setting = "folder" }]
+"""
+    write_connector(tmp_path, text)
+    (fault,) = Catalog([tmp_path]).faults()
+
+    assert [
+        "title", "writer", "settings.list.type", "speed", "settings.token.secert", "settings.odd.items",
+        "settings.code.pattern", "requires", "limits.reads",
+    ] == [each.partition(":")[0] for each in fault.faults]  # fmt: skip
 
 
 def test_a_manifest_of_exactly_the_bound_is_read(tmp_path: Path) -> None:
