@@ -89,7 +89,7 @@ def test_all_faults_are_reported_at_once(load: Load) -> None:
         "hsot: is no setting; did you mean host? (locker.toml)",
         "timezone: 'Mars/Phobos' is no time zone",
         "limits.silence_s: must be a number of seconds from 0.05 to 3600 (locker.toml)",
-        "limits.body_bytes_max: must be a size from 1 KiB to 64 GiB: a number of bytes, or such as \"64 MiB\"",
+        'limits.body_bytes_max: must be a size from 1 KiB to 64 GiB: a number of bytes, or such as "64 MiB"',
         "LOCKER_SPAWN: must be one of auto, plain (environment)",
         "LOCKER_PROT: is no setting; did you mean LOCKER_PORT? (environment)",
         "host: must be an address of this machine alone, such as 127.0.0.1 (command line)",
