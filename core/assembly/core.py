@@ -36,12 +36,16 @@ def main(config: Config, *, login_token: str | None, announce: Callable[[str], N
     Raises AlreadyRunning, PortTaken, FolderUnusable, FileDamaged, FormatTooNew, KeyMissing before it serves.
     """
     os.umask(0o077)
-    prepare_me(config.me)
     lock = MeLock(config.me)
-    lock.take()
     try:
+        if lock.is_begun():
+            # Who already runs over this Me is a better answer than who holds its port.
+            lock.take()
+        # The port comes before anything is made: a start that is refused leaves nothing behind.
         listeners = listen(config.host, config.port)
         try:
+            prepare_me(config.me)
+            lock.take()
             return _run(config, listeners, lock, login_token=login_token, announce=announce)
         finally:
             for listener in listeners:

@@ -24,8 +24,14 @@ class MeLock:
         self._path = me / "core.lock"
         self._file: IO[str] | None = None
 
+    def is_begun(self) -> bool:
+        """Whether a core ever had this Me, so that one may have it now."""
+        return self._path.exists()
+
     def take(self) -> None:
-        """Become the only core of this Me."""
+        """Become the only core of this Me; done once, however often it is asked."""
+        if self._file is not None:
+            return
         try:
             # Kept open as long as the lock is held.
             file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "r+")

@@ -248,3 +248,12 @@ def test_a_damaged_file_of_the_core_is_set_aside_and_told(tmp_path: Path, name: 
         assert house.get("/map").ok
         kept = [path for path in house.me.iterdir() if path.name.startswith(name) and b"garbage" in path.read_bytes()]
         assert kept
+
+
+def test_a_refused_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    """PortTaken before Me is made: no half-made folder stays."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        ended = _run(tmp_path / "Me", "--port", str(holder.getsockname()[1]))
+
+    assert exits.OWNER_MUST_ACT == ended.returncode
+    assert not (tmp_path / "Me").exists()
