@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 import pytest
 
+from connectors.feeds.fetch import State
+from connectors.feeds.identity import feed_key
 from connectors.feeds.reader import ENTRIES_MAX
-from connectors.feeds.sync import RUN_S_MAX, feeds
+from connectors.feeds.sync import MARKED_BYTES_MIN, RUN_S_MAX, feeds
+from connectors.sdk import Put
 from connectors.sdk.alone import NoCore
-from connectors.sdk.context import Service
+from connectors.sdk.context import Context, Service
 from connectors.sdk.opening import Opened
 from connectors.sdk.outcome import Ended
 from connectors.sdk.pull import Pull, Report, Tally
@@ -101,3 +104,31 @@ def test_a_pause_ends(bench: Bench, site: Site) -> None:
     bench.run()
 
     assert (1, 2) == (early, site.count("/0"))
+
+
+def test_a_large_feed_is_marked_for_as_long_as_it_is_read(bench: Bench, site: Site) -> None:
+    """On disk before its first entry is there; a run that is told to stop leaves no mark, and neither does its end."""
+    site.pages["/0"] = Reply(rss(item("1", "x", description="y" * MARKED_BYTES_MIN), item("2", "z")))
+    context = Context(bench.service, stream="feeds")
+    key = feed_key(site.url("/0"))
+    messages = feeds(context, None)
+    assert any(isinstance(message, Put) and message.type == "entry" for message in messages)
+    during = State.of(context.cursor(key)).reading
+    messages.close()  # type: ignore[attr-defined]
+    stopped = State.of(context.cursor(key))
+    bench.run()
+    ended = State.of(context.cursor(key))
+
+    assert [True, False, False] == [during, stopped.reading, ended.reading]
+    assert ("", True) == (stopped.digest, bool(ended.digest))
+
+
+def test_a_small_feed_is_not_marked(bench: Bench, site: Site) -> None:
+    """It cannot cost the process anything: no write is spent on it."""
+    site.pages["/0"] = Reply(rss(item("1", "x"), item("2", "z")))
+    context = Context(bench.service, stream="feeds")
+    messages = feeds(context, None)
+    assert any(isinstance(message, Put) and message.type == "entry" for message in messages)
+
+    assert None is context.cursor(feed_key(site.url("/0")))
+    messages.close()  # type: ignore[attr-defined]
