@@ -24,6 +24,7 @@ ENVIRONMENTS = {
 }
 STAMP = "locker.stamp"
 ENTERED = "LOCKER_ENTERED"
+MENDED = "LOCKER_MENDED"
 TOKEN = "LOCKER_TOKEN"  # noqa: S105 - the name of a variable
 TOKEN_FD = "LOCKER_TOKEN_FD"  # noqa: S105
 # Far above any sensible token, far below what a pipe holds without a reader.
@@ -57,9 +58,9 @@ def main(arguments):
             return 0
         folder, requirements = ready[0]
     is_inside = os.path.realpath(sys.prefix) == os.path.realpath(folder)
-    entered = os.environ.pop(ENTERED, None)
+    entered, mended = os.environ.pop(ENTERED, None), os.environ.pop(MENDED, None)
     if is_inside and entered is not None:
-        return run_command(arguments)
+        return run_command(arguments, folder, requirements, mended is not None)
     if entered is not None:
         return refuse("%s does not hold together." % folder, "Remove that folder and start again.")
     for variable in MISLEADING:
@@ -72,7 +73,7 @@ def main(arguments):
         if failure is not None:
             return failure
     if is_inside and token is None:
-        return run_command(arguments)
+        return run_command(arguments, folder, requirements, mended is not None)
     return enter(folder, arguments, token)
 
 
@@ -181,20 +182,64 @@ def enter(folder, arguments, token):  # noqa: RET503 - nothing returns from exec
 
         return call(command, env=dict(environment, **({} if token is None else {TOKEN: token})))
     if token is not None:
-        read_end, write_end = os.pipe()
-        os.write(write_end, token.encode("utf-8", "surrogateescape"))
-        os.close(write_end)
-        os.set_inheritable(read_end, True)
-        environment[TOKEN_FD] = str(read_end)
+        environment[TOKEN_FD] = piped(token)
     os.execve(python, command, environment)  # noqa: S606 - our own interpreter
 
 
-def run_command(arguments):
-    # type: (list[str]) -> int
-    """Hand the command line to the commands."""
-    from core.cli import main as command_line
+def piped(token):
+    # type: (str) -> str
+    """The number of a pipe, open for whatever this process becomes, that holds the token."""
+    read_end, write_end = os.pipe()
+    os.write(write_end, token.encode("utf-8", "surrogateescape"))
+    os.close(write_end)
+    os.set_inheritable(read_end, True)
+    return str(read_end)
 
-    return command_line(arguments)
+
+def run_command(arguments, folder, requirements, is_mended):
+    # type: (list[str], str, str, bool) -> int
+    """Hand the command line to the commands; where a package cannot be imported, install all of them anew, once."""
+    token = peeked_token()
+    try:
+        from core.cli import main as command_line
+
+        return command_line(arguments)
+    except ImportError as err:
+        if not is_of_a_package(err):
+            raise
+        if is_mended:
+            return refuse("A package of %s cannot be used: %s." % (folder, err), "Remove that folder and start again.")
+        sys.stderr.write("%s is damaged: %s. Its packages are installed anew.\n" % (folder, err))
+    # Empty, the stamp vouches for nothing, and still tells that this environment is ours to replace.
+    with open(os.path.join(folder, STAMP), "wb"):
+        pass
+    failure = make(folder, requirements)
+    if failure is not None:
+        return failure
+    os.environ[MENDED] = folder
+    return enter(folder, arguments, token)
+
+
+def peeked_token():
+    # type: () -> str | None
+    """The token that this process was given; it waits in its pipe again for the commands."""
+    handle = os.environ.get(TOKEN_FD, "")
+    if not handle.isdigit():
+        return os.environ.get(TOKEN)
+    try:
+        token = os.read(int(handle), TOKEN_BYTES_MAX).decode("utf-8", "surrogateescape")
+        os.close(int(handle))
+    except OSError:
+        return None  # The commands will say what is wrong with it.
+    os.environ[TOKEN_FD] = piped(token)
+    return token
+
+
+def is_of_a_package(err):
+    # type: (ImportError) -> bool
+    """Whether what could not be imported came from pip, rather than from Python or from this checkout."""
+    top = (err.name or "").partition(".")[0]
+    return bool(top) and top not in sys.stdlib_module_names and not os.path.exists(os.path.join(ROOT, top))
 
 
 def refuse(what, cure):

@@ -15,7 +15,9 @@ import apsw
 import click
 
 from core.cli import exits
+from core.cli.checkout import ROOT
 from core.cli.conditions import Condition, condition_of
+from core.cli.inventory import gaps_in
 from core.cli.logs import has_log
 from core.cli.mounts import doubts_here
 from core.cli.options import as_json, placed, read_config
@@ -61,6 +63,7 @@ def doctor(me: Path | None, config_dir: Path | None, as_json: bool) -> int:
 def examine(me: Path | None, config_dir: Path | None) -> Iterator[Finding]:
     """Everything there is to say, one thing after the other; what needs the configuration only where it is sound."""
     yield of_python()
+    yield from of_packages(ROOT / "requirements.txt")
     yield of_sqlite(apsw.sqlite_lib_version())
     try:
         config = read_config(me, config_dir)
@@ -80,6 +83,15 @@ def examine(me: Path | None, config_dir: Path | None) -> Iterator[Finding]:
 def of_python() -> Finding:
     """The interpreter and its environment."""
     return Finding(GOOD, "python", f"{platform.python_version()} in {sys.prefix} on {platform.platform()}.")
+
+
+def of_packages(requirements: Path) -> Iterator[Finding]:
+    """Whether every package that Locker stands on is there as it was installed."""
+    gaps = gaps_in(requirements)
+    for gap in gaps:
+        yield Finding(FAULT, "packages", f"{gap}.", f"Remove {sys.prefix}; the next start makes it anew.")
+    if not gaps:
+        yield Finding(GOOD, "packages", "All that are pinned are there, and whole.")
 
 
 def of_sqlite(version: str) -> Finding:

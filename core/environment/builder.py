@@ -90,7 +90,7 @@ class _Builder:
 
     def _is_moved(self, folder: Path) -> bool:
         """Whether all is well but the place: the checkout was moved, or copied, since."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             rest = (folder / self._blueprint.stamp_name).read_bytes().partition(b"\n")[2]
             return rest == self._stamp(folder).partition(b"\n")[2] and _python_of(folder).exists()
         return False
@@ -99,13 +99,13 @@ class _Builder:
         """Remove what a killed start left; a finished environment that only missed its switch is the answer."""
         finished = None
         for left in sorted(self._folder.parent.glob(f"{self._folder.name}.new-*")):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 if (left / self._blueprint.stamp_name).read_bytes() == self._stamp(left):
                     finished = left
                     continue
-            shutil.rmtree(left)
+            _remove(left)
         for left in self._folder.parent.glob(f"{self._folder.name}.old-*"):
-            shutil.rmtree(left)
+            _remove(left)
         return finished
 
     def _build(self) -> None:
@@ -148,7 +148,7 @@ class _Builder:
     def _switch(self, finished: Path) -> None:
         """Put the finished environment in its place. One that is not ours is kept aside, never removed."""
         old = self._beside(f"old-{os.getpid()}")
-        if self._folder.exists() and not (self._folder / self._blueprint.stamp_name).exists():
+        if os.path.lexists(self._folder) and not (self._folder / self._blueprint.stamp_name).exists():
             old = self._beside(f"kept-{os.getpid()}")
             self._progress.say(f"{self._folder} was not made by Locker; it is kept as {old.name}.")
         if os.path.lexists(self._folder):
@@ -166,6 +166,14 @@ def repointed(content: bytes, *, old: str, new: str) -> bytes:
 
 def _python_of(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder with all it holds; of a link only the link."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
 
 
 def _replace(path: Path, content: bytes) -> None:

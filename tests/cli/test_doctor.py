@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.cli import exits
-from core.cli.doctor import FAULT, GOOD, NOTE, of_place, of_port, of_sqlite
+from core.cli.doctor import FAULT, GOOD, NOTE, of_packages, of_place, of_port, of_sqlite
+from core.cli.inventory import gaps_in
 from core.model.clock import SystemClock
 from core.model.errors import TooBusy
 from core.model.ids import uuid7
@@ -28,7 +31,40 @@ def test_a_sound_machine(locker: Locker, monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert exits.DONE == done.code
     assert [] == [f for f in findings if f["level"] == FAULT]
-    assert {"python", "sqlite", "configuration", "data", "disk", "core", "port"} <= {f["subject"] for f in findings}
+    assert {"python", "packages", "sqlite", "configuration", "data", "disk", "core", "port"} <= {
+        f["subject"] for f in findings
+    }
+
+
+def test_a_damaged_package_is_found(tmp_path: Path) -> None:
+    """A pin that is not there or is there in another version is named, with what to do; all others are good."""
+    present = tmp_path / "present.txt"
+    present.write_text(f"click=={importlib.metadata.version('click')} \\\n    --hash=sha256:00\n    # via locker\n")
+    absent = tmp_path / "absent.txt"
+    absent.write_text("click==0.1\nno-such-thing==1.0\nnot-here==1.0 ; sys_platform == 'nowhere'\n")
+
+    assert [GOOD] == [finding.level for finding in of_packages(present)]
+    first, second = of_packages(absent)
+    assert (FAULT, FAULT) == (first.level, second.level)
+    assert first.sentence.startswith("click is there as ")
+    assert "no-such-thing 1.0 is missing." == second.sentence
+    assert sys.prefix in first.cure
+
+
+@pytest.mark.parametrize("harm", ["remove", "empty"])
+def test_a_package_without_its_files_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
+    """What only its own description still speaks of is not there; compiled copies may come and go."""
+    info = tmp_path / "thing-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+    (info / "RECORD").write_text("thing.py,sha256=x,4\n__pycache__/thing.pyc,,\n../../../bin/thing,sha256=x,1\n")
+    (tmp_path / "thing.py").write_text("1234")
+    (tmp_path / "requirements.txt").write_text("thing==1.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    assert [] == gaps_in(tmp_path / "requirements.txt")
+    (tmp_path / "thing.py").unlink() if harm == "remove" else (tmp_path / "thing.py").write_text("")
+    assert ["thing 1.0 lacks 1 of its files, such as thing.py"] == gaps_in(tmp_path / "requirements.txt")
 
 
 def test_a_faulty_configuration_ends_the_round(locker: Locker, monkeypatch: pytest.MonkeyPatch) -> None:
