@@ -213,7 +213,7 @@ class Access:
             # A Strict cookie does not come along when another site's link leads here; asking again does bring it.
             body = page("continue.html", target=_target(request))
         else:
-            body = page("login.html", was_refused=False)
+            body = page("login.html", was_refused=False, command=self._parts.status_command)
         await answer(send, 401, [*headers, ("www-authenticate", "Bearer")], body.encode("utf-8"))
 
     async def _refuse(self, request: Request, error: LockerError, send: _Reply) -> None:

@@ -18,6 +18,7 @@ from core.web.login import Login
 from core.web.metrics import Metrics
 from core.web.mount import Mount
 from core.web.notices import Notices
+from core.web.once import Once
 from core.web.parts import Message, Parts, Receive, Scope, Send
 from core.web.problems import handle_errors
 from core.web.rendering import STATIC_FOLDER
@@ -34,7 +35,7 @@ class Web:
         self._parts = parts
         hosts = Hosts(parts.port, parts.host_names)
         self._logs = LogStreams(parts)
-        self._login = Login(hosts, parts.clock, throttle, end_streams=self._end_streams)
+        self._login = Login(hosts, parts.clock, throttle, end_streams=self._end_streams, command=parts.status_command)
         tokens = AppTokens(parts.documents, parts.coredb, parts.clock)
         self._metrics = Metrics(parts)
         self._accesses = Accesses(parts.coredb, parts.clock)
@@ -45,6 +46,7 @@ class Web:
             metrics=self._metrics,
             notices=Notices(parts.notices, parts.documents, parts.clock),
             accesses=self._accesses,
+            once=Once(parts.clock),
             end_streams=self._end_streams,
         )
         self._flask = Mount(flask_of(desk))

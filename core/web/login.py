@@ -25,9 +25,12 @@ _HTML = ("content-type", "text/html; charset=utf-8")
 class Login:
     """Tickets, sessions and short tokens, and the three paths that use them. Owned by the event loop."""
 
-    def __init__(self, hosts: Hosts, clock: Clock, throttle: Throttle, *, end_streams: EndStreams) -> None:
+    def __init__(
+        self, hosts: Hosts, clock: Clock, throttle: Throttle, *, end_streams: EndStreams, command: str
+    ) -> None:
         self._hosts = hosts
         self._throttle = throttle
+        self._command = command
         self._end_streams = end_streams
         self._tickets = Passes(clock, lifetime_s=TICKET_LIFETIME_S, count_max=TICKETS_MAX)
         self._sessions = Passes(clock, lifetime_s=SESSION_IDLE_S, count_max=SESSIONS_MAX)
@@ -68,7 +71,7 @@ class Login:
         else:
             if ticket:
                 await self._throttle.delay()
-            await _page(send, 403 if ticket else 200, "login.html", was_refused=bool(ticket))
+            await _page(send, 403 if ticket else 200, "login.html", was_refused=bool(ticket), command=self._command)
 
     async def _welcome(self, send: Send) -> None:
         # A page that goes on, rather than a redirect: after a link clicked in another site's page, the target of a

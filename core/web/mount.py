@@ -8,6 +8,7 @@ and what children ask never stands in the owner's way, nor in another child's.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 
 from a2wsgi import WSGIMiddleware
@@ -24,7 +25,11 @@ WAITING_MAX = 100
 # Of one child's requests so many are in its lane at once; the next is told to come again.
 WAITING_OF_ONE_CHILD_MAX = 8
 BODY_BYTES_MAX = 1024 * 1024
+# A file for a connector comes through the dashboard; what a form puts around it is small.
+FILE_BYTES_MAX = 16 * 1024 * 1024
+FORM_AROUND_BYTES_MAX = 64 * 1024
 BODY_DEADLINE_S = 30.0
+_TAKES_FILES = re.compile(r"/services/[^/]+/import")
 
 
 class Lane:
@@ -61,7 +66,7 @@ class Mount:
         self._body_deadline_s = body_deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; its body is at most a mebibyte."""
+        """Answer one request; its body is at most a mebibyte, or what a file may have where the owner sends one."""
         request = Request(scope)
         try:
             body = await self._body(request, receive)
@@ -87,9 +92,10 @@ class Mount:
 
     async def _body(self, request: Request, receive: Receive) -> bytes | None:
         """The whole body, or None when the client left before its end."""
+        most = _bytes_max(request)
         declared = request.header("content-length")
-        if declared.isdigit() and int(declared) > BODY_BYTES_MAX:
-            raise BodyTooLarge(f"The body has {declared} bytes; the core's own paths take {BODY_BYTES_MAX}.")
+        if declared.isdigit() and int(declared) > most:
+            raise BodyTooLarge(f"The body has {declared} bytes; this path takes {most}.")
         body = bytearray()
         try:
             async with asyncio.timeout(self._body_deadline_s):
@@ -98,8 +104,8 @@ class Mount:
                     if message["type"] == "http.disconnect":
                         return None
                     body += message.get("body", b"")
-                    if len(body) > BODY_BYTES_MAX:
-                        raise BodyTooLarge(f"The body is larger than the {BODY_BYTES_MAX} bytes that are taken here.")
+                    if len(body) > most:
+                        raise BodyTooLarge(f"The body is larger than the {most} bytes that are taken here.")
                     if not message.get("more_body", False):
                         return bytes(body)
         except TimeoutError as err:
@@ -120,3 +126,10 @@ class Mount:
         caller: Caller = scope.get("locker.caller") or NOBODY
         await self._lane(caller, scope["method"]).run(caller.actor, whole, receive, keep)
         return messages
+
+
+def _bytes_max(request: Request) -> int:
+    """How large the body may be."""
+    caller: Caller = request.scope.get("locker.caller") or NOBODY
+    is_file = caller.is_owner and request.method == "POST" and _TAKES_FILES.fullmatch(request.path) is not None
+    return FILE_BYTES_MAX + FORM_AROUND_BYTES_MAX if is_file else BODY_BYTES_MAX

@@ -7,6 +7,7 @@ tests/web/fakes.py.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from core.schedule import Pending
 from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run
 from core.web.caller import Caller
 
+# Where data lies unless the configuration says otherwise: beside the code.
+DEFAULT_ME = Path(__file__).resolve().parents[2] / "Me"
 Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -213,7 +216,7 @@ class Parts:
     session is gone. `service_of_token` and `is_open_door` are asked on the
     event loop for every request that needs them, so they answer from memory. `owner_token` is the one given in
     the environment at start; `host_names` are further names the owner gave the core.
-    `log_file` names the file that holds a service's log, whether it is there yet or not.
+    `log_file` names the file in `Me/logs` that holds a service's log, whether it is there yet or not.
     `is_from_below` says whether the client of a connection (client's end, core's end) is a process below the core; it
     may block.
     """
@@ -241,3 +244,9 @@ class Parts:
     notices: Callable[[], Sequence[Notice]]
     owner_token: str | None = field(default=None, repr=False)
     host_names: tuple[str, ...] = ()
+
+    @property
+    def status_command(self) -> str:
+        """What prints a fresh login address when it is typed in the checkout."""
+        me = self.log_file("core").parent.parent
+        return "python3 locker.py status" + ("" if me == DEFAULT_ME else f" --me {shlex.quote(str(me))}")

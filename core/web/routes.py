@@ -16,6 +16,7 @@ from core.web.caller import NOBODY, Caller
 from core.web.diary import Diary
 from core.web.metrics import Metrics
 from core.web.notices import Notices
+from core.web.once import Once
 from core.web.parts import EndStreams, Parts
 from core.web.tokens import AppTokens, actor_of
 
@@ -36,6 +37,7 @@ class Desk:
     metrics: Metrics
     notices: Notices
     accesses: Accesses
+    once: Once
     end_streams: EndStreams
 
     def revoke(self, token_id: str) -> None:

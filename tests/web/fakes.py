@@ -83,8 +83,17 @@ name = "notes"
 title = "Notes"
 description = "Keeps what you write, in a file of its own."
 run = "node connector.js"
+[types.note]
+key = "id"
 [doors]
 paths = ["/api", "/dav"]
+[features.import]
+path = "/list"
+accept = ".opml,.xml"
+title = "Import a list"
+[features.export]
+path = "/list"
+title = "Export the list"
 """
 SETTINGS: Mapping[str, dict[str, Any]] = {"feeds": {"feeds": ["https://example.org/feed"]}, "mail": {"accounts": []}}
 
@@ -262,6 +271,8 @@ class FakeChildren:
         self.asked: list[tuple[str, ...]] = []
         self.held: dict[tuple[str, str], float] = {}
         self.logs: dict[str, list[str]] = {}
+        self.sent: list[tuple[str, bytes]] = []
+        self.answers: dict[str, tuple[int, bytes]] = {}
         self.answer: tuple[int, bytes] = (202, b'{"runs": []}')
 
     def state(self, service_id: str, /) -> ChildState:
@@ -288,7 +299,8 @@ class FakeChildren:
         self, service_id: str, *, method: str, path: str, body: bytes, content_type: str, timeout_s: float
     ) -> tuple[int, bytes]:
         self.asked.append((method, service_id, path))
-        return self.answer
+        self.sent.append((content_type, body))
+        return self.answers.get(path.partition("?")[0], self.answer)
 
     def log(self, service_id: str, *, lines: int) -> Sequence[str]:
         return self.logs.get(service_id, [])[-lines:]
@@ -477,7 +489,9 @@ class World:
     """All fakes together, and the `Parts` made of them."""
 
     def __init__(self, folder: Path, *, port: int, owner_token: str | None = None, clock: Any = None) -> None:
+        self.folder = folder
         self.clock = clock or ManualClock()
+        (folder / "logs").mkdir(exist_ok=True)
         self.catalog = FakeCatalog()
         self.services = FakeServices(self.catalog)
         self.children = FakeChildren()
@@ -512,7 +526,7 @@ class World:
             end_streams=self.ends.append,
             service_of_token=self.child_tokens.get,
             is_open_door=lambda service_id, path: (service_id, path) in self.open_doors,
-            log_file=lambda service_id: folder / f"{service_id}.log",
+            log_file=lambda service_id: folder / "logs" / f"{service_id}.log",
             is_from_below=lambda _client, _server: self.is_from_below,
             notices=lambda: self.notices,
             owner_token=owner_token,

@@ -26,7 +26,7 @@ def test_a_login_address_works_once(site: Site) -> None:
 
     assert (200, 403) == (first.status, second.status)
     assert "set-cookie" not in second.headers
-    assert "locker.py status" in second.text
+    assert f"python3 locker.py status --me {site.world.folder}</code>" in second.text
 
 
 def test_a_login_address_expires(site: Site) -> None:

@@ -17,6 +17,7 @@ from core.web.app import flask_of
 from core.web.diary import Diary
 from core.web.metrics import Metrics
 from core.web.notices import Notices
+from core.web.once import Once
 from core.web.routes import Desk
 from core.web.tokens import AppTokens
 from tests.web.conftest import Site
@@ -35,7 +36,7 @@ def application(tmp_path: Path) -> Iterator[Flask]:
     diary = Diary(world.coredb, world.clock, "UTC")
     desk = Desk(
         parts=world.parts, tokens=tokens, diary=diary, metrics=Metrics(world.parts), notices=notices,
-        accesses=Accesses(world.coredb, world.clock),
+        accesses=Accesses(world.coredb, world.clock), once=Once(world.clock),
         end_streams=world.parts.end_streams,
     )  # fmt: skip
     yield flask_of(desk)

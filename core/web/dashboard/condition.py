@@ -13,7 +13,7 @@ from core.store import Run
 from core.web.dashboard.words import Words
 from core.web.parts import ChildState
 
-SENTENCE_LENGTH_MAX = 300
+SENTENCE_LENGTH_MAX = 2000
 # What mends a problem follows from its kind, which is the error's class.
 _ACTIONS = {
     "settings_invalid": ("Correct the settings", "settings"),
@@ -67,7 +67,7 @@ def condition_of(
         sentence = f"Its connector, {service.connector}, is missing or has faults. What it holds is safe."
         return Condition("bad", "Connector missing", sentence, "See what is wrong", "faults")
     if not service.enabled:
-        return Condition("off", "Switched off", "It does not sync, and nobody can reach it.", "Enable", "enable")
+        return Condition("off", "Switched off", "It does not sync, and nobody can reach it.", "Switch on", "enable")
     if state.name == "failed":
         return _failed(state, words)
     if service.paused:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from flask import Response
 
 from core.model.errors import LockerError
@@ -23,7 +25,9 @@ def services(visit: Visit) -> Response:
     """Every service with its condition, and what the owner should know."""
     visit.parts.catalog.refresh()
     found = [overview(visit.parts, service, visit.words) for service in visit.parts.services.list()]
-    return visit.show("services", overviews=found, notices=_notices(visit), key_of=key_of)
+    titles = Counter(one.service.title for one in found)
+    twins = {title for title, number in titles.items() if number > 1}
+    return visit.show("services", overviews=found, twins=twins, notices=_notices(visit), key_of=key_of)
 
 
 def available(visit: Visit) -> Response:
@@ -65,13 +69,15 @@ def install(visit: Visit) -> Response:
     wanted = typed.get("@id", "").strip()
     if wanted and not is_service_id(wanted):
         faults["@id"] = "takes lower case letters, digits and hyphens, beginning with a letter, at most 64"
+    if len(typed.get("@title", "").strip()) > NAME_LENGTH_MAX:
+        faults["@title"] = f"has more than {NAME_LENGTH_MAX} letters"
     if faults:
         return _form(visit, manifest, typed, faults=faults, status=422)
     try:
         service = visit.parts.services.install(
             manifest.name,
             settings=settings,
-            title=typed.get("@title", "").strip()[:NAME_LENGTH_MAX] or None,
+            title=typed.get("@title", "").strip() or None,
             service_id=wanted or None,
         )
     except LockerError as error:

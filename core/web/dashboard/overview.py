@@ -11,6 +11,7 @@ from core.registry import Service
 from core.schedule import Pending
 from core.store import Quarantined, Run
 from core.web.dashboard.condition import Condition, condition_of, last_of_each, next_sync
+from core.web.dashboard.holdings import holdings
 from core.web.dashboard.words import Words
 from core.web.parts import ChildDetails, ChildState, Parts
 from core.web.records import manifest_of
@@ -46,9 +47,15 @@ class Overview:
 
     @property
     def keeps_itself(self) -> bool:
-        """Whether what it holds is out of sight: it declares nothing to store, and has no store."""
-        declared = self.manifest is None or bool(self.manifest.types or self.manifest.streams)
-        return not declared and not self.has_store
+        """Whether what it holds is out of sight while it sleeps: no store is there, and no sync will bring one."""
+        if self.has_store or self.manifest is None:
+            return False
+        return not self.manifest.streams or not self.manifest.is_python
+
+    @property
+    def can_wake(self) -> bool:
+        """Whether it would have to be started to see what it holds."""
+        return self.keeps_itself and self.service.enabled and self.state.name == "stopped"
 
     @property
     def last_run(self) -> Run | None:
@@ -137,11 +144,13 @@ def _stored(parts: Parts, service_id: str) -> _Stored:
     """What the store tells; where it cannot be read, why: the other services' cards do not suffer from it."""
     try:
         with parts.reader(service_id) as reader:
-            return _Stored(
-                dict(reader.counts()),
-                reader.runs(limit=RUNS_READ),
-                reader.quarantined(SET_ASIDE_READ),
-                is_there=bool(reader.epoch()),
-            )
+            if reader.epoch():
+                return _Stored(dict(reader.counts()), reader.runs(limit=RUNS_READ), reader.quarantined(SET_ASIDE_READ))
     except LockerError as error:
         return _Stored({}, (), (), fault=f"{error.detail} {error.remedy}")
+    try:
+        with holdings(parts, service_id) as reader:
+            return _Stored(dict(reader.counts()), (), (), is_there=False)
+    except LockerError:
+        # It keeps its data by itself, and does not say how much: that is no fault of what is stored.
+        return _Stored({}, (), (), is_there=False)

@@ -42,18 +42,19 @@ def diary(visit: Visit) -> Response:
 
 
 def tokens(visit: Visit) -> Response:
-    """The tokens for scripts and apps, without their text."""
-    return _tokens(visit)
+    """The tokens for scripts and apps, without their text; but for one just made, this once."""
+    made, _, token = (visit.desk.once.take(visit.query.get("made", "")) or "").rpartition("\n")
+    return _tokens(visit, made=made, token=token)
 
 
 def create_token(visit: Visit) -> Response:
-    """Make a token and show its text, once."""
+    """Make a token; the page that is led to shows its text, once, so loading it again makes no second one."""
     scopes = [scope for scope in SCOPES if f"scope-{scope}" in visit.form]
     try:
         made, token = visit.desk.tokens.create(visit.form.get("label", ""), scopes)
     except LockerError as error:
         return _tokens(visit, trouble=Trouble.of(error))
-    return _tokens(visit, made=made.label, token=token)
+    return visit.go("/owner/tokens", made=visit.desk.once.put(f"{made.label}\n{token}"))
 
 
 def delete_token(visit: Visit) -> Response:

@@ -12,14 +12,17 @@ from core.model.errors import BadRequest, NotFound
 from core.model.fact import Fact, Record
 from core.model.ids import key_from_path, key_to_path
 from core.model.manifest import Manifest, TypeSpec
+from core.web.dashboard.holdings import holdings
 from core.web.dashboard.overview import types_of
-from core.web.dashboard.values import at_path, changed, plain, tree
+from core.web.dashboard.values import at_path, changed, first_words, plain, tree
 from core.web.dashboard.visit import Page, Visit
 from core.web.records import manifest_of
 
 RECORDS_SHOWN = 50
+TEXT_SHOWN_MAX = 100_000
 VERSIONS_SHOWN = 50
 TITLE_LENGTH_MAX = 160
+WORDS_LENGTH_MAX = 80
 SUMMARY_LENGTH_MAX = 240
 COMMON_ORDER = ("title", "author", "at", "people", "place", "link", "summary", "text", "thumbnail")
 
@@ -47,8 +50,9 @@ def records(visit: Visit) -> Response:
     """The records of a type, newest first, a page at a time."""
     service, type_name = visit.parts.services.get(visit.service_id), visit.names["type"]
     manifest = manifest_of(visit.parts, service)
-    with visit.parts.reader(service.id) as reader:
+    with holdings(visit.parts, service.id) as reader:
         counts = dict(reader.counts())
+        is_asleep = not reader.epoch() and visit.parts.children.state(service.id).name != "running"
         if type_name not in counts and (manifest is None or type_name not in manifest.types):
             raise NotFound(f"{service.id} has no type {type_name[:64]!r}.")
         page = reader.records(type_name, limit=RECORDS_SHOWN, after=visit.query.get("after"), order="newest")
@@ -63,6 +67,9 @@ def records(visit: Visit) -> Response:
         rows=[_row(service.id, spec, record) for record in page.records],
         next_page=page.next,
         is_first_page="after" not in visit.query,
+        must_wake=is_asleep and _keeps_itself(manifest),
+        can_wake=service.enabled,
+        has_streams=bool(manifest and manifest.streams),
     )
 
 
@@ -70,7 +77,7 @@ def record(visit: Visit) -> Response:
     """One record: its shared fields, its value as a tree, and its history."""
     service, type_name = visit.parts.services.get(visit.service_id), visit.names["type"]
     key = key_from_path(visit.names["key"])
-    with visit.parts.reader(service.id) as reader:
+    with holdings(visit.parts, service.id) as reader:
         current = reader.record(type_name, key)
         page = reader.history(type_name, key, limit=VERSIONS_SHOWN + 1, after=None)
     if current is None and not page.facts:
@@ -85,6 +92,7 @@ def record(visit: Visit) -> Response:
         key=key,
         title=title,
         common=[(name, _common_text(visit, name, common[name]), common[name]) for name in _ordered(common, title)],
+        text=plain(common.get("text"), TEXT_SHOWN_MAX),
         root=tree("value", value),
         versions=_versions(page.facts),
         has_older=len(page.facts) > VERSIONS_SHOWN,
@@ -122,19 +130,28 @@ def _row(service_id: str, spec: TypeSpec, record: Record) -> Row:
     return Row(
         href=f"/services/{service_id}/records/{record.type}/{key_to_path(record.key)}",
         title=title,
-        summary=plain(summary.removeprefix(title).lstrip(" -–:."), SUMMARY_LENGTH_MAX),
+        summary=plain(summary.removeprefix(title.removesuffix("…")).lstrip(" -–:."), SUMMARY_LENGTH_MAX),
         at=record.at,
     )
 
 
 def _title(spec: TypeSpec, key: str, value: Mapping[str, Any], common: Mapping[str, Any]) -> str:
-    title = common.get("title") or at_path(value, spec.title)
-    return plain(" ".join(plain(title).split()) or key, TITLE_LENGTH_MAX)
+    """The record's title; of one without, the first words of its text; of one without words, its key."""
+    title = _in_one_line(common.get("title") or at_path(value, spec.title))
+    if title:
+        return plain(title, TITLE_LENGTH_MAX)
+    texts = (common.get("summary"), common.get("text"), *(at_path(value, path) for path in spec.text))
+    words = next((line for line in map(_in_one_line, texts) if line), "")
+    return first_words(words, WORDS_LENGTH_MAX) or plain(key, TITLE_LENGTH_MAX)
+
+
+def _in_one_line(value: Any) -> str:
+    return " ".join(plain(value).split())
 
 
 def _common_text(visit: Visit, name: str, value: Any) -> str:
     if name == "at" and isinstance(value, int | float) and not isinstance(value, bool):
-        return visit.words.moment(value)
+        return visit.words.day_or_moment(value)
     if isinstance(value, list):
         return ", ".join(_one(item) for item in value)
     return _one(value)
@@ -145,9 +162,13 @@ def _one(value: Any) -> str:
 
 
 def _ordered(common: Mapping[str, Any], title: str) -> list[str]:
-    """The shared fields to show; a title that heads the page is not said again."""
-    known = [name for name in COMMON_ORDER if name in common and common[name] != title]
+    """The shared fields in the list; a title that heads the page is not said again, and the text stands by itself."""
+    known = [name for name in COMMON_ORDER if name in common and name != "text" and common[name] != title]
     return [*known, *sorted(name for name in common if name not in COMMON_ORDER)]
+
+
+def _keeps_itself(manifest: Manifest | None) -> bool:
+    return manifest is not None and not (manifest.streams and manifest.is_python)
 
 
 def _spec(manifest: Manifest | None, type_name: str) -> TypeSpec:

@@ -7,14 +7,17 @@ from typing import Any
 import msgspec
 from flask import Response
 
-from core.model.errors import BadRequest, LockerError
+from core.model.errors import BadRequest, BodyTooLarge, LockerError
+from core.model.ids import TYPE_NAME
 from core.vault import merge_settings, split_settings
 from core.web.dashboard import forms
 from core.web.dashboard.condition import is_syncing
+from core.web.dashboard.features import content_type_of, feature, said
 from core.web.dashboard.form_faults import fault_names, spoken
 from core.web.dashboard.overview import Overview, overview
 from core.web.dashboard.visit import Page, Trouble, Visit
 from core.web.marks import mark_faults
+from core.web.mount import FILE_BYTES_MAX
 from core.web.records import manifest_of
 
 RUNS_SHOWN = 20
@@ -24,7 +27,7 @@ FIRST_RUN_S = 90.0
 FIRST_DEEDS = ("installed", "again", "enabled", "resumed")
 LOG_LINES = 400
 LOG_REFRESH_S = 3
-SYNC_START_S = 30.0
+CALL_S = 30.0
 
 
 def service(visit: Visit) -> Response:
@@ -40,6 +43,39 @@ def sync(visit: Visit) -> Response:
         raise BadRequest(f"There is no stream {stream[:64]!r}.")
     trouble = _begin_sync(visit, f"/sync/{stream}" if stream else "/sync")
     return _service(visit, trouble=trouble) if trouble else visit.go(found.href, done="sync")
+
+
+def wake(visit: Visit) -> Response:
+    """Start the child, so that it tells what it holds; back to the list of a type where it was asked from there."""
+    type_name = visit.form.get("type", "")
+    visit.parts.services.get(visit.service_id)
+    try:
+        _call(visit, "GET", "/")
+    except LockerError as error:
+        return _service(visit, trouble=Trouble.of(error))
+    place = f"/records/{type_name}" if TYPE_NAME.fullmatch(type_name) else ""
+    return visit.go(f"/services/{visit.service_id}{place}", done="woken")
+
+
+def take_file(visit: Visit) -> Response:
+    """Hand a file to the child, at the path that its manifest declares for that; its answer is told."""
+    manifest = manifest_of(visit.parts, visit.parts.services.get(visit.service_id))
+    takes, file = feature(manifest, "import"), visit.files.get("file")
+    if takes is None:
+        raise BadRequest("This service takes no files.")
+    try:
+        content = file.read(FILE_BYTES_MAX + 1) if file else b""
+        if not content:
+            raise BadRequest("No file was chosen, or it is empty.", remedy="Choose a file first.")
+        if len(content) > FILE_BYTES_MAX:
+            raise BodyTooLarge(f"The file is larger than {FILE_BYTES_MAX // 2**20} MiB.")
+        kind = content_type_of(file.content_type if file else None)
+        status, body = _call(visit, "POST", takes.path, body=content, content_type=kind)
+    except LockerError as error:
+        return _service(visit, trouble=Trouble.of(error))
+    if status >= 400:
+        return _service(visit, trouble=_refusal(status, body))
+    return visit.go(f"/services/{visit.service_id}", said=visit.desk.once.put(said(body)))
 
 
 def stop(visit: Visit) -> Response:
@@ -160,6 +196,8 @@ def _service(visit: Visit, *, trouble: Trouble | None = None) -> Response:
         runs=found.runs[:RUNS_SHOWN],
         listeners=[one for one in visit.parts.events.listeners() if one.service == visit.service_id],
         watch=_watch(visit, found),
+        takes=feature(found.manifest, "import"),
+        gives=feature(found.manifest, "export"),
     )
 
 
@@ -176,17 +214,18 @@ def _watch(visit: Visit, found: Overview) -> str:
 def _begin_sync(visit: Visit, path: str) -> Trouble | None:
     """Ask the child to sync; why it did not begin, or None."""
     try:
-        status, body = visit.parts.children.call(
-            visit.service_id,
-            method="POST",
-            path=path,
-            body=b"",
-            content_type="application/json",
-            timeout_s=SYNC_START_S,
-        )
+        status, body = _call(visit, "POST", path)
     except LockerError as error:
         return Trouble.of(error)
     return _refusal(status, body) if status >= 400 else None
+
+
+def _call(
+    visit: Visit, method: str, path: str, *, body: bytes = b"", content_type: str = "application/json"
+) -> tuple[int, bytes]:
+    return visit.parts.children.call(
+        visit.service_id, method=method, path=path, body=body, content_type=content_type, timeout_s=CALL_S
+    )
 
 
 def _sync_with_new_settings(visit: Visit) -> str:
@@ -272,6 +311,8 @@ def _refusal(status: int, body: bytes) -> Trouble:
 PAGES = (
     Page("GET", "/services/<id>", service),
     Page("POST", "/services/<id>/sync", sync),
+    Page("POST", "/services/<id>/wake", wake),
+    Page("POST", "/services/<id>/import", take_file),
     Page("POST", "/services/<id>/stop", stop),
     Page("POST", "/services/<id>/restart", restart),
     Page("POST", "/services/<id>/enable", enable),

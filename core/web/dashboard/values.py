@@ -59,6 +59,18 @@ def plain(value: Any, length_max: int = TEXT_LENGTH_MAX) -> str:
     return text if len(text) <= length_max else text[: length_max - 1] + "…"
 
 
+def first_words(text: str, length_max: int) -> str:
+    """The whole words at the text's beginning that fit.
+
+    >>> first_words("The lighthouse keepers kept time", 20)
+    'The lighthouse…'
+    """
+    if len(text) <= length_max:
+        return text
+    cut = text[:length_max]
+    return (cut.rpartition(" ")[0] if " " in cut else cut[:-1]).rstrip(" ,;:-–") + "…"
+
+
 @dataclass
 class _Budget:
     left: int

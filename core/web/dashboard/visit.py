@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, request
+from werkzeug.datastructures import FileStorage
 
-from core.model.errors import Forbidden, LockerError
+from core.model.errors import Forbidden, LockerError, NotFound
 from core.web.caller import Caller
 from core.web.dashboard import words
 from core.web.dashboard.links import link
@@ -26,6 +27,7 @@ DONE = {
     "settings-sync": "The settings are saved; a sync has begun.",
     "settings-unsynced": "The settings are saved. A sync with them could not begin; its log says why.",
     "sync": "The sync has been started.",
+    "woken": "It is awake.",
     "stopped": "Stopped. It starts again when it is needed.",
     "restarted": "Restarted.",
     "enabled": "Switched on.",
@@ -71,6 +73,7 @@ class Visit:
     query: Mapping[str, str]
     form: Mapping[str, str]
     words: Words
+    files: Mapping[str, FileStorage] = field(default_factory=dict)
 
     @property
     def parts(self) -> Parts:
@@ -92,7 +95,7 @@ class Visit:
             size=words.size,
             span=words.span,
             link=link,
-            done=DONE.get(self.query.get("done", "")),
+            done=DONE.get(self.query.get("done", "")) or self.desk.once.take(self.query.get("said", "")),
             trouble=trouble,
             **values,
         )
@@ -126,6 +129,25 @@ def _view(one: Page, desk: Desk, zone: ZoneInfo) -> Callable[..., Response]:
         if not caller.is_owner:
             raise Forbidden("The dashboard is the owner's.")
         words = Words(desk.parts.clock.now(), zone)
-        return one.view(Visit(desk, caller, names, request.args.to_dict(), request.form.to_dict(), words))
+        visit = Visit(
+            desk, caller, names, request.args.to_dict(), request.form.to_dict(), words, request.files.to_dict()
+        )
+        return _for_a_person(one.view, visit)
 
     return view
+
+
+def _for_a_person(view: Callable[[Visit], Response], visit: Visit) -> Response:
+    """The view's answer; what a person cannot find is told without the addresses that programs ask."""
+    try:
+        return view(visit)
+    except NotFound as error:
+        if visit.caller.is_owner and "id" in visit.names and not _is_known(visit):
+            raise NotFound(
+                "There is no service of that name.", remedy="Your services are listed at the front."
+            ) from error
+        raise NotFound(error.detail, remedy="Go to your services and look for it from there.") from error
+
+
+def _is_known(visit: Visit) -> bool:
+    return any(service.id == visit.service_id for service in visit.parts.services.list())

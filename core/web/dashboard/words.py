@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 _STEPS = ((60.0, 1.0, "s"), (3600.0, 60.0, "min"), (86_400.0, 3600.0, "h"), (30 * 86_400.0, 86_400.0, "days"))
@@ -37,6 +37,18 @@ class Words:
         """The date and time on the owner's clock."""
         moment = self._local(at)
         return moment.strftime("%-d %b %Y, %H:%M") if moment else "an unknown time"
+
+    def day_or_moment(self, at: float) -> str:
+        """The same, but the day alone for a midnight: sources that know a day only give that one's.
+
+        >>> Words(0.0, ZoneInfo("Europe/Berlin")).day_or_moment(86_400.0)
+        '2 Jan 1970'
+        """
+        for zone in (ZoneInfo("UTC"), self.zone):
+            moment = Words(self.now, zone)._local(at)
+            if moment and moment.time() == time():
+                return moment.strftime("%-d %b %Y")
+        return self.moment(at)
 
     def seconds(self, at: float) -> str:
         """The seconds that `moment` leaves out, as `:07`."""

@@ -17,7 +17,7 @@ from core.schedule import Pending
 from core.schedule.plan import TRIES_MAX
 from core.store import Run
 from core.web import ChildState
-from core.web.dashboard.condition import Condition, condition_of, last_of_each, next_sync
+from core.web.dashboard.condition import SENTENCE_LENGTH_MAX, Condition, condition_of, last_of_each, next_sync
 from core.web.dashboard.words import Words
 from tests.web.fakes import FEEDS, pending
 from tests.web.fakes import run as a_run
@@ -153,10 +153,10 @@ def test_held_and_partial() -> None:
 def test_sentences_are_bounded_and_names_stay_as_they_are() -> None:
     """A host at the beginning keeps its small letter; a flood of text is cut; blanks are one."""
     host = condition(runs=[run("failed", problem={"detail": "example.org  is\ngone"})]).sentence
-    long = condition(runs=[run("failed", problem={"detail": "word " * 500})]).sentence
+    long = condition(runs=[run("failed", problem={"detail": "word " * 5000})]).sentence
 
     assert "example.org is gone." == host
-    assert (300, "…") == (len(long), long[-1])
+    assert (SENTENCE_LENGTH_MAX, "…") == (len(long), long[-1])
 
 
 def test_every_problem_has_a_way_on() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from core.model.errors import ChildSilent, StorageFull
 from core.model.ids import key_to_path
 from core.web import ChildState, Notice
 from core.web.dashboard import PAGES
+from core.web.mount import FILE_BYTES_MAX
 from tests.web.conftest import Answer, Site
 from tests.web.fakes import FakeReader, run
 from tests.web.scenes import furnish
@@ -68,7 +70,7 @@ def test_services_show_their_state(site: Site, browse: Browse) -> None:
     for part in (
         "Up to date", "Sync failed", "Switched off", "Failed", "New", "122 entries", "1 feed", "next in 25 min",
         "This kernel cannot sandbox connectors", "A connector folder has faults", "One event was refused",
-        "Try again", "Restart", "Enable",
+        "Try again", "Restart", "Switch on",
     ):  # fmt: skip
         assert part in text
 
@@ -137,7 +139,7 @@ def test_a_service_that_keeps_its_data_itself_says_so(site: Site, browse: Browse
     furnish(site.world)
     card, page = text_of(browse("/")), text_of(browse("/services/notes"))
 
-    assert "Notes Ready Keeps its data by itself Open" in card
+    assert "Notes Ready It keeps its data by itself; open it to see. Wake it Open" in card
     assert "It keeps its data by itself" in page
     assert "Nothing yet" not in page
 
@@ -620,16 +622,20 @@ def test_the_diary_by_day_and_service(site: Site, browse: Browse) -> None:
 
 
 def test_a_token_is_shown_once(browse: Browse) -> None:
-    """On the page that made it, and on no other."""
-    made = browse("/owner/tokens", {"label": "My script", "scope-read": "on"})
+    """On the page that is led to; loading that again neither shows it nor makes a second one."""
+    answer = browse("/owner/tokens", {"label": "My script", "scope-read": "on"})
+    made = browse(answer.headers["location"])
+    again = browse(answer.headers["location"])
     token = re.search(r"lk_[\w-]{43}", made.text)
     later = browse("/owner/tokens")
     deletion = re.search(r'action="(/owner/tokens/\w+/delete)"', later.text)
     assert token is not None
     assert deletion is not None
 
-    assert 200 == made.status
+    assert (303, 200) == (answer.status, made.status)
     assert "My script" in text_of(later)
+    assert token[0] not in again.text
+    assert 1 == again.text.count("Delete it for good")
     assert token[0] not in later.text
     assert 303 == browse(deletion[1], post=True).status
     assert "There is none yet" in text_of(browse("/owner/tokens"))
@@ -686,6 +692,174 @@ def test_a_service_without_its_connector_is_still_shown(site: Site, browse: Brow
     assert "Its connector, feeds, is missing" in text_of(browse("/services/feeds"))
     assert 200 == browse("/services/feeds/records/entry/k").status
     assert 400 == browse("/services/feeds/settings").status
+
+
+def test_a_sleeping_child_is_not_woken_by_a_look(site: Site, browse: Browse) -> None:
+    """What it keeps itself is seen once its owner wakes it, from its page or from the list of a type."""
+    furnish(site.world)
+    page = text_of(browse("/services/notes"))
+    listing = text_of(browse("/services/notes/records/note"))
+    looked = list(site.world.children.asked)
+    woken = browse("/services/notes/wake", {"type": "note"})
+
+    assert "It keeps its data by itself; open it to see. Wake it" in page
+    assert "Notes keeps its data by itself; open it to see. Wake it" in listing
+    assert [] == looked
+    assert (303, "/services/notes/records/note?done=woken") == (woken.status, woken.headers["location"])
+    assert [("GET", "notes", "/")] == site.world.children.asked
+
+
+def test_a_running_child_tells_what_it_keeps_itself(site: Site, browse: Browse) -> None:
+    """Counts, records, one record and its history, as its own answers say."""
+    furnish(site.world)
+    site.world.children.states["notes"] = ChildState("running")
+    note = {"key": "n1", "value": {"id": "n1", "text": "Buy milk"}, "common": {"title": "Buy milk"}, "at": 86400.5}
+    site.world.children.answers = {
+        path: (200, json.dumps(answer).encode())
+        for path, answer in {
+            "/": {"counts": {"note": 1}},
+            "/records/note": {"records": [{**note, "seq": 2, "href": "records/note/n1"}], "next": None},
+            "/records/note/n1": {**note, "seq": 2},
+            "/records/note/n1/history": {
+                "facts": [
+                    {"seq": 2, "action": "put", "value": {"text": "Buy milk"}, "at": 86400.5},
+                    {"seq": 1, "action": "put", "value": {"text": "Buy"}, "at": 86400},
+                ],
+                "next": None,
+            },
+        }.items()
+    }
+
+    site.world.children.answer = (404, b"{}")
+
+    assert "1 note" in text_of(browse("/services/notes"))
+    assert "1 note" in text_of(browse("/"))
+    assert "Buy milk" in text_of(browse("/services/notes/records/note"))
+    assert "changed text" in text_of(browse("/services/notes/records/note/n1"))
+    assert 404 == browse("/services/notes/records/note/n2").status
+
+
+@pytest.mark.parametrize("answer", [(200, b"<p>"), (500, b"{}"), (200, b'{"counts": {"note": "many"}}'), (200, b"[]")])
+def test_a_child_that_tells_nonsense_spoils_nothing(site: Site, browse: Browse, answer: tuple[int, bytes]) -> None:
+    """The pages of all services stand; the list of its type says that it went wrong."""
+    furnish(site.world)
+    site.world.children.states["notes"] = ChildState("running")
+    site.world.children.answer = answer
+    site.world.children.answers = {"/records/note": answer}
+
+    assert "It keeps its data by itself" in text_of(browse("/"))
+    assert 200 == browse("/services/notes").status
+    assert 502 == browse("/services/notes/records/note").status
+
+
+def send_file(site: Site, content: bytes, *, file_name: str = "list.opml") -> Answer:
+    """The answer to a file sent by the service page's form."""
+    head = f'--xx\r\nContent-Disposition: form-data; name="file"; filename="{file_name}"\r\n'
+    body = head.encode() + b"Content-Type: text/x-opml\r\n\r\n" + content + b"\r\n--xx--\r\n"
+    more = {"Content-Type": "multipart/form-data; boundary=xx"}
+    return site.browse("/services/notes/import", site.login(), method="POST", body=body, **more)
+
+
+def test_a_file_is_handed_to_the_child(site: Site, browse: Browse) -> None:
+    """Its bytes as they are, with its content type, at the path that the manifest names; the answer is told, once."""
+    furnish(site.world)
+    content = b"\x00\xff<opml>" + b"x" * (2 * 2**20)
+    site.world.children.answers["/list"] = (200, b'{"added": 2, "known": 1, "refused": [], "refused_count": 0}')
+    page = browse("/services/notes").text
+    answer = send_file(site, content)
+
+    assert 'enctype="multipart/form-data"' in page
+    assert 'accept=".opml,.xml"' in page
+    assert '<a class="button" href="/Me/notes/list" download>Export the list</a>' in page
+    assert (303, [("POST", "notes", "/list")]) == (answer.status, site.world.children.asked)
+    assert [("text/x-opml", content)] == site.world.children.sent
+    assert "2 added, 1 known, 0 refused." in text_of(browse(answer.headers["location"]))
+    assert "2 added" not in text_of(browse(answer.headers["location"]))
+
+
+def test_a_file_that_cannot_be_taken_is_explained(site: Site) -> None:
+    """Empty, refused by the child, larger than sixteen mebibytes; a connector without the feature takes none."""
+    furnish(site.world)
+    site.world.children.answers["/list"] = (422, b'{"title": "No list", "detail": "It is no OPML."}')
+    refused, empty = send_file(site, b"x"), send_file(site, b"")
+    large = send_file(site, b"x" * (FILE_BYTES_MAX + 1))
+    site.world.children.answers["/list"] = (200, b"{}")
+    fits = send_file(site, b"x" * FILE_BYTES_MAX)
+
+    assert (422, "No list. It is no OPML." in text_of(refused)) == (refused.status, True)
+    assert (400, True) == (empty.status, "No file was chosen" in text_of(empty))
+    assert (413, True) == (large.status, "larger than 16 MiB" in text_of(large))
+    assert 303 == fits.status
+    assert 2 == len(site.world.children.sent)
+
+
+def test_an_unknown_service_is_explained_to_a_person(site: Site, browse: Browse) -> None:
+    """Without the addresses that programs ask."""
+    answers = [browse(path) for path in ("/services/nothing", "/services/nothing/settings", "/install/nothing")]
+
+    assert [404] * 3 == [answer.status for answer in answers]
+    assert "There is no service of that name." in text_of(answers[0])
+    assert not any("GET /" in text_of(answer) for answer in answers)
+
+
+def test_a_record_without_title_begins_with_its_words(site: Site, browse: Browse) -> None:
+    """Not with the hash that is its key; its text has its paragraphs, and a day has no midnight."""
+    site.world.install()
+    site.world.readers["feeds"] = reader = FakeReader()
+    text = "The keepers kept time. " * 8 + "\n\nAnd then they slept."
+    reader.put("entry", "0f1e2d", {}, common={"text": text, "at": 1_763_596_800})
+    listing, page = browse("/services/feeds/records/entry"), browse("/services/feeds/records/entry/0f1e2d")
+
+    assert "<bdi>The keepers kept time." in listing.text
+    assert "0f1e2d" not in text_of(listing)
+    assert f'<div class="box prose long" dir="auto">{text}</div>' in page.text
+    assert "20 Nov 2025 " in text_of(page)
+    assert "Text" not in re.findall(r"<dt>(\w+)</dt>", page.text)
+
+
+def test_an_old_version_has_no_link_to_the_current_json(site: Site, browse: Browse) -> None:
+    """The link beside a version would open another."""
+    furnish(site.world)
+    current = browse("/services/feeds/records/entry/plain-key")
+    versions = re.findall(r'href="(\?version=\d+)"', current.text)
+    old = browse(f"/services/feeds/records/entry/plain-key{versions[-1]}")
+
+    assert (True, False) == (">JSON</a>" in current.text, ">JSON</a>" in old.text)
+
+
+def test_a_runs_problem_is_told_in_full(site: Site, browse: Browse) -> None:
+    """On the service's page, however long; the card has its beginning."""
+    furnish(site.world)
+    detail = "feed.example.org has no address; " * 20 + "last.example.org is gone"
+    site.world.readers["feeds-partial"].all_runs = [
+        run("entry", 10.0, 11.0, status="partial", problem={"type": "offline", "detail": detail, "remedy": "Wait."})
+    ]
+
+    assert f"Problems Entries partial {detail} Wait." in text_of(browse("/services/feeds-partial"))
+    assert "last.example.org" not in text_of(browse("/"))
+
+
+def test_services_of_one_title_show_their_ids(site: Site, browse: Browse) -> None:
+    """On the cards, and where one is chosen."""
+    for service_id in ("feeds", "feeds-work"):
+        site.world.install("feeds", service_id)
+    site.world.install("mail")
+
+    assert ["feeds", "feeds-work"] == re.findall(r'<p class="muted small long">([\w-]+)</p>', browse("/").text)
+    assert "Feeds (feeds) Feeds (feeds-work) Mail (mail)" in text_of(browse("/owner/diary"))
+
+
+@pytest.mark.parametrize("path", ["/owner/tokens", "/install/feeds"])
+def test_a_name_that_is_too_long_is_refused_and_not_cut(site: Site, browse: Browse, path: str) -> None:
+    """Neither by the browser nor here: what was typed stands there again."""
+    name = "n" * 81
+    fields = {"label": name, "scope-read": "on", "@title": name, "@id": "two", "/feeds/0": "https://a.example"}
+    answer = browse(path, fields)
+
+    assert 400 <= answer.status < 500
+    assert f'value="{name}"' in answer.text
+    assert " maxlength" not in answer.text
+    assert [] == list(site.world.services.list())
 
 
 @pytest.mark.parametrize("done", ["installed", HOSTILE, ""])

@@ -1,0 +1,160 @@
+"""What a service holds, as the dashboard reads it: from its store, or asked of a child that keeps its data itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
+from urllib.parse import urlencode
+
+import msgspec
+
+from core.model.errors import AnswerInvalid, NotFound
+from core.model.fact import Fact, Record
+from core.model.ids import TYPE_NAME, key_to_path
+from core.store import FactPage, Page
+from core.web.parts import Children, Order, Parts
+
+ASK_S = 2.0
+RECORDS_MAX = 500
+
+
+class _TheirRecord(msgspec.Struct):
+    key: str
+    value: dict[str, Any] = {}
+    common: dict[str, Any] = {}
+    at: float = 0.0
+    seq: int = 0
+
+
+class _TheirFact(msgspec.Struct):
+    seq: int = 0
+    action: Literal["put", "delete"] = "put"
+    value: dict[str, Any] = {}
+    common: dict[str, Any] = {}
+    at: float = 0.0
+    known_at: float | None = None
+
+
+class _TheirRecords(msgspec.Struct):
+    records: list[_TheirRecord]
+    next: str | int | None = None
+
+
+class _TheirFacts(msgspec.Struct):
+    facts: list[_TheirFact]
+
+
+class _Told(msgspec.Struct):
+    counts: dict[str, int] = {}
+
+
+class Holdings(Protocol):
+    """What can be looked at, wherever it lies."""
+
+    def epoch(self) -> str: ...
+    def counts(self) -> Mapping[str, int]: ...
+    def record(self, type_name: str, key: str, /) -> Record | None: ...
+    def records(self, type_name: str, /, *, limit: int, after: str | None, order: Order) -> Page: ...
+    def history(self, type_name: str, key: str, /, *, limit: int, after: str | None) -> FactPage: ...
+
+
+@contextmanager
+def holdings(parts: Parts, service_id: str) -> Iterator[Holdings]:
+    """The service's store; where it has none and its child runs, the child. A sleeping child is left asleep."""
+    with parts.reader(service_id) as reader:
+        if reader.epoch() or parts.children.state(service_id).name != "running":
+            yield reader
+            return
+    yield ChildReader(parts.children, service_id)
+
+
+class ChildReader:
+    """A child's own answers, read as a store is; each question has two seconds."""
+
+    def __init__(self, children: Children, service_id: str) -> None:
+        self._children = children
+        self._service_id = service_id
+
+    def epoch(self) -> str:
+        """Empty: it is no store of Locker's."""
+        return ""
+
+    def counts(self) -> Mapping[str, int]:
+        """What the child counts; nothing where it does not say."""
+        told = self._ask("/", _Told)
+        counts = told.counts if told else {}
+        return {name: number for name, number in counts.items() if TYPE_NAME.fullmatch(name) and number >= 0}
+
+    def record(self, type_name: str, key: str, /) -> Record | None:
+        """One record, or None."""
+        found = self._ask(f"/records/{type_name}/{key_to_path(key)}", _TheirRecord) if _is_type(type_name) else None
+        return _record(type_name, found) if found else None
+
+    def records(self, type_name: str, /, *, limit: int, after: str | None, order: Order) -> Page:
+        """A page of records; a child that knows no pages is cut at five hundred."""
+        query = {"order": order, "limit": str(limit), **({"after": after} if after else {})}
+        path = f"/records/{type_name}?{urlencode(query)}"
+        found = self._ask(path, _TheirRecords) if _is_type(type_name) else None
+        if found is None:
+            return Page(records=[], next=None)
+        records = [_record(type_name, one) for one in found.records[:RECORDS_MAX]]
+        if order == "newest":
+            records.sort(key=lambda one: -one.at)
+        return Page(records=records, next=None if found.next is None else str(found.next))
+
+    def history(self, type_name: str, key: str, /, *, limit: int, after: str | None) -> FactPage:
+        """The versions of a record, newest first; none where the child keeps none."""
+        query = {"limit": str(limit), **({"after": after} if after else {})}
+        path = f"/records/{type_name}/{key_to_path(key)}/history?{urlencode(query)}"
+        found = self._ask(path, _TheirFacts) if _is_type(type_name) else None
+        return FactPage(facts=[_fact(type_name, key, one) for one in found.facts[:limit]] if found else [], next=None)
+
+    def _ask(self, path: str, kind: type[Any]) -> Any:
+        status, body = self._children.call(
+            self._service_id, method="GET", path=path, body=b"", content_type="", timeout_s=ASK_S
+        )
+        if status == 404:
+            return None
+        try:
+            if status != 200:
+                raise AnswerInvalid(f"{self._service_id} answered {status} when it was asked for what it holds")
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.MsgspecError as err:
+            raise AnswerInvalid(f"{self._service_id} tells what it holds in another form than records have") from err
+
+
+def _is_type(name: str) -> bool:
+    if TYPE_NAME.fullmatch(name) is None:
+        raise NotFound(f"There is no type {name[:64]!r}.")
+    return True
+
+
+def _record(type_name: str, one: _TheirRecord) -> Record:
+    return Record(type=type_name, key=one.key, value=one.value, common=one.common, at=one.at, seq=one.seq)
+
+
+def _fact(type_name: str, key: str, one: _TheirFact) -> Fact:
+    at = one.at if one.known_at is None else one.known_at
+    return Fact(
+        seq=one.seq,
+        id="",
+        type=type_name,
+        key=key,
+        action=one.action,
+        value=one.value,
+        common=one.common,
+        value_hash="",
+        causation=None,
+        transaction_time=at,
+        valid_time=None,
+        schema_version=1,
+        producer=None,
+        derivation=None,
+        origin="",
+        origin_epoch=0,
+        origin_seq=one.seq,
+        known_at=at,
+        rev=(0, 0),
+        recorded_at=at,
+    )
