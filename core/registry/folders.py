@@ -28,6 +28,8 @@ RECORD_BYTES_MAX = 1024 * 1024
 
 _FOLDER = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC"))
 
+_FILE = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+
 
 def make_folder(folder: Path) -> None:
     """Make the working directory and the scratch folder in it, for the owner only; what is there stays."""
@@ -41,9 +43,13 @@ def make_folder(folder: Path) -> None:
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Put a copy of the service's record beside its data, for the child; the core never reads it."""
-    text = msgspec.json.format(msgspec.json.encode(record, order="deterministic"), indent=2)
-    PrivateFile(folder / RECORD_FILE, bytes_max=RECORD_BYTES_MAX).replace(text + b"\n")
+    """Put a copy of the service's record beside its data, for the child, unless it stands there as it is.
+
+    The core never goes by what a child may have put in its place: it only sees that it is something else.
+    """
+    text = msgspec.json.format(msgspec.json.encode(record, order="deterministic"), indent=2) + b"\n"
+    if not _does_hold(folder / RECORD_FILE, text):
+        PrivateFile(folder / RECORD_FILE, bytes_max=RECORD_BYTES_MAX).replace(text)
 
 
 def is_unclaimed(folder: Path) -> bool:
@@ -109,6 +115,18 @@ def _take_out(inside: int, top: int, names: Iterator[str]) -> list[str]:
         os.rename(entry.name, name, src_dir_fd=inside, dst_dir_fd=top)
         moved.append(name)
     return moved
+
+
+def _does_hold(path: Path, text: bytes) -> bool:
+    """Whether `path` is a plain, private file with this very content; a pipe in its place is not waited for."""
+    try:
+        handle = os.open(path, _FILE)
+    except OSError:
+        return False
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        is_plain = stat.S_ISREG(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
+        return is_plain and found.st_size == len(text) and file.read(len(text) + 1) == text
 
 
 def _close_to_others(path: Path) -> None:

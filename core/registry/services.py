@@ -31,7 +31,7 @@ from core.model.ids import uuid7
 from core.model.manifest import Manifest
 from core.registry.catalog import Catalog
 from core.registry.environments import Environments, OnLine
-from core.registry.folders import RECORD_FILE, SEALED_FILE, make_folder, write_record
+from core.registry.folders import SEALED_FILE, make_folder, write_record
 from core.registry.naming import ID_CHARS_MAX, Naming
 from core.registry.reads import Reads
 from core.registry.records import ServiceRecords, State
@@ -256,12 +256,11 @@ class Services:
         return self._reads.present(self.get(service_id).allowed_folders)
 
     def working_directory(self, service_id: str) -> Path:
-        """The service's folder, ready for a child: what somebody took away of it is made anew."""
+        """The service's folder, ready for a child: what somebody took away or changed of it is made anew."""
         service = self.get(service_id)
         folder = self._me / service.id
         make_folder(folder)
-        if not (folder / RECORD_FILE).is_file():
-            self._copy(service)
+        self._copy(service)
         return folder
 
     def _change(self, service_id: str, what: str, **fields: Any) -> Service:

@@ -56,6 +56,28 @@ def test_record_is_readable_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "me.json").read_bytes()) == {"a": ["ü"], "b": 1}
 
 
+def test_a_record_is_written_only_where_it_differs(tmp_path: Path) -> None:
+    """The same content is left as it is; another, a wider mode, a link or a pipe in its place is replaced at once."""
+    path = tmp_path / "me.json"
+
+    def number() -> int:
+        write_record(tmp_path, {"a": 1})
+        return path.lstat().st_ino
+
+    first = number()
+    assert first == number()
+    for spoil in (lambda: path.write_text("{}"), lambda: path.chmod(0o644), lambda: path.write_text('{"a": 2}')):
+        before = number()
+        spoil()
+        assert before != number()
+    for make in (lambda: os.mkfifo(path), lambda: path.symlink_to(tmp_path / "elsewhere")):
+        path.unlink()
+        make()
+        number()
+        assert {"a": 1} == json.loads(path.read_bytes())
+        assert not path.is_symlink()
+
+
 def test_unclaimed_folders(tmp_path: Path) -> None:
     """Nothing or an empty folder may be taken; files and links may not."""
     (tmp_path / "empty").mkdir()

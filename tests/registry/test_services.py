@@ -305,7 +305,7 @@ def test_a_child_that_rewrites_the_sealed_settings(registry: Registry, part: dic
 
 
 def test_me_json_is_never_read_back(registry: Registry) -> None:
-    """broken_me_json: a child that rewrites its copy, or breaks it, changes nothing at any start."""
+    """broken_me_json_set_aside: a child that rewrites its copy, or breaks it, changes nothing at any start."""
     service = registry.install_mail()
     copy = registry.me / "mail" / "me.json"
     told = json.loads(copy.read_text())
@@ -315,6 +315,8 @@ def test_me_json_is_never_read_back(registry: Registry) -> None:
     for text in (json.dumps({**told, "uid": "x", "run": "evil", "enabled": False, "id": "other"}), "{broken", ""):
         copy.write_text(text)
         assert registry.reopen().list() == (service,)
+        registry.services.working_directory("mail")
+        assert json.loads(copy.read_text()) == told
 
     registry.services.rename("mail", "Post")
     assert json.loads(copy.read_text())["title"] == "Post"
