@@ -83,6 +83,7 @@ class Child:
             stores=self._stores,
             core=core,
             clock=clock,
+            due=greeting.due,
             disk_free_bytes_min=greeting.limits.get("disk_free_bytes_min", DISK_FREE_BYTES_MIN),
         )
         self.service.me = _read_me(self.folder)

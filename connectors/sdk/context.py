@@ -42,7 +42,9 @@ class Service:
         core: Core,
         clock: Clock,
         disk_free_bytes_min: int = DISK_FREE_BYTES_MIN,
+        due: Mapping[str, float] | None = None,
     ) -> None:
+        self.due = due
         self.disk_free_bytes_min = disk_free_bytes_min
         self.manifest = manifest
         self.id = service_id

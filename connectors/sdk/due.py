@@ -21,13 +21,14 @@ log = logging.getLogger(__name__)
 class Due:
     """The next times by stream: as this process asked for them, or as the core last told them."""
 
-    def __init__(self, core: Core, *, clock: Clock) -> None:
+    def __init__(self, core: Core, *, clock: Clock, told: Mapping[str, float] | None = None) -> None:
         self._core = core
         self._clock = clock
         self._lock = threading.Lock()
         self._asked: dict[str, float] = {}
-        self._told: dict[str, float] = {}
-        self._looked_at: float | None = None
+        # What the greeting told is as fresh as this process.
+        self._told: dict[str, float] = dict(told or {})
+        self._looked_at: float | None = None if told is None else clock.monotonic()
         self._lookup: threading.Event | None = None
 
     def ask(self, stream: str, when: float) -> None:

@@ -60,7 +60,7 @@ class Sync:
         self._queue: deque[Handle] = deque()
         self._threads: set[threading.Thread] = set()
         self._has_worker = False
-        self._due = Due(service.core, clock=service.clock)
+        self._due = Due(service.core, clock=service.clock, told=service.due)
 
     @property
     def names(self) -> tuple[str, ...]:

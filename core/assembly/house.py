@@ -134,6 +134,7 @@ class House:
             config, catalog=self._catalog, services=self._services, environments=self._environments,
             master=self._master, device=self._device, redactor=self._standing.redactor,
             core_pid=os.getpid(), port=self._standing.port,
+            due=lambda service_id: self._scheduler.next_runs(service_id),
         )  # fmt: skip
         self._logs = ChildLogs(config.me / "logs", clock=clock)
         self._stack.callback(self._logs.close)

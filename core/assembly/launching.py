@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Launching:
         redactor: Redactor,
         core_pid: int,
         port: int,
+        due: Callable[[str], Mapping[str, float]],
     ) -> None:
         self._config = config
         self._catalog = catalog
@@ -44,6 +45,7 @@ class Launching:
             for value in keys.values():
                 redactor.add(value)
         self._port = port
+        self._due = due
         self._launched: dict[str, Manifest] = {}
 
     def check(self, service_id: str) -> Service:
@@ -137,5 +139,6 @@ class Launching:
             key=self._master.service_key_text(service.uid),
             settings=dict(settings),
             app=dict(self._config.app_keys.get(manifest.name, {})),
+            due=dict(self._due(service.id)),
             limits={"disk_free_bytes_min": self._config.limits.disk_free_bytes_min},
         )

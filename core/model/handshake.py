@@ -18,7 +18,7 @@ LINE_BYTES_MAX = 64 * 1024
 class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What the core tells a child, as one line of JSON; unknown keys are ignored by both sides.
 
-    `limits` holds `disk_free_bytes_min`: below it the child does not sync.
+    `limits` holds `disk_free_bytes_min`: below it the child does not sync. `due` says when each stream runs next.
     """
 
     port: int
@@ -38,6 +38,7 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     settings: dict[str, Any] = {}
     app: dict[str, Any] = {}
     limits: dict[str, int] = {}
+    due: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"Greeting(id={self.id!r}, port={self.port})"

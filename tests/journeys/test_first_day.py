@@ -72,3 +72,17 @@ def test_syncing_leaves_the_owner_room(tmp_path: Path) -> None:
             run["status"],
             {r["common"]["title"] for r in house.records("feeds", "entry").values()},
         )
+
+
+def test_a_fresh_child_knows_when_its_streams_are_due(tmp_path: Path) -> None:
+    """The core keeps the times over all starts, and tells them with the greeting."""
+    with FeedSource() as source, open_house(tmp_path) as house:
+        source.entries["news"] = {"1": "First"}
+        house.install("feeds", settings={"urls": [source.url("news")]})
+        house.sync("feeds")
+        before = house.get("/Me/feeds/status").json()["streams"]["feeds"]["next_at"]
+        house.post("/core/feeds/stop")
+        after = house.get("/Me/feeds/status").json()["streams"]["feeds"]["next_at"]
+
+        assert before is not None
+        assert before == after
