@@ -42,7 +42,7 @@ def _rows(house: House, service: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("data", ["keep", "erase"])
 def test_what_a_child_asks_for_while_it_is_stopped_is_not_inherited(tmp_path: Path, data: str) -> None:
     """uninstall_erases_everything_it_should: a call and a listener that a dying child asks for are refused and gone."""
-    with open_house(tmp_path) as house:
+    with open_house(tmp_path, environment={"LOCKER_LIMITS_STOP_GRACE_S": "30"}) as house:
         house.install("parting-words")
         assert house.get("/Me/parting-words/").ok
         house.post("/core/parting-words/at", json={"at": 4e9 / 2 - 1e8, "path": "/later"})

@@ -23,7 +23,7 @@ def ask(what, body):
         headers={"Authorization": f"Bearer {greeting['token']}", "Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=3) as answer:
+        with urllib.request.urlopen(request, timeout=15) as answer:
             return answer.status
     except urllib.error.HTTPError as err:
         return err.code
