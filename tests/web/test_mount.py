@@ -36,6 +36,16 @@ def test_oversized_bodies_are_refused(site: Site, extra: int, status: int) -> No
     assert status == answer.status
 
 
+@pytest.mark.parametrize(("path", "is_owner"), [("/services/feeds/import", False), ("/services/feeds/title", True)])
+def test_only_the_owners_files_may_be_larger(site: Site, path: str, is_owner: bool) -> None:
+    """Not another's, and not what is sent to another path."""
+    site.world.install()
+    app = site.owner("POST", "/tokens", {"label": "x", "scopes": ["read"]}).json["token"]
+    headers = {"Authorization": f"Bearer {OWNER_TOKEN if is_owner else app}"}
+
+    assert 413 == site.ask("POST", path, headers=headers, body=b"x" * (BODY_BYTES_MAX + 1)).status
+
+
 def test_an_oversized_body_in_chunks_is_refused_before_its_end(site: Site) -> None:
     """Nobody announced its size, so it is counted."""
     site.world.install()

@@ -92,7 +92,7 @@ def record(visit: Visit) -> Response:
         key=key,
         title=title,
         common=[(name, _common_text(visit, name, common[name]), common[name]) for name in _ordered(common, title)],
-        text=plain(common.get("text"), TEXT_SHOWN_MAX),
+        text="" if _in_one_line(common.get("text")) == title else plain(common.get("text"), TEXT_SHOWN_MAX),
         root=tree("value", value),
         versions=_versions(page.facts),
         has_older=len(page.facts) > VERSIONS_SHOWN,

@@ -202,13 +202,14 @@ def _service(visit: Visit, *, trouble: Trouble | None = None) -> Response:
 
 
 def _watch(visit: Visit, found: Overview) -> str:
-    """What of the sync the page waits for: `sync` its progress, `first` its beginning too, or nothing."""
+    """What of the sync the page waits for: `sync` its progress and the end of a start, `first` its beginning too, or nothing."""
     done = visit.query.get("done")
     started_at = found.details.started_at or visit.words.now
     is_new = found.state.name == "running" and visit.words.now - started_at < FIRST_RUN_S
     if found.awaits_first_run and (is_new or done in FIRST_DEEDS or found.state.name == "starting"):
         return "first"
-    return "sync" if done in ("sync", "settings-sync") or is_syncing(found.details.holds) else ""
+    is_busy = found.state.name == "starting" or is_syncing(found.details.holds)
+    return "sync" if is_busy or done in ("sync", "settings-sync") else ""
 
 
 def _begin_sync(visit: Visit, path: str) -> Trouble | None:
