@@ -25,6 +25,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with open_house(folder) as started:
         started.install("feeds")
         started.install("obedient")
+        started.install("tells-token")
         yield started
 
 
@@ -256,7 +257,6 @@ def test_a_prying_child_finds_nothing(house: House) -> None:
 
 def test_no_secret_of_the_owner_reaches_a_child(house: House) -> None:
     """Neither the session's cookie nor the owner's token nor a forged actor is handed on."""
-    house.install("tells-token")
     forged = {"Cookie": "locker_session=abc; theirs=1", "X-Locker-Actor": "forged", "X-Locker-Token": "forged"}
     headers = house.get("/Me/tells-token/", headers=forged).json()["headers"]
     seen = json.dumps(headers)
