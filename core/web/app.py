@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from flask import Flask
 
+from core.model.errors import NotFound
 from core.web import openapi
 from core.web.access import Access
 from core.web.accesses import Accesses
+from core.web.asgi import Request
 from core.web.caller import Caller
 from core.web.dashboard import serve_dashboard
 from core.web.diary import Diary
@@ -20,7 +23,7 @@ from core.web.mount import Mount
 from core.web.notices import Notices
 from core.web.once import Once
 from core.web.parts import Message, Parts, Receive, Scope, Send
-from core.web.problems import handle_errors
+from core.web.problems import handle_errors, no_service
 from core.web.rendering import STATIC_FOLDER
 from core.web.routes import Desk, serve
 from core.web.throttle import Throttle
@@ -76,6 +79,7 @@ class Web:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["path"].startswith("/Me/"):
+            await self._check_visit(scope)
             await self._parts.door(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
@@ -85,6 +89,16 @@ class Web:
             await self._logs(scope, receive, send)
         else:
             await self._flask(scope, receive, send)
+
+    async def _check_visit(self, scope: Scope) -> None:
+        """Raise NotFound for a person's visit to a service that is none: the door would answer as to a program."""
+        if scope["type"] != "http" or not Request(scope).is_navigation:
+            return
+        service_id = scope["path"].split("/")[2]
+        try:
+            await asyncio.to_thread(self._parts.services.get, service_id)
+        except NotFound as error:
+            raise no_service() from error
 
     def _end_streams(self, of: Callable[[Caller], bool]) -> None:
         self._parts.end_streams(of)

@@ -50,6 +50,11 @@ def incident(error: Exception, *, where: str) -> Broken:
     )
 
 
+def no_service() -> NotFound:
+    """What a person is told who asks for a service that is none."""
+    return NotFound("There is no service of that name.", remedy="Your services are listed at the front.")
+
+
 def handle_errors(flask: Flask) -> None:
     """Make every error that leaves a view an answer of this kind."""
 

@@ -202,7 +202,7 @@ def _service(visit: Visit, *, trouble: Trouble | None = None) -> Response:
 
 
 def _watch(visit: Visit, found: Overview) -> str:
-    """What of the sync the page waits for: `sync` its progress and the end of a start, `first` its beginning too, or nothing."""
+    """What the page waits for: `sync` for the end of a start or a sync, `first` for its beginning too, or nothing."""
     done = visit.query.get("done")
     started_at = found.details.started_at or visit.words.now
     is_new = found.state.name == "running" and visit.words.now - started_at < FIRST_RUN_S

@@ -17,6 +17,7 @@ from core.web.dashboard import words
 from core.web.dashboard.links import link
 from core.web.dashboard.words import Words
 from core.web.parts import Parts
+from core.web.problems import no_service
 from core.web.rendering import page
 from core.web.routes import Desk, caller_of_request
 
@@ -143,9 +144,7 @@ def _for_a_person(view: Callable[[Visit], Response], visit: Visit) -> Response:
         return view(visit)
     except NotFound as error:
         if visit.caller.is_owner and "id" in visit.names and not _is_known(visit):
-            raise NotFound(
-                "There is no service of that name.", remedy="Your services are listed at the front."
-            ) from error
+            raise no_service() from error
         raise NotFound(error.detail, remedy="Go to your services and look for it from there.") from error
 
 

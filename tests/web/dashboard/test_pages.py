@@ -798,11 +798,14 @@ def test_a_file_that_cannot_be_taken_is_explained(site: Site) -> None:
 
 
 def test_an_unknown_service_is_explained_to_a_person(site: Site, browse: Browse) -> None:
-    """Without the addresses that programs ask."""
-    answers = [browse(path) for path in ("/services/nothing", "/services/nothing/settings", "/install/nothing")]
+    """Without the addresses that programs ask, by the dashboard's address or by the service's own."""
+    paths = ("/services/nothing", "/services/nothing/settings", "/install/nothing", "/Me/nothing/")
+    answers = [browse(path) for path in paths]
+    program = site.owner("GET", "/Me/nothing/")
 
-    assert [404] * 3 == [answer.status for answer in answers]
-    assert "There is no service of that name." in text_of(answers[0])
+    assert 200 == program.status, "the door answers it, which is a fake here"
+    assert [404] * 4 == [answer.status for answer in answers]
+    assert all("There is no service of that name." in text_of(answer) for answer in (answers[0], answers[-1]))
     assert not any("GET /" in text_of(answer) for answer in answers)
 
 
