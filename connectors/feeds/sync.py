@@ -22,10 +22,11 @@ from connectors.feeds.reading import Document, Reading, WebPage
 from connectors.feeds.subscriptions import Subscription, known_feeds, shown_url, subscriptions
 from connectors.feeds.visit import Job, Visit, named_by, visit
 from connectors.sdk import Again, Context, Cursor, Message, Note, Partial, Progress, Put, Unfit, stream
-from core.model.errors import Broken, LockerError, Offline, UserActionNeeded
+from core.model.errors import Broken, LockerError, Offline, Retry, UserActionNeeded
 
 RUN_S_MAX = 600.0
 AGAIN_S = 60.0
+FAILURES_TOLD_MAX = 5
 # A document of this size could cost the process its memory; the reading of a smaller one is not worth a mark on disk.
 MARKED_BYTES_MIN = 256 * 1024
 
@@ -49,9 +50,13 @@ Taking = Generator[Message, None, Outcome | Job]
 
 @dataclass
 class Tally:
-    """How far a run is: what is left to do, what could not be reached, what failed."""
+    """How far a run is: what is left to do, what could not be reached, what failed.
+
+    `others` is how many failed before, which this run does not ask.
+    """
 
     left: set[str]
+    others: int = 0
     done: int = 0
     unreached: list[Outcome] = field(default_factory=list)
     failed: list[Outcome] = field(default_factory=list)
@@ -79,7 +84,8 @@ def feeds(context: Context, cursor: Any) -> Iterator[Message]:
         yield Note(f"{shown_url(outcome.feed.url)}: {outcome.error}", level="warning")
         yield from _feed_rows(context, outcome)
     with Reading() as reading:
-        yield from _crawled(context, reading, _from(due, cursor), states, failed=broken_off)
+        failing = [*broken_off, *_left_alone(followed, states, known, now=context.now())]
+        yield from _crawled(context, reading, _from(due, cursor), states, failed=failing)
     if context.settings.get("keep_enclosures") is True:
         yield from enclosures(context)
 
@@ -87,7 +93,7 @@ def feeds(context: Context, cursor: Any) -> Iterator[Message]:
 def _crawled(
     context: Context, reading: Reading, due: list[Subscription], states: dict[str, State], *, failed: list[Outcome]
 ) -> Iterator[Message]:
-    started, tally = context.now(), Tally(left={feed.key for feed in due}, failed=failed)
+    started, tally = context.now(), Tally(left={feed.key for feed in due}, failed=failed, others=len(failed))
     jobs = [Job(feed=feed, state=states[feed.key]) for feed in due]
     while jobs and not _is_late(context, started):
         pages: list[Job] = []
@@ -117,7 +123,7 @@ def _ended(context: Context, due: list[Subscription], tally: Tally) -> Iterator[
     for outcome in tally.unreached:
         yield from _feed_rows(context, outcome)
     if tally.failed:
-        yield Partial(_summary(tally.failed, tally.done))
+        yield Partial(_summary(tally.failed, tally.done + tally.others))
 
 
 def _visited(context: Context, reading: Reading, visited: Visit) -> Taking:
@@ -265,6 +271,17 @@ def _state(context: Context, feed: Subscription, known: dict[str, dict[str, Any]
     return State.of(context.cursor(feed.key))
 
 
+def _left_alone(
+    followed: list[Subscription], states: dict[str, State], known: dict[str, dict[str, Any]], *, now: float
+) -> Iterator[Outcome]:
+    """The feeds that failed and whose next turn has not come, each with what it met: they fail still."""
+    for feed in followed:
+        state, problem = states[feed.key], known.get(feed.key, {}).get("problem")
+        if problem and state.failures and not (state.gone or state.reading) and state.not_before > now:
+            error = Retry(str(problem.get("detail")), remedy=str(problem.get("remedy")))
+            yield Outcome(feed=feed, fetched=Fetched(state=state, error=error))
+
+
 def _is_due(state: State, now: float) -> bool:
     return not state.gone and not state.reading and state.not_before <= now
 
@@ -285,4 +302,6 @@ def _summary(failed: list[Outcome], count: int) -> LockerError:
     assert first.error is not None
     if len(failed) == 1 and count <= 1:
         return first.error
-    return type(first.error)(f"{len(failed)} of {count} feeds: {first.error.detail}", remedy=first.error.remedy)
+    told = "; ".join(f"{shown_url(outcome.feed.url)}: {outcome.error}" for outcome in failed[:FAILURES_TOLD_MAX])
+    more = f"; and {len(failed) - FAILURES_TOLD_MAX} more" if len(failed) > FAILURES_TOLD_MAX else ""
+    return type(first.error)(f"{len(failed)} of {count} feeds: {told}{more}", remedy=first.error.remedy)

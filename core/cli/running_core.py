@@ -37,7 +37,7 @@ SEE_LIST = "See: python3 locker.py list"
 SEE_AVAILABLE = "See: python3 locker.py list --available"
 # What the core advises by default is meant for programs; these are the words for a terminal.
 CURES: Mapping[type[LockerError], str] = {
-    ServiceDisabled: "Press Enable on its page; for its address, see: python3 locker.py status",
+    ServiceDisabled: "Press Switch on on its page; for its address, see: python3 locker.py status",
     Reject: "Correct the command; --help after it tells what it takes.",
 }
 # The one name under which a browser's session counts; 127.0.0.1 is for programs.

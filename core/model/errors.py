@@ -162,7 +162,7 @@ class ServiceDisabled(UserActionNeeded):
     """The owner switched the service off."""
 
     code, status, title = "service_disabled", 503, "This service is switched off"
-    default_remedy = "Enable it on its page, or POST /core/<id>/enable."
+    default_remedy = "Switch it on on its page, or POST /core/<id>/enable."
 
 
 class SettingsInvalid(UserActionNeeded):

@@ -86,3 +86,16 @@ def test_a_fresh_child_knows_when_its_streams_are_due(tmp_path: Path) -> None:
 
         assert before is not None
         assert before == after
+
+
+def test_a_feed_that_fails_is_told_as_long_as_it_fails(tmp_path: Path) -> None:
+    """By its address, also in the runs that leave it alone for a while; the others are up to date."""
+    with FeedSource() as source, open_house(tmp_path) as house:
+        source.entries["news"] = {"1": "First"}
+        house.install("feeds", settings={"urls": [source.url("news"), source.url("missing")]})
+        runs = [run for _ in range(4) for run in house.sync("feeds")]
+        source.entries["missing"] = {"2": "Second"}
+
+        assert ["partial"] * 4 == [run["status"] for run in runs]
+        assert all(f"1 of 2 feeds: {source.url('missing')}" in run["problem"]["detail"] for run in runs)
+        assert {"First"} == {r["common"]["title"] for r in house.records("feeds", "entry").values()}
