@@ -26,13 +26,13 @@ def child(site: Site) -> Any:
 
 def test_at_is_kept_and_listed(site: Site, child: Any) -> None:
     """same_uri_dedupes: one entry for each path, the later time counts; a missing slash is added."""
-    child("POST", "at", {"at": 1_800_000_000.5, "path": "sync/message"})
-    answer = child("POST", "at", {"at": 1_800_000_001.5, "cb": "/sync/message"})
-    child("POST", "at", at="1800000002", cb="/sync/contact")
+    child("POST", "at", {"at": 1_710_000_000.5, "path": "sync/message"})
+    answer = child("POST", "at", {"at": 1_710_000_001.5, "cb": "/sync/message"})
+    child("POST", "at", at="1710000002", cb="/sync/contact")
     listed = child("GET", "at").json
 
     assert 200 == answer.status
-    assert [("/sync/message", 1_800_000_001.5), ("/sync/contact", 1_800_000_002.0)] == [
+    assert [("/sync/message", 1_710_000_001.5), ("/sync/contact", 1_710_000_002.0)] == [
         (p["path"], p["at"]) for p in listed
     ]
 

@@ -11,9 +11,9 @@ import msgspec
 from core.model.errors import BadRequest, MethodNotAllowed, NotFound
 from core.web.routes import CHILD, Ask, Field, Route
 
-PATH_LENGTH_MAX = 1000
+PATH_LENGTH_MAX = 1024
 REASON_LENGTH_MAX = 200
-AHEAD_MAX_S = 10 * 366 * 86400.0
+AHEAD_MAX_S = 366 * 86400.0
 HOLD_MAX_S = 86400.0
 PathText = Annotated[str, msgspec.Meta(min_length=1, max_length=PATH_LENGTH_MAX)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=REASON_LENGTH_MAX)]
@@ -72,7 +72,7 @@ def ask_at(ask: Ask) -> PendingCall:
     body: At = ask.body
     path = body.target
     if not math.isfinite(body.at) or body.at > ask.parts.clock.now() + AHEAD_MAX_S:
-        raise BadRequest("at must be a number of seconds since 1970, at most ten years ahead.")
+        raise BadRequest("at must be a number of seconds since 1970, at most a year ahead.")
     ask.parts.schedule.at(ask.service_id, path, body.at)
     return PendingCall(service=ask.service_id, path=path, at=body.at)
 
