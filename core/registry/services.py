@@ -291,7 +291,8 @@ class Services:
         )
         if title is not None:
             service = msgspec.structs.replace(service, title=_checked_title(title))
-        service = msgspec.structs.replace(service, settings=plain, allowed_folders=folders, enabled=True)
+        # What others may ask of it is agreed to anew, as its folders are.
+        service = msgspec.structs.replace(service, settings=plain, allowed_folders=folders, doors_open=(), enabled=True)
         return _Plan(service, secrets, is_known=known is not None)
 
     def _settings_kept(self, known: Service | None, manifest: Manifest) -> dict[str, Any]:

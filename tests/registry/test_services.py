@@ -392,6 +392,17 @@ def test_reinstall_keeps_data(registry: Registry) -> None:
     assert registry.services.kept() == ()
 
 
+def test_reinstall_starts_with_every_door_shut(registry: Registry) -> None:
+    """A door that was open before an uninstallation that keeps the data is for the owner to open again."""
+    registry.install_mail()
+    registry.services.open_doors("mail", ["/imap"])
+    registry.services.uninstall("mail", erase=False)
+    again = registry.install_mail()
+
+    assert again.doors_open == ()
+    assert registry.reopen().get("mail").doors_open == ()
+
+
 def test_kept_data_is_not_given_to_another_connector(registry: Registry) -> None:
     """Another connector gets neither the id nor the data; a second service of the same one gets another id."""
     registry.install_mail(service_id="post")
