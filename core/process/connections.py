@@ -11,8 +11,6 @@ from pathlib import Path
 
 import psutil
 
-from core.process.ports import held_sockets
-
 Address = tuple[str, int]
 
 # linux/inet_diag.h: one socket is asked for by its two ends.
@@ -27,18 +25,79 @@ _ANSWER_BYTES = 64 * 1024
 
 
 def is_from_below(client: Address, server: Address) -> bool:
-    """Whether the client's end of a connection to the core is held by a process below this one. Blocks a few ms.
+    """Whether the client's end of a connection to the core is held by a process below this one. Blocks for some ms.
 
-    `client` and `server` are the ends as the server sees them. An end that nobody holds any more counts as below:
-    whoever asked does not wait for the answer.
+    `client` and `server` are the ends as the server sees them. It is taken for one from below unless it is found in
+    a process that is not: a socket can be hidden, on its way from one process to another or in a thread's own table.
+    Only where some process of this user cannot be looked into, as a browser's sandbox may forbid, and nobody below
+    is seen with it, is it taken for that one's.
     """
-    below = _descendants()
+    below = frozenset(_descendants())
     if not below:
         return False
     if not sys.platform.startswith("linux"):
         return any(_holds_elsewhere(pid, client, server) for pid in below)
     inode = _inode(client, server)
-    return inode is None or any(inode in held_sockets(pid) for pid in below)
+    if inode is None:
+        return True
+    holder, has_hidden = _outside(inode, below)
+    if holder is not None:
+        return _is_below(holder)
+    return not has_hidden or any(_may_hold(pid, inode) for pid in below)
+
+
+def _outside(inode: str, below: frozenset[int]) -> tuple[int | None, bool]:
+    """A process not known to be below that holds the socket, and whether some of this user's cannot be looked into."""
+    has_hidden = False
+    for pid in psutil.pids():
+        if pid in below:
+            continue
+        held = _table_of(Path(f"/proc/{pid}/fd"))
+        if held is None:
+            has_hidden |= _is_ours(pid)
+        elif inode in held:
+            return pid, has_hidden
+    return None, has_hidden
+
+
+def _is_below(pid: int) -> bool:
+    """Whether a process found just now descends from this one; one that cannot be traced does."""
+    try:
+        chain = psutil.Process(pid).parents()
+        return not chain or chain[-1].ppid() != 0 or any(parent.pid == os.getpid() for parent in chain)
+    except psutil.Error:
+        return True
+
+
+def _may_hold(pid: int, inode: str) -> bool:
+    """Whether any thread of a process holds the socket, or keeps us from seeing what it holds."""
+    try:
+        tables = [_table_of(thread / "fd") for thread in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return True
+    return any(table is None or inode in table for table in tables)
+
+
+def _table_of(folder: Path) -> frozenset[str] | None:
+    """The inodes of the sockets in a table of descriptors; None where it may not be looked into."""
+    found = set()
+    try:
+        for entry in os.scandir(folder):
+            with contextlib.suppress(OSError):
+                target = os.readlink(entry.path)  # noqa: PTH115  (thousands of them, in a hurry)
+                if target.startswith("socket:["):
+                    found.add(target[8:-1])
+    except PermissionError:
+        return None
+    except OSError:
+        return frozenset()
+    return frozenset(found)
+
+
+def _is_ours(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}").stat().st_uid == os.getuid() or os.getuid() in psutil.Process(pid).uids()
+    return False
 
 
 def _descendants() -> list[int]:
