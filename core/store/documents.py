@@ -39,7 +39,8 @@ class Documents:
     """Tables of documents in the file at `path`, one process at a time.
 
     Each call on a table is atomic and durable when it returns, from any thread; hold `lock` over several calls that
-    belong together. `notice` is set where the file was damaged: it is kept beside, and its backup used.
+    belong together. `notice` is set where the file was damaged: it is kept beside, and its backup used; and where it
+    was edited while it was open: the edit is kept beside, and takes no effect.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -61,7 +62,8 @@ class Documents:
 class AtomicStorage(Storage):
     """One JSON file, replaced whole at each change: temporary file, flush, rename, flush of the folder.
 
-    The version before stays beside it as `<name>.bak`. Raises FolderUnusable where `path` is a link.
+    The version before stays beside it as `<name>.bak`, and an edit made in the meantime as `<name>.edited-<time>`.
+    Raises FolderUnusable where `path` is a link.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -71,6 +73,7 @@ class AtomicStorage(Storage):
         self._backup = path.with_name(f"{path.name}.bak")
         self._clock = clock
         self._text: bytes | None = None
+        self._damage = ""
         self._open()
 
     def read(self) -> Tables | None:
@@ -86,7 +89,9 @@ class AtomicStorage(Storage):
             try:
                 self._replace(text)
             except OSError as err:
-                self._text = _content(self._path)
+                # It may have its name all the same; whatever else stands there is no version of ours.
+                if _content(self._path) == text:
+                    self._text = text
                 if err.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise StorageFull(f"no room to write {self._path}") from err
                 raise FolderUnusable(f"{self._path} cannot be written: {err.strerror}") from err
@@ -94,7 +99,10 @@ class AtomicStorage(Storage):
     def _replace(self, text: bytes) -> None:
         unfinished = self._path.with_name(f"{self._path.name}.tmp")
         _write_flushed(unfinished, text)
-        if self._path.exists():
+        present = _content(self._path)
+        if present != self._text:
+            self._keep_edit(present)
+        elif present is not None:
             self._keep_backup()
         move_into_place(unfinished, self._path)
         self._text = text
@@ -105,6 +113,28 @@ class AtomicStorage(Storage):
         linked.unlink(missing_ok=True)
         os.link(self._path, linked)
         linked.replace(self._backup)
+
+    def _keep_edit(self, present: bytes | None) -> None:
+        """Give an edit made by hand a second name, and the backup our own last text, which now stands nowhere else.
+
+        The backup comes first, and the edit keeps its place until it is replaced: a crash in between loses neither.
+        """
+        if self._text is not None:
+            unfinished = self._backup.with_name(f"{self._backup.name}.tmp")
+            unfinished.unlink(missing_ok=True)  # It may be a second name of a version that stands elsewhere.
+            _write_flushed(unfinished, self._text)
+            move_into_place(unfinished, self._backup)
+        if present is None:
+            return
+        aside = self._beside("edited")
+        os.link(self._path, aside)
+        flush_folder(aside.parent)
+        what = f"{self._path} was edited while Locker was running; the edit took no effect and is kept as {aside.name}"
+        self.notice = FileDamaged(
+            f"{self._damage}. {what}" if self._damage else what,
+            remedy="Stop Locker before you edit the file; then make the edit again.",
+        )
+        log.error("documents file edited while open path=%s notice=%s", self._path, what)
 
     def _open(self) -> None:
         if self._path.is_symlink():
@@ -122,20 +152,26 @@ class AtomicStorage(Storage):
             what += "; the version before its last change is used"
         else:
             what += "; it starts empty"
+        self._damage = what
         self.notice = FileDamaged(what)
         log.error("documents file repaired path=%s notice=%s", self._path, what)
 
     def _set_aside(self) -> str:
         """Rename the damaged file, never over another, and return its new name."""
-        moment = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%dT%H%M%SZ")
-        target = self._path.with_name(f"{self._path.name}.damaged-{moment}")
-        number = 1
-        while target.exists():
-            number += 1
-            target = self._path.with_name(f"{self._path.name}.damaged-{moment}-{number}")
+        target = self._beside("damaged")
         self._path.rename(target)
         flush_folder(target.parent)
         return target.name
+
+    def _beside(self, state: str) -> Path:
+        """A name beside the file that nothing bears."""
+        moment = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%dT%H%M%SZ")
+        target = self._path.with_name(f"{self._path.name}.{state}-{moment}")
+        number = 1
+        while target.exists():
+            number += 1
+            target = self._path.with_name(f"{self._path.name}.{state}-{moment}-{number}")
+        return target
 
 
 class _LockedTable(Table):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 from tinydb import where
 
 from core.model.clock import ManualClock
-from core.model.errors import BodyTooLarge, FileDamaged, FolderUnusable
+from core.model.errors import BodyTooLarge, FileDamaged, FolderUnusable, StorageFull
 from core.store import Documents, documents
 
 
@@ -159,6 +160,76 @@ def test_missing_file_with_a_backup_is_told_and_restored(path: Path, clock: Manu
     assert "is missing" in opened.notice.detail
 
 
+EDITS = {"good": b'{"services": {"1": {"id": "edited"}}}', "broken": b'{"services": {"1": {"id": "edi', "empty": b""}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_edit_while_open_is_set_aside_and_told(path: Path, clock: ManualClock, edit: bytes) -> None:
+    """The next change goes on from what was answered; the edit stands beside and never becomes the backup."""
+    opened = Documents(path, clock)
+    table = opened.table("services")
+    table.insert({"id": "a"})
+    before = path.read_bytes()
+    for number in ("", "-2"):
+        path.write_bytes(edit)
+        table.upsert({"id": "b"}, where("id") == "b")
+        aside = path.with_name(f"locker.json.edited-20231114T221320Z{number}")
+
+        assert edit == aside.read_bytes()
+        assert before == path.with_name("locker.json.bak").read_bytes()
+        assert opened.notice is not None
+        assert f"is kept as {aside.name}" in opened.notice.detail
+        assert "Stop Locker before you edit" in opened.notice.remedy
+        before = path.read_bytes()
+    assert [{"id": "a"}, {"id": "b"}] == services(path, clock)
+
+
+def test_edit_after_a_damage_tells_both(path: Path, clock: ManualClock) -> None:
+    """What the owner must know of the start is not hidden by what came later."""
+    path.write_bytes(b"damaged")
+    opened = Documents(path, clock)
+    path.write_bytes(b"{}")
+    opened.table("services").insert({"id": "a"})
+
+    assert opened.notice is not None
+    assert "it starts empty. " in opened.notice.detail
+    assert "locker.json.edited-" in opened.notice.detail
+
+
+def test_file_that_vanished_while_open_is_written_again(path: Path, clock: ManualClock) -> None:
+    """Nothing is lost, and the backup is the version that vanished."""
+    table = Documents(path, clock).table("services")
+    table.insert({"id": "a"})
+    before = path.read_bytes()
+    path.unlink()
+    table.insert({"id": "b"})
+
+    assert [{"id": "a"}, {"id": "b"}] == services(path, clock)
+    assert before == path.with_name("locker.json.bak").read_bytes()
+
+
+def test_edit_is_no_state_of_ours_when_a_change_fails(
+    path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk leaves the edit in its place and what was answered before as the answer."""
+    table = Documents(path, clock).table("services")
+    table.insert({"id": "a"})
+    path.write_bytes(EDITS["broken"])
+    with monkeypatch.context() as full:
+        full.setattr(documents, "_write_flushed", _no_room)
+        with pytest.raises(StorageFull):
+            table.insert({"id": "b"})
+
+    assert [{"id": "a"}] == table.all()
+    assert EDITS["broken"] == path.read_bytes()
+    table.insert({"id": "c"})
+    assert [{"id": "a"}, {"id": "c"}] == services(path, clock)
+
+
+def _no_room(_path: Path, _text: bytes) -> None:
+    raise OSError(errno.ENOSPC, "no room")
+
+
 def test_link_in_place_of_the_file_is_refused(path: Path, clock: ManualClock, tmp_path: Path) -> None:
     """It would be replaced by the first change, or lead outside."""
     target = tmp_path / "target.json"
@@ -243,6 +314,8 @@ def counted(name):
     return call
 
 table = Documents(Path(sys.argv[1]), ManualClock()).table("services")
+if sys.argv[3:]:
+    Path(sys.argv[1]).write_text(sys.argv[3])
 for name in ("open", "fsync", "close", "link", "rename", "replace", "unlink", "stat"):
     setattr(os, name, counted(name))
 table.insert({"id": "b"})
@@ -279,3 +352,36 @@ def test_atomic_write_kill_points(path: Path, clock: ManualClock) -> None:
 
     assert ended
     assert died >= 12
+
+
+@pytest.mark.parametrize("edit", [EDITS["good"], EDITS["broken"]], ids=["good", "broken"])
+def test_edited_file_kill_points(path: Path, clock: ManualClock, edit: bytes) -> None:
+    """Killed at each step of a change over an edit, the edit is kept, and so is a version of ours as the backup."""
+    died = 0
+    returncode = None
+    while returncode != 0:
+        assert died < 200
+        for found in path.parent.iterdir():
+            found.unlink()
+        table = Documents(path, clock).table("services")
+        table.insert({"id": "a"})
+        table.insert({"id": "a2"})
+        command = [sys.executable, "-c", DYING, str(path), str(died + 1), edit.decode()]
+        process = subprocess.run(command, capture_output=True, check=False)
+        backup = path.with_name("locker.json.bak").read_bytes()
+        is_replaced = path.read_bytes() != edit
+        keys = "".join(row["id"] for row in services(path, clock))
+
+        assert b"Traceback" not in process.stderr
+        assert b'"a"' in backup
+        assert edit in [found.read_bytes() for found in path.parent.glob("locker.json*")]
+        if is_replaced:
+            assert keys in ("aa2b", "aa2bc")
+        else:
+            assert keys in (("edited",) if edit == EDITS["good"] else ("a", "aa2"))
+        assert is_replaced or not process.stdout
+        assert keys.endswith(process.stdout.decode()[-1:]) or keys == "aa2bc"
+        returncode = process.returncode
+        died += 1
+
+    assert died > 15
