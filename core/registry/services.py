@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,12 @@ from core.store import Documents
 from core.vault import MasterKey, SealedFile, is_marker, split_settings, without_secrets
 
 TITLE_CHARS_MAX = 80
+# Controls, direction marks and their like, halves of characters.
+_STEERING = frozenset({"Cc", "Cf", "Cs"})
+# Persian, the scripts of India and joined emoji need the joiners.
+_JOINERS = "\u200c\u200d"
+# Letters and symbols by their kind, empty to the eye: the Hangul fillers and the blank of Braille.
+_BLANK = "\u115f\u1160\u3164\uffa0\u2800"
 
 log = logging.getLogger(__name__)
 
@@ -370,6 +377,11 @@ def _checked_title(title: str) -> str:
     title = " ".join(title.split())
     if not 1 <= len(title) <= TITLE_CHARS_MAX:
         raise BadRequest(f"a title has 1 to {TITLE_CHARS_MAX} characters")
+    shown = [letter for letter in title if letter not in _JOINERS]
+    if any(unicodedata.category(letter) in _STEERING for letter in shown):
+        raise BadRequest("a title holds no control characters, and none that change how the others are shown")
+    if all(letter in _BLANK or unicodedata.category(letter)[0] in "MZ" for letter in shown):
+        raise BadRequest("a title has at least one character that can be seen")
     return title
 
 

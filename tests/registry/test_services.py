@@ -101,6 +101,43 @@ def test_unknown_connectors_and_titles(registry: Registry) -> None:
     assert registry.install_feeds(title="x" * TITLE_CHARS_MAX).id == "feeds-2"
 
 
+@pytest.mark.parametrize(
+    "title",
+    [
+        "a\x00b",
+        "a\x1b[31mb",
+        "a\x7f",
+        "a\u202eb",
+        "a\u200bb",
+        "\ufeffa",
+        "a\u2066b",
+        "a\U000e0041",
+        "\ud800",
+        "\u200d",
+        "\u200c\u200d",
+        "\u3164",
+        "\u2800",
+        "\u0301",
+        "\ufe0f",
+    ],
+)
+def test_a_title_that_cannot_be_seen_as_it_is(registry: Registry, title: str) -> None:
+    """What steers a screen, turns the text around or shows nothing is refused, at the installation and later."""
+    registry.install_feeds()
+    with pytest.raises(BadRequest, match="a title"):
+        registry.install_feeds(title=title)
+    with pytest.raises(BadRequest, match="a title"):
+        registry.services.rename("feeds", title)
+
+    assert [service.title for service in registry.services.list()] == ["Feeds"]
+
+
+@pytest.mark.parametrize("title", ["می\u200cخواهم", "👩\u200d💻", "क्\u200dष", "❤\ufe0f", "e\u0301", "日記", "-"])
+def test_titles_of_any_script(registry: Registry, title: str) -> None:
+    """Joiners and marks belong to the writing of many people."""
+    assert registry.install_feeds(title=title).title == title
+
+
 def test_a_connector_added_while_running_can_be_installed(registry: Registry) -> None:
     """No restart is needed between writing a connector and using it."""
     write_connector(registry.connectors, FEEDS.replace('"feeds"', '"news"', 1))
