@@ -103,7 +103,8 @@ class House:
         self._desk = ServiceDesk(
             self._services, supervisor=self._supervisor, scheduler=self._scheduler, deliveries=self._deliveries,
             stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
-            is_outdated=self._launching.is_outdated,
+            is_outdated=self._launching.is_outdated, bus=self._bus,
+            erase_words=lambda service_id: self.web.erase_words(service_id),
         )  # fmt: skip
         self.web = build(self._parts())
         self._stack.push_async_callback(self.web.close)

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.assembly.bridges import START_S_MAX, Loop
 from core.assembly.stores import Stores
-from core.events import Deliveries
+from core.events import Bus, Deliveries
 from core.model.errors import LockerError, NotFound
 from core.process import ChildLogs, Supervisor
 from core.registry import Catalog, Service, Services
@@ -36,6 +36,8 @@ class ServiceDesk:
         logs: ChildLogs,
         loop: Loop,
         is_outdated: Callable[[str], bool],
+        bus: Bus,
+        erase_words: Callable[[str], None],
     ) -> None:
         self._services = services
         self._supervisor = supervisor
@@ -46,6 +48,8 @@ class ServiceDesk:
         self._logs = logs
         self._loop = loop
         self._is_outdated = is_outdated
+        self._bus = bus
+        self._erase_words = erase_words
 
     def list(self) -> Sequence[Service]:
         return self._services.list()
@@ -93,6 +97,8 @@ class ServiceDesk:
         if service_id not in {service.id for service in self._services.kept()}:
             raise NotFound(f"no data is kept of {service_id[:80]!r}", remedy="GET /kept lists what is.")
         self._services.uninstall(service_id, erase=True)
+        self._loop.run(self._bus.erase(service_id))
+        self._erase_words(service_id)
         self._logs.erase(service_id)
 
     def rename(self, service_id: str, title: str, /) -> Service:
@@ -187,6 +193,9 @@ class ServiceDesk:
         await self._scheduler.purge(service.id)
         # Kept data may come back with its uid: listeners then go on where they were.
         await self._deliveries.purge(service.id, log=service.uid if erase else None)
+        if erase:
+            await self._bus.erase(service.id)
+            await asyncio.to_thread(self._erase_words, service.id)
 
     def _is_resident(self, service_id: str) -> bool:
         try:

@@ -76,6 +76,10 @@ class Bus:
         self._tell(self._published.service)
         return event
 
+    async def erase(self, service: str) -> None:
+        """Forget everything a service published: it is uninstalled with all it left."""
+        await asyncio.to_thread(self._published.erase, service)
+
     def announce(self, service: str, kind: str, payload: Mapping[str, Any]) -> None:
         """Show something of the moment to whoever looks on right now; kept nowhere."""
         if not _KIND.fullmatch(kind):

@@ -30,6 +30,7 @@ SELECT seq, id, idr, action, service, type, key, at, value FROM published WHERE 
 """
 _HEAD = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'published'), 0)"
 _FLOOR = "SELECT min(seq) - 1 FROM published"
+_ERASE = "DELETE FROM published WHERE service = ?"
 _TRIM = "DELETE FROM published WHERE seq <= ? OR at < ?"
 
 
@@ -68,6 +69,10 @@ class PublishedLog:
 
         self._db.write(write)
         return event
+
+    def erase(self, service: str) -> None:
+        """Take out everything a service published; positions stand, since their numbers are not given out again."""
+        self._db.write(lambda connection: connection.execute(_ERASE, (service,)))
 
     def head(self) -> Position:
         """Where the log ends; it has one epoch, since it lives and dies with the positions beside it."""

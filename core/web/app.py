@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 from flask import Flask
 
 from core.model.errors import NotFound
 from core.web import openapi
 from core.web.access import Access
 from core.web.accesses import Accesses
-from core.web.asgi import Request
+from core.web.api.system import Health
+from core.web.asgi import Request, answer
 from core.web.caller import Caller
 from core.web.dashboard import serve_dashboard
 from core.web.diary import Diary
@@ -41,11 +43,12 @@ class Web:
         self._login = Login(hosts, parts.clock, throttle, end_streams=self._end_streams, command=parts.status_command)
         tokens = AppTokens(parts.documents, parts.coredb, parts.clock)
         self._metrics = Metrics(parts)
+        self._diary = Diary(parts.coredb, parts.clock, parts.timezone)
         self._accesses = Accesses(parts.coredb, parts.clock)
         desk = Desk(
             parts=parts,
             tokens=tokens,
-            diary=Diary(parts.coredb, parts.clock, parts.timezone),
+            diary=self._diary,
             metrics=self._metrics,
             notices=Notices(parts.notices, parts.documents, parts.clock),
             accesses=self._accesses,
@@ -69,6 +72,10 @@ class Web:
         """A new owner's token for ten minutes; call it on the event loop."""
         return self._login.short_token()
 
+    def erase_words(self, service_id: str) -> None:
+        """Take what a service wrote out of the diary: it is uninstalled with all it left. Blocks for a moment."""
+        self._diary.erase(service_id)
+
     async def close(self) -> None:
         """End the streams of logs, let Flask's threads go, and write what waits to be written."""
         self._logs.close()
@@ -85,6 +92,8 @@ class Web:
             await send({"type": "websocket.close", "code": 1008})
         elif scope["path"] == "/events":
             await self._parts.event_stream(scope, receive, send)
+        elif scope["path"] == "/health" and scope["method"] in ("GET", "HEAD"):
+            await _tell_health(send)
         elif self._logs.is_asked(scope):
             await self._logs(scope, receive, send)
         else:
@@ -128,6 +137,11 @@ def flask_of(desk: Desk) -> Flask:
     serve(flask, openapi.TABLE, desk)
     serve_dashboard(flask, desk)
     return flask
+
+
+async def _tell_health(send: Send) -> None:
+    """Answer on the loop: who watches the core must not wait for a thread that something else holds."""
+    await answer(send, 200, [("content-type", "application/json")], msgspec.json.encode(Health()))
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -22,6 +22,7 @@ LAST_DAY = date(9998, 12, 31)
 
 # One row is one sentence that a service wrote: (id, at, service, level, message).
 _INSERT = "INSERT INTO diary (at, service, level, message) VALUES (?, ?, ?, ?)"
+_ERASE = "DELETE FROM diary WHERE service = ?"
 _FORGET_OLDEST = "DELETE FROM diary WHERE id <= (SELECT max(id) FROM diary) - ?"
 _SELECT = (
     "SELECT id, at, service, level, message FROM diary WHERE at >= ? AND at < ? AND level >= ? "
@@ -57,6 +58,10 @@ class Diary:
             connection.execute(_FORGET_OLDEST, (ENTRIES_KEPT_MAX,))
 
         self._coredb.write(insert)
+
+    def erase(self, service_id: str) -> None:
+        """Take out everything a service wrote: it is uninstalled with all it left."""
+        self._coredb.write(lambda connection: connection.execute(_ERASE, (service_id,)))
 
     def entries(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -100,3 +101,23 @@ def test_an_erased_store_is_not_kept_open(tmp_path: Path) -> None:
 
         assert [] == [name for name in held if "/Me/feeds/" in name or ".erasing" in name or "feeds.log" in name]
         assert [] == [path for path in house.me.rglob("*") if "feeds" in path.name]
+
+
+def test_erased_words_stand_nowhere(tmp_path: Path) -> None:
+    """What a service published and wrote into the diary goes with it, and another of the same id inherits none."""
+    with open_house(tmp_path) as house:
+        for connector in ("parting-words", "feeds"):
+            house.install(connector)
+            house.post(f"/core/{connector}/diary", json={"message": f"words of {connector}", "level": 1})
+            idr = f"entry://{connector}/#1"
+            house.post(f"/core/{connector}/event", json={"idr": idr, "action": "new", "data": {"secret": connector}})
+        _uninstall(house, "parting-words", "erase")
+        house.install("parting-words")
+        words = {entry["message"] for entry in house.get("/diary").json()["entries"]}
+        house.stop()
+        with contextlib.closing(sqlite3.connect(house.me / "core.db")) as db:
+            published = {row[0] for row in db.execute("SELECT service FROM published")}
+
+        assert "words of feeds" in words
+        assert "words of parting-words" not in words
+        assert {"feeds"} == published
