@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 PATTERN_CHARS_MAX = 500
+# The longest text that is matched: the slowest pattern takes a tenth of a second for it.
+TEXT_BYTES_MAX = 4 * 1024
 PLACES_MAX = 300
 GROUPS_DEEP_MAX = 20
 
@@ -31,6 +33,10 @@ Anchor = Literal["start", "end"]
 
 class PatternInvalid(ValueError):
     """The pattern cannot be used; the message is the end of a sentence about it."""
+
+
+class TextTooLong(ValueError):
+    """The text is not matched; the message is the end of a sentence about it."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,9 @@ class Pattern:
         self._anew = self._reached([self._first])
 
     def is_in(self, text: str) -> bool:
-        """Whether the pattern fits somewhere in the text."""
+        """Whether the pattern fits somewhere in the text; TextTooLong where that is not looked for."""
+        if len(text.encode(errors="surrogatepass")) > TEXT_BYTES_MAX:
+            raise TextTooLong(f"must have at most {TEXT_BYTES_MAX} bytes to be matched with a pattern")
         # Python's $ also stands before a line's end that closes the text.
         ends = {len(text), len(text) - 1} if text.endswith("\n") else {len(text)}
         passing: dict[str, int] = {}

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from core.registry.pattern import understood
+from core.registry.pattern import TextTooLong, understood
 
 Schema = Mapping[str, Any]
 Fault = tuple[str, str]
@@ -106,8 +106,11 @@ class _Check:
             return self._wrong(path, f"must have {_from_to(least, most)} characters")
         if not _is_encodable(value):
             return self._wrong(path, "holds half of a character")
-        if "pattern" in schema and not self._is_matched(schema["pattern"], value):
-            return self._wrong(path, f"must match {schema['pattern']}")
+        try:
+            if "pattern" in schema and not self._is_matched(schema["pattern"], value):
+                return self._wrong(path, f"must match {schema['pattern']}")
+        except TextTooLong as err:
+            return self._wrong(path, str(err))
         # Empty is allowed where it is not required: that is how a form says "nothing".
         is_form, what = _FORMATS.get(schema.get("format", ""), (_is_anything, ""))
         return value if value == "" or is_form(value) else self._wrong(path, what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 
@@ -9,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.registry.pattern import GROUPS_DEEP_MAX, PATTERN_CHARS_MAX, PLACES_MAX, Pattern, PatternInvalid
+from core.registry.pattern import (
+    GROUPS_DEEP_MAX,
+    PATTERN_CHARS_MAX,
+    PLACES_MAX,
+    TEXT_BYTES_MAX,
+    Pattern,
+    PatternInvalid,
+    TextTooLong,
+)
 
 ATOMS = st.sampled_from(
     ["a", "b", ".", r"\d", r"\W", r"\.", "[ab]", "[^a]", r"[\w-]", "[]a]", r"[\]\[]", "^", "$", "-", "{", "]", r"\n"]
@@ -44,10 +53,28 @@ def test_a_pattern_means_what_it_means_to_python(pattern: str, text: str) -> Non
 def test_no_pattern_takes_long(pattern: str) -> None:
     """What keeps a trying engine busy for ages is decided at once, for the longest text there may be."""
     began = time.perf_counter()
-    for text in ("a" * 48 + "!", "a" * 10_000, "ab" * 5_000, "é" * 10_000):
+    for text in ("a" * 48 + "!", "a" * TEXT_BYTES_MAX, "ab" * (TEXT_BYTES_MAX // 2), "é" * (TEXT_BYTES_MAX // 2)):
         Pattern(pattern).is_in(text)
 
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("pattern", ["(?:a[ab]{90}|b[ab]{90})c", "[ab]*a[ab]{280}c"])
+def test_many_ways_at_once_take_no_time_worth_naming(pattern: str) -> None:
+    """A text that leads to ever other places is as long as it may be, and decided in a fraction of a second."""
+    text = "".join(random.Random(1).choices("ab", k=TEXT_BYTES_MAX))
+    found = Pattern(pattern)
+    began = time.process_time()
+
+    assert not found.is_in(text)
+    assert time.process_time() - began < 0.3
+
+
+def test_text_that_is_matched_is_bounded_in_bytes() -> None:
+    """Just under the bound it is matched, just over it is not."""
+    assert Pattern("é$").is_in("é" * (TEXT_BYTES_MAX // 2))
+    with pytest.raises(TextTooLong, match="at most 4096 bytes"):
+        Pattern("é$").is_in("a" + "é" * (TEXT_BYTES_MAX // 2))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.registry.pattern import TEXT_BYTES_MAX
 from core.registry.schema import schema_faults
 from core.registry.settings import (
     DEPTH_MAX,
@@ -265,5 +266,17 @@ def test_a_pattern_cannot_keep_a_check_busy() -> None:
     schema = {"x": {"type": "array", "items": {"type": "string", "pattern": "^(a+)+$"}}}
 
     assert [("x.0", "must match ^(a+)+$")] == validate(schema, {"x": ["a" * 48 + "!"]})[1]
-    assert [] == validate(schema, {"x": ["a" * 9_000] * 5})[1]
-    assert [("x.5", "must match ^(a+)+$")] == validate(schema, {"x": ["a" * 9_000] * 6})[1]
+    assert [] == validate(schema, {"x": ["a" * 4_000] * 12})[1]
+    assert [("x.12", "must match ^(a+)+$")] == validate(schema, {"x": ["a" * 4_000] * 13})[1]
+
+
+def test_a_text_too_long_for_a_pattern_is_told_so() -> None:
+    """Just under the bound it is matched, just over it is refused in words, and without a pattern it is taken."""
+    schema = {"x": {"type": "string", "pattern": "^a+é$"}}
+    long = "a" * (TEXT_BYTES_MAX - 2) + "é"
+
+    assert [] == validate(schema, {"x": long})[1]
+    assert [("x", "must have at most 4096 bytes to be matched with a pattern")] == validate(schema, {"x": "a" + long})[
+        1
+    ]
+    assert [] == validate({"x": {"type": "string"}}, {"x": "a" + long})[1]
