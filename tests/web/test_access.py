@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from core.web.mount import THREADS
 from core.web.throttle import WRONG_ANSWERS_WAITING_MAX
 from tests.web.conftest import OWNER_TOKEN, Site, wait_until
 
@@ -21,6 +25,32 @@ def test_health_needs_nothing(site: Site) -> None:
     answer = site.ask("GET", "/health")
 
     assert (200, {"status": "up"}) == (answer.status, answer.json)
+
+
+def test_health_waits_for_no_thread(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While everything that reads is stuck it is told all the same; HEAD tells the same headers without the body."""
+    until = threading.Event()
+    begun = threading.Semaphore(0)
+
+    def stuck() -> list[Any]:
+        begun.release()
+        assert until.wait(20)
+        return []
+
+    monkeypatch.setattr(site.world.services, "list", stuck)
+    with ThreadPoolExecutor(THREADS) as pool:
+        readers = [pool.submit(site.owner, "GET", "/map") for _ in range(THREADS)]
+        try:
+            assert all(begun.acquire(timeout=20) for _ in range(THREADS))
+            got, head = (site.ask(method, "/health") for method in ("GET", "HEAD"))
+        finally:
+            until.set()
+    kept = ("content-type", "content-length", "content-security-policy", "cache-control", "x-content-type-options")
+
+    assert {200} == {reader.result().status for reader in readers}
+    assert ((200, b'{"status":"up"}'), (200, b"")) == ((got.status, got.body), (head.status, head.body))
+    assert "application/json" == got.headers["content-type"]
+    assert [got.headers[name] for name in kept] == [head.headers[name] for name in kept]
 
 
 @pytest.mark.parametrize(

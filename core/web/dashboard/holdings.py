@@ -9,12 +9,14 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from core.model.errors import AnswerInvalid, NotFound
+from core.model.clock import Clock
+from core.model.errors import AnswerInvalid, ChildMute, NotFound
 from core.model.fact import Fact, Record
 from core.model.ids import TYPE_NAME, key_to_path
 from core.store import FactPage, Page
 from core.web.parts import Children, Order, Parts
 
+# A page waits in one of the few threads that read, so the questions of one look share this time.
 ASK_S = 2.0
 RECORDS_MAX = 500
 
@@ -60,21 +62,26 @@ class Holdings(Protocol):
 
 
 @contextmanager
-def holdings(parts: Parts, service_id: str) -> Iterator[Holdings]:
-    """The service's store; where it has none and its child runs, the child. A sleeping child is left asleep."""
+def holdings(parts: Parts, service_id: str, *, within_s: float = ASK_S) -> Iterator[Holdings]:
+    """The service's store; where it has none and its child runs, the child, asked for so long in all.
+
+    A sleeping child is left asleep.
+    """
     with parts.reader(service_id) as reader:
         if reader.epoch() or parts.children.state(service_id).name != "running":
             yield reader
             return
-    yield ChildReader(parts.children, service_id)
+    yield ChildReader(parts.children, service_id, clock=parts.clock, within_s=within_s)
 
 
 class ChildReader:
-    """A child's own answers, read as a store is; each question has two seconds."""
+    """A child's own answers, read as a store is; all questions together have `within_s`."""
 
-    def __init__(self, children: Children, service_id: str) -> None:
+    def __init__(self, children: Children, service_id: str, *, clock: Clock, within_s: float) -> None:
         self._children = children
         self._service_id = service_id
+        self._clock = clock
+        self._until = clock.monotonic() + within_s
 
     def epoch(self) -> str:
         """Empty: it is no store of Locker's."""
@@ -111,8 +118,11 @@ class ChildReader:
         return FactPage(facts=[_fact(type_name, key, one) for one in found.facts[:limit]] if found else [], next=None)
 
     def _ask(self, path: str, kind: type[Any]) -> Any:
+        left_s = round(self._until - self._clock.monotonic(), 2)
+        if left_s <= 0:
+            raise ChildMute(f"{self._service_id} took too long to tell what it holds")
         status, body = self._children.call(
-            self._service_id, method="GET", path=path, body=b"", content_type="", timeout_s=ASK_S
+            self._service_id, method="GET", path=path, body=b"", content_type="", timeout_s=left_s
         )
         if status == 404:
             return None

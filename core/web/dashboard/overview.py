@@ -18,6 +18,7 @@ from core.web.records import manifest_of
 
 RUNS_READ = 60
 SET_ASIDE_READ = 10
+CHILD_ASKED_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,10 @@ class Overview:
         return f"/services/{self.service.id}"
 
 
-def overview(parts: Parts, service: Service, words: Words) -> Overview:
-    """The service as it is now."""
+def overview(parts: Parts, service: Service, words: Words, *, asks_child: bool = False) -> Overview:
+    """The service as it is now; a child that keeps its data itself is asked what it holds only where told to."""
     manifest = manifest_of(parts, service)
-    store = _stored(parts, service.id)
+    store = _stored(parts, service.id, asks_child=asks_child)
     state, details = parts.children.state(service.id), parts.children.details(service.id)
     pending = parts.schedule.pending(service.id)
     return Overview(
@@ -140,7 +141,7 @@ class _Stored:
     fault: str = ""
 
 
-def _stored(parts: Parts, service_id: str) -> _Stored:
+def _stored(parts: Parts, service_id: str, *, asks_child: bool) -> _Stored:
     """What the store tells; where it cannot be read, why: the other services' cards do not suffer from it."""
     try:
         with parts.reader(service_id) as reader:
@@ -148,8 +149,11 @@ def _stored(parts: Parts, service_id: str) -> _Stored:
                 return _Stored(dict(reader.counts()), reader.runs(limit=RUNS_READ), reader.quarantined(SET_ASIDE_READ))
     except LockerError as error:
         return _Stored({}, (), (), fault=f"{error.detail} {error.remedy}")
+    if not asks_child:
+        # A page of many services would wait for one child after the other.
+        return _Stored({}, (), (), is_there=False)
     try:
-        with holdings(parts, service_id) as reader:
+        with holdings(parts, service_id, within_s=CHILD_ASKED_S) as reader:
             return _Stored(dict(reader.counts()), (), (), is_there=False)
     except LockerError:
         # It keeps its data by itself, and does not say how much: that is no fault of what is stored.

@@ -188,7 +188,7 @@ def uninstall(visit: Visit) -> Response:
 
 def _service(visit: Visit, *, trouble: Trouble | None = None) -> Response:
     visit.parts.catalog.refresh()
-    found = overview(visit.parts, visit.parts.services.get(visit.service_id), visit.words)
+    found = overview(visit.parts, visit.parts.services.get(visit.service_id), visit.words, asks_child=True)
     return visit.show(
         "service",
         trouble=trouble,
@@ -273,7 +273,7 @@ def _settings(
 
 def _uninstall(visit: Visit, *, fault: str = "") -> Response:
     service = visit.parts.services.get(visit.service_id)
-    counts = overview(visit.parts, service, visit.words).counts
+    counts = overview(visit.parts, service, visit.words, asks_child=True).counts
     choice = visit.form.get("data", "")
     return visit.show(
         "uninstall",

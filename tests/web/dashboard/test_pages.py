@@ -737,10 +737,61 @@ def test_a_running_child_tells_what_it_keeps_itself(site: Site, browse: Browse) 
     site.world.children.answer = (404, b"{}")
 
     assert "1 note" in text_of(browse("/services/notes"))
-    assert "1 note" in text_of(browse("/"))
     assert "Buy milk" in text_of(browse("/services/notes/records/note"))
     assert "changed text" in text_of(browse("/services/notes/records/note/n1"))
     assert 404 == browse("/services/notes/records/note/n2").status
+
+
+def test_the_first_page_asks_no_child(site: Site, browse: Browse) -> None:
+    """However many keep their data themselves: a look at all of them waits for none of them."""
+    for number in range(12):
+        site.world.install("feeds", f"notes-{number}")
+        site.world.readers[f"notes-{number}"] = FakeReader(incarnation="")
+        site.world.children.states[f"notes-{number}"] = ChildState("running")
+    furnish(site.world)
+    site.world.children.states["notes"] = ChildState("running")
+    text = text_of(browse("/"))
+
+    assert "Notes Ready It keeps its data by itself. Open" in text
+    assert [] == site.world.children.asked
+
+
+def test_a_child_has_one_bound_for_all_it_is_asked(site: Site, browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second for the service's page; two for a list, the first answer's time taken from the next one's."""
+    furnish(site.world)
+    clock, children = site.world.clock, site.world.children
+    children.states["notes"] = ChildState("running")
+    waits: list[float] = []
+
+    def slow(_service_id: str, *, timeout_s: float, **_how: Any) -> tuple[int, bytes]:
+        waits.append(round(timeout_s, 3))
+        clock.advance(0.75)
+        return 200, b'{"records": []}'
+
+    monkeypatch.setattr(children, "call", slow)
+    browse("/services/notes")
+    browse("/services/notes/records/note")
+
+    assert [1.0, 2.0, 1.25] == waits
+
+
+def test_a_child_that_used_up_its_time_is_asked_no_more(
+    site: Site, browse: Browse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list says that it took too long."""
+    furnish(site.world)
+    site.world.children.states["notes"] = ChildState("running")
+    asked: list[str] = []
+
+    def slow(_service_id: str, *, path: str, **_how: Any) -> tuple[int, bytes]:
+        asked.append(path)
+        site.world.clock.advance(2.0)
+        return 200, b"{}"
+
+    monkeypatch.setattr(site.world.children, "call", slow)
+    answer = browse("/services/notes/records/note")
+
+    assert (504, ["/"]) == (answer.status, asked)
 
 
 @pytest.mark.parametrize("answer", [(200, b"<p>"), (500, b"{}"), (200, b'{"counts": {"note": "many"}}'), (200, b"[]")])
