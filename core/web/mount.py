@@ -1,8 +1,8 @@
 """Flask inside the event loop: a thread is taken when the body is whole, and is free before anything is sent.
 
 So neither a slow upload nor a slow reader can hold one of the few threads. They are parted in lanes: what reads never
-waits behind what changes something, which may take as long as a child takes to start or an environment to install;
-and what children ask never stands in the owner's way, nor in another child's.
+waits behind what changes something; no quick change waits behind one that may take as long as a child takes to start
+or an environment to install; and what children ask never stands in the owner's way, nor in another child's.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ BODY_BYTES_MAX = 1024 * 1024
 FILE_BYTES_MAX = 16 * 1024 * 1024
 FORM_AROUND_BYTES_MAX = 64 * 1024
 BODY_DEADLINE_S = 30.0
+# What waits for a child to start, stop or answer, for an environment to be made, or for a folder to be erased.
+_LONG_DEED = re.compile(
+    r"POST /(core|services)/[^/]+/(install|uninstall|enable|disable|stop|restart|settings|sync|wake|import)"
+    r"|PUT /core/[^/]+/settings|DELETE /kept/[^/]+|POST /install/.+"
+)
 _TAKES_FILES = re.compile(r"/services/[^/]+/import")
 
 
@@ -62,6 +67,7 @@ class Mount:
     def __init__(self, flask: Flask, *, body_deadline_s: float = BODY_DEADLINE_S) -> None:
         self._reading = Lane(flask)
         self._changing = Lane(flask)
+        self._long_deeds = Lane(flask)
         self._children = Lane(flask, of_one_max=WAITING_OF_ONE_CHILD_MAX)
         self._body_deadline_s = body_deadline_s
 
@@ -83,12 +89,15 @@ class Mount:
 
     async def close(self) -> None:
         """Let the threads of every lane go."""
-        await asyncio.gather(self._reading.close(), self._changing.close(), self._children.close())
+        lanes = (self._reading, self._changing, self._long_deeds, self._children)
+        await asyncio.gather(*(lane.close() for lane in lanes))
 
-    def _lane(self, caller: Caller, method: str) -> Lane:
+    def _lane(self, caller: Caller, method: str, path: str) -> Lane:
         if caller.service_id is not None:
             return self._children
-        return self._reading if method in READING else self._changing
+        if method in READING:
+            return self._reading
+        return self._long_deeds if is_long_deed(method, path) else self._changing
 
     async def _body(self, request: Request, receive: Receive) -> bytes | None:
         """The whole body, or None when the client left before its end."""
@@ -124,8 +133,13 @@ class Mount:
         headers = [(n, v) for n, v in scope["headers"] if n not in (b"content-length", b"transfer-encoding")]
         whole = {**scope, "headers": [*headers, (b"content-length", b"%d" % len(body))]}
         caller: Caller = scope.get("locker.caller") or NOBODY
-        await self._lane(caller, scope["method"]).run(caller.actor, whole, receive, keep)
+        await self._lane(caller, scope["method"], scope["path"]).run(caller.actor, whole, receive, keep)
         return messages
+
+
+def is_long_deed(method: str, path: str) -> bool:
+    """Whether this change may take seconds or minutes, so that quick ones must not wait behind it."""
+    return _LONG_DEED.fullmatch(f"{method} {path}") is not None
 
 
 def _bytes_max(request: Request) -> int:

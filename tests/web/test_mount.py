@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from flask import Flask, Response, request
 
+from core.web import openapi
 from core.web.caller import Caller
-from core.web.mount import BODY_BYTES_MAX, THREADS, WAITING_MAX, WAITING_OF_ONE_CHILD_MAX, Mount
+from core.web.dashboard import PAGES
+from core.web.mount import BODY_BYTES_MAX, THREADS, WAITING_MAX, WAITING_OF_ONE_CHILD_MAX, Mount, is_long_deed
 from core.web.parts import Receive
 from tests.web.conftest import OWNER_TOKEN, Site
 
@@ -193,7 +195,7 @@ def test_waiting_requests_are_bounded(flask: Flask) -> None:
 
 
 def test_lanes_do_not_wait_for_each_other(flask: Flask) -> None:
-    """More changes than there are threads, and a child's flood, keep neither a reader nor another child waiting."""
+    """More changes than there are threads, be they long or quick, and a child's flood, keep nobody else waiting."""
     block = threading.Event()
 
     @flask.route("/stuck", methods=["GET", "POST"])
@@ -201,8 +203,16 @@ def test_lanes_do_not_wait_for_each_other(flask: Flask) -> None:
         assert block.wait(20)
         return "done"
 
+    @flask.post("/core/feeds/restart")
+    def restart() -> str:
+        return stuck()
+
     @flask.get("/quick")
     def quick() -> str:
+        return "at once"
+
+    @flask.put("/core/feeds/title")
+    def title() -> str:
         return "at once"
 
     async def whole() -> dict[str, Any]:
@@ -213,9 +223,13 @@ def test_lanes_do_not_wait_for_each_other(flask: Flask) -> None:
 
     async def ask() -> tuple[list[int], int]:
         mount = Mount(flask)
+        restarts = [of("owner", "POST", "/core/feeds/restart") for _ in range(2 * THREADS)]
+        stuck = [asyncio.create_task(run(mount, whole, each)) for each in restarts]
+        await asyncio.sleep(0)
+        retitled = await asyncio.wait_for(run(mount, whole, of("owner", "PUT", "/core/feeds/title")), 10)
         changes = [of("owner", "POST", "/stuck") for _ in range(2 * THREADS)]
         flood = [of("service:flood", "GET", "/stuck") for _ in range(WAITING_OF_ONE_CHILD_MAX)]
-        stuck = [asyncio.create_task(run(mount, whole, each)) for each in [*changes, *flood[: THREADS - 1]]]
+        stuck += [asyncio.create_task(run(mount, whole, each)) for each in [*changes, *flood[: THREADS - 1]]]
         await asyncio.sleep(0)
         quick = [of("owner", "GET", "/quick"), of("nobody", "GET", "/quick"), of("service:calm", "GET", "/quick")]
         answers = [(await asyncio.wait_for(run(mount, whole, each), 10))[0]["status"] for each in quick]
@@ -225,9 +239,21 @@ def test_lanes_do_not_wait_for_each_other(flask: Flask) -> None:
         block.set()
         await asyncio.gather(*stuck)
         await mount.close()
-        return answers, refused
+        return [retitled[0]["status"], *answers], refused
 
     answers, refused = asyncio.run(ask())
 
-    assert [200, 200, 200] == answers
+    assert [200, 200, 200, 200] == answers
     assert 503 == refused
+
+
+def test_what_may_take_long_has_a_lane_of_its_own() -> None:
+    """Of the API and of the dashboard, exactly these changes wait for a child, an environment or a folder."""
+    rows = {f"{row.method} {row.path}" for row in openapi.TABLE} | {f"{page.method} {page.path}" for page in PAGES}
+    deeds = ("install", "uninstall", "enable", "disable", "stop", "restart")
+    of_the_dashboard = ("uninstall", "enable", "disable", "stop", "restart", "settings", "sync", "wake", "import")
+    expected = {f"POST /core/<id>/{deed}" for deed in deeds} | {"PUT /core/<id>/settings", "DELETE /kept/<id>"}
+    expected |= {f"POST /services/<id>/{deed}" for deed in of_the_dashboard}
+    expected |= {"POST /install/<connector>", "POST /install/kept/<id>", "POST /install/kept/<id>/erase"}
+
+    assert expected == {row for row in rows if is_long_deed(*row.split(" ", 1))}
