@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 DASHBOARD_NAME = "locker.localhost"
 LOOPBACK = "127.0.0.1"
 _MOVED_NAME = "localhost"
+_OWN_NAMES = (DASHBOARD_NAME, LOOPBACK, _MOVED_NAME)
+_NAME_AND_PORT = re.compile(r"([^:]+)(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,14 @@ class Hosts:
         return tuple(f"http://{name.lower()}" + ("" if self.port == 80 else f":{self.port}") for name in names)
 
     def is_allowed(self, host: str) -> bool:
-        """Whether the Host header names the core."""
-        names = (DASHBOARD_NAME, LOOPBACK, _MOVED_NAME, *self.further_names)
-        return self._normal(host) in {f"{name.lower()}:{self.port}" for name in names}
+        """Whether the Host header names the core: by a name of its own and its port, or by a further name.
+
+        A further name may come with any port or none: a proxy before the core listens on one of its own.
+        """
+        if self._normal(host) in {f"{name}:{self.port}" for name in _OWN_NAMES}:
+            return True
+        match = _NAME_AND_PORT.fullmatch(host.lower())
+        return match is not None and match[1] in {name.lower() for name in self.further_names} - set(_OWN_NAMES)
 
     def is_dashboard(self, host: str) -> bool:
         """Whether a session counts under this Host."""
