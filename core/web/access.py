@@ -11,6 +11,7 @@ import asyncio
 import hmac
 import logging
 import re
+from functools import partial
 
 from core.model.errors import BadRequest, Forbidden, LockerError, NotFound, TokenRequired
 from core.web.accesses import Accesses
@@ -81,7 +82,7 @@ class Access:
             await answer(send, 308, [("location", self._hosts.origin + _target(request))])
             return
         if request.path == "/login" and not request.is_websocket:
-            await self._login.login(request, send)
+            await self._login.login(request, send, is_childs=partial(self._kin.is_childs, request.scope))
             return
         caller = send.caller = await self._caller(request)
         if caller.is_nobody and not self._is_open(request):
@@ -118,11 +119,13 @@ class Access:
                 return NOBODY
             await self._throttle.delay()
             raise TokenRequired("The token is not valid.")
-        session = self._login.session_of(request)
-        if not session:
+        if not self._login.has_cookie(request):
             return NOBODY
         if await self._kin.is_childs(request.scope):
             raise Forbidden("A connector may not use the owner's session.")
+        session = self._login.session_of(request)
+        if not session:
+            return NOBODY
         if not _is_from_dashboard(request, self._hosts.origin):
             if is_door:
                 return NOBODY

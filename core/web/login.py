@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from core.model.clock import Clock
 from core.web.asgi import Request, answer
 from core.web.caller import Caller
@@ -50,13 +52,24 @@ class Login:
         """Whether this is such a token and still valid."""
         return self._short_tokens.is_valid(token)
 
+    def has_cookie(self, request: Request) -> bool:
+        """Whether the request carries a session's cookie, good or not, on the one host where a session counts."""
+        return bool(self._cookie(request))
+
     def session_of(self, request: Request) -> str:
-        """The name of the session that the request carries, on the one host where a session counts; else empty."""
-        cookie = request.cookie(COOKIE) if self._hosts.is_dashboard(request.header("host")) else ""
+        """The name of the session that the request carries, else empty; its time starts anew.
+
+        Ask only once it is known that no connector sent the request: it must neither keep a session alive nor learn
+        whether there is one.
+        """
+        cookie = self._cookie(request)
         return digest(cookie).hex() if cookie and self._sessions.renew(cookie) else ""
 
-    async def login(self, request: Request, send: Send) -> None:
-        """Answer `GET /login`: with a good ticket a session, else how to come by one."""
+    async def login(self, request: Request, send: Send, *, is_childs: Callable[[], Awaitable[bool]]) -> None:
+        """Answer `GET /login`: with a good ticket a session, else how to come by one.
+
+        `is_childs` says whether a connector sent the request.
+        """
         if not self._hosts.is_dashboard(request.header("host")):
             await _page(send, 403, "login_elsewhere.html", origin=self._hosts.origin)
             return
@@ -66,12 +79,15 @@ class Login:
             await answer(send, 405 if request.method != "HEAD" else 204, [("allow", "GET, HEAD")])
         elif ticket and self._tickets.spend(ticket):
             await self._welcome(send)
-        elif self.session_of(request):
+        elif self.has_cookie(request) and not await is_childs() and self.session_of(request):
             await answer(send, 303, [("location", "/"), ("cache-control", "no-store")])
         else:
             if ticket:
                 await self._throttle.delay()
             await _page(send, 403 if ticket else 200, "login.html", was_refused=bool(ticket), command=self._command)
+
+    def _cookie(self, request: Request) -> str:
+        return request.cookie(COOKIE) if self._hosts.is_dashboard(request.header("host")) else ""
 
     async def _welcome(self, send: Send) -> None:
         # A page that goes on, rather than a redirect: after a link clicked in another site's page, the target of a

@@ -78,6 +78,21 @@ def test_an_old_address_in_a_logged_in_browser_leads_on(site: Site) -> None:
     assert (303, "/") == (answer.status, answer.headers["location"])
 
 
+def test_a_connector_learns_nothing_of_a_session_and_does_not_renew_it(site: Site) -> None:
+    """A good cookie and a guessed one are answered alike, and the good one's time goes on running out."""
+    good, guessed = site.login(), "locker_session=guess"
+    advance(site, SESSION_IDLE_S / 2)
+    site.world.is_from_below = True
+    answers = [[site.browse(path, cookie) for path in ("/login", "/map")] for cookie in (good, guessed)]
+    site.world.is_from_below = False
+    advance(site, SESSION_IDLE_S / 2 + 1)
+
+    of_good, of_guessed = ([(one.status, one.body) for one in each] for each in answers)
+    assert [200, 403] == [status for status, _ in of_good]
+    assert of_good == of_guessed
+    assert 401 == site.browse("/map", good).status
+
+
 def test_log_out_ends_the_session(site: Site) -> None:
     """In the browser and in the core; another browser's session stays."""
     mine, other = site.login(), site.login()
