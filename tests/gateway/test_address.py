@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.gateway.address import Target, is_below, location_for_browser, target_of
-from core.model.errors import BadRequest, AnswerInvalid, LockerError, NotFound
+from core.model.errors import AnswerInvalid, BadRequest, LockerError, NotFound
 
 FOO = Target("foo", b"/a/b", b"")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.gateway.address import Target
 from core.gateway.headers import Headers, cookie_for_browser, request_headers, response_headers, without_locker_cookies
-from core.model.errors import BadRequest, AnswerInvalid
+from core.model.errors import AnswerInvalid, BadRequest
 
 FOO = Target("foo", b"/a/b", b"")
 

@@ -273,7 +273,7 @@ def _header(headers: dict[str, str], name: str) -> str | None:
 
 
 def test_the_owners_token_is_in_no_environment(house: House) -> None:
-    """Nobody below the core finds it in an environment or an argument, the core's own included."""
+    """No process below the core has it in its environment or its arguments."""
     living = [process for process in house.children() if process.status() != psutil.STATUS_ZOMBIE]
 
     assert living
