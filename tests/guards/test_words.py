@@ -10,8 +10,8 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 BANNED_TEXT = {
     r"\bTODO\b|\bFIXME\b|\bXXX\b|\bHACK\b": "decide, or leave it out",
     r"\bfor now\b|\blegacy\b|\bno longer\b": "code says what is, not what was",
-    r"/work/|/\.pyenv/|\.\./shared": "paths of a machine stay out",
-    r"pythonhosted|pypi\.org|npmjs\.|deb\.debian": "a registry is named by its client's configuration",
+    r"/home/[a-z]|/root/|/Users/[a-z]": "paths of a machine stay out",
+    r"https?://[\w.-]+/simple\b": "a registry is named by its client's configuration",
 }
 
 
