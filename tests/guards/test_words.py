@@ -10,7 +10,7 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 BANNED_TEXT = {
     r"\bTODO\b|\bFIXME\b|\bXXX\b|\bHACK\b": "decide, or leave it out",
     r"\bfor now\b|\blegacy\b|\bno longer\b": "code says what is, not what was",
-    r"/home/[a-z]|/root/|/Users/[a-z]": "paths of a machine stay out",
+    rf"{re.escape(str(ROOT))}/|/root/": "paths of a machine stay out",
     r"https?://[\w.-]+/simple\b": "a registry is named by its client's configuration",
 }
 
