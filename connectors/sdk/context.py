@@ -20,9 +20,6 @@ from core.model.fact import Fact, Record
 from core.model.manifest import Manifest
 from core.store import Commit, Files, Reader, Store
 
-SignSession = Callable[[Session, Mapping[str, Any]], None]
-
-
 # What syncing leaves to the owner where the core says nothing else.
 DISK_FREE_BYTES_MIN = 1024 * 1024 * 1024
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from core.assembly.bridges import ChildrenBridge, EventsBridge, Loop, ScheduleBridge, child_state
 from core.assembly.launching import Launching
-from core.assembly.listening import is_below
 from core.assembly.offices import ServiceDesk
 from core.assembly.repair import open_coredb
 from core.assembly.stores import Stores
@@ -24,7 +23,18 @@ from core.events import Bus, Deliveries, DeliveryLimits, EventStreams
 from core.gateway import Door, GatewayLimits
 from core.model.clock import Clock
 from core.model.errors import FolderUnusable, NotFound, ServiceDisabled
-from core.process import ChildLogs, Endpoint, Failed, ProcessLimits, State, Stopped, Supervisor, Zygote, is_from_below
+from core.process import (
+    ChildLogs,
+    Endpoint,
+    Failed,
+    ProcessLimits,
+    State,
+    Stopped,
+    Supervisor,
+    Zygote,
+    is_below,
+    is_from_below,
+)
 from core.registry import Catalog, Environments, Reads, Services
 from core.schedule import Scheduler
 from core.store import Documents, Origin, Store
@@ -213,7 +223,7 @@ class House:
 
     def _is_child(self, pid: int) -> bool:
         """Whether a process stands below the core, and so may not make itself the owner."""
-        return is_below(pid, os.getpid())
+        return is_below(pid)
 
     # What the rooms ask of each other
 

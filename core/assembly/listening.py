@@ -71,16 +71,6 @@ def _holder(port: int) -> str | None:
     return None
 
 
-def is_below(pid: int, root: int) -> bool:
-    """Whether a process was started, however indirectly, by `root`; one that cannot be traced counts as below."""
-    try:
-        chain = psutil.Process(pid).parents()
-        # A parent that ends meanwhile ends the chain: only one that leads to the first process of all is whole.
-        return not chain or chain[-1].ppid() != 0 or any(parent.pid == root for parent in chain)
-    except psutil.Error:
-        return True
-
-
 class Server(uvicorn.Server):
     """uvicorn on a socket of ours; signals are not its business."""
 

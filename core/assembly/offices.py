@@ -18,8 +18,6 @@ from core.schedule import Scheduler
 
 log = logging.getLogger(__name__)
 
-INSTALL_S_MAX = 1800.0
-
 
 class ServiceDesk:
     """The registry's services as the web room asks for them: from any thread, with all that a change entails."""

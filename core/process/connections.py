@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from core.process.ports import sockets_in
+
 Address = tuple[str, int]
 
 # linux/inet_diag.h: one socket is asked for by its two ends.
@@ -42,7 +44,7 @@ def is_from_below(client: Address, server: Address) -> bool:
         return True
     holder, has_hidden = _outside(inode, below)
     if holder is not None:
-        return _is_below(holder)
+        return is_below(holder)
     return not has_hidden or any(_may_hold(pid, inode) for pid in below)
 
 
@@ -52,7 +54,7 @@ def _outside(inode: str, below: frozenset[int]) -> tuple[int | None, bool]:
     for pid in psutil.pids():
         if pid in below:
             continue
-        held = _table_of(Path(f"/proc/{pid}/fd"))
+        held = sockets_in(Path(f"/proc/{pid}/fd"))
         if held is None:
             has_hidden |= _is_ours(pid)
         elif inode in held:
@@ -60,9 +62,10 @@ def _outside(inode: str, below: frozenset[int]) -> tuple[int | None, bool]:
     return None, has_hidden
 
 
-def _is_below(pid: int) -> bool:
-    """Whether a process found just now descends from this one; one that cannot be traced does."""
+def is_below(pid: int) -> bool:
+    """Whether a process descends, however indirectly, from this one; one that cannot be traced counts as below."""
     try:
+        # A parent that ends meanwhile ends the chain: only one that leads to the first process of all is whole.
         chain = psutil.Process(pid).parents()
         return not chain or chain[-1].ppid() != 0 or any(parent.pid == os.getpid() for parent in chain)
     except psutil.Error:
@@ -72,26 +75,10 @@ def _is_below(pid: int) -> bool:
 def _may_hold(pid: int, inode: str) -> bool:
     """Whether any thread of a process holds the socket, or keeps us from seeing what it holds."""
     try:
-        tables = [_table_of(thread / "fd") for thread in Path(f"/proc/{pid}/task").iterdir()]
+        tables = [sockets_in(thread / "fd") for thread in Path(f"/proc/{pid}/task").iterdir()]
     except OSError:
         return True
     return any(table is None or inode in table for table in tables)
-
-
-def _table_of(folder: Path) -> frozenset[str] | None:
-    """The inodes of the sockets in a table of descriptors; None where it may not be looked into."""
-    found = set()
-    try:
-        for entry in os.scandir(folder):
-            with contextlib.suppress(OSError):
-                target = os.readlink(entry.path)  # noqa: PTH115  (thousands of them, in a hurry)
-                if target.startswith("socket:["):
-                    found.add(target[8:-1])
-    except PermissionError:
-        return None
-    except OSError:
-        return frozenset()
-    return frozenset(found)
 
 
 def _is_ours(pid: int) -> bool:

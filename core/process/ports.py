@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
 import struct
 import sys
@@ -14,7 +13,6 @@ from pathlib import Path
 import psutil
 
 LOOPBACK = "127.0.0.1"
-_SOCKET = re.compile(r"socket:\[(\d+)\]")
 # Local addresses at which a connection to 127.0.0.1 can arrive.
 _REACHED = ("127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1")
 
@@ -111,24 +109,32 @@ def _address_of(text: str) -> bytes:
 
 def _sockets_of(pid: int, wanted: frozenset[str]) -> frozenset[str]:
     """Those of `wanted` that the process holds; its descendants are only looked at for what is missing."""
-    held = held_sockets(pid) & wanted
+    held = _held(pid) & wanted
     if held == wanted:
         return held
     for descendant in _descendants(pid):
-        held |= held_sockets(descendant) & wanted
+        held |= _held(descendant) & wanted
     return held
 
 
-def held_sockets(pid: int) -> frozenset[str]:
-    """The inodes of the sockets that the process has open; none where it cannot be looked into."""
+def sockets_in(folder: Path) -> frozenset[str] | None:
+    """The inodes of the sockets in a table of descriptors; None where it may not be looked into."""
     found = set()
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
+    try:
+        for entry in os.scandir(folder):
             with contextlib.suppress(OSError):
-                match = _SOCKET.fullmatch(os.readlink(entry.path))  # noqa: PTH115  (thousands of them, in a hurry)
-                if match:
-                    found.add(match[1])
+                target = os.readlink(entry.path)  # noqa: PTH115  (thousands of them, in a hurry)
+                if target.startswith("socket:["):
+                    found.add(target[8:-1])
+    except PermissionError:
+        return None
+    except OSError:
+        return frozenset()
     return frozenset(found)
+
+
+def _held(pid: int) -> frozenset[str]:
+    return sockets_in(Path(f"/proc/{pid}/fd")) or frozenset()
 
 
 def _descendants(pid: int) -> Iterable[int]:
