@@ -55,6 +55,9 @@ class ServiceDesk:
     def get(self, service_id: str, /) -> Service:
         return self._services.get(service_id)
 
+    def providers(self, types: Sequence[str], /) -> Sequence[Service]:
+        return self._services.providers(types)
+
     def settings_of(self, service_id: str, /) -> Mapping[str, Any]:
         return self._services.settings_of(service_id)
 

@@ -3,8 +3,18 @@
 from core.registry.catalog import Catalog, FolderFault
 from core.registry.environments import Environments
 from core.registry.reads import Reads
-from core.registry.service import Service
+from core.registry.service import Service, does_provide, provided
 from core.registry.services import Services
 from core.registry.settings import validate
 
-__all__ = ["Catalog", "Environments", "FolderFault", "Reads", "Service", "Services", "validate"]
+__all__ = [
+    "Catalog",
+    "Environments",
+    "FolderFault",
+    "Reads",
+    "Service",
+    "Services",
+    "does_provide",
+    "provided",
+    "validate",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -49,7 +50,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
                 "is": manifest.kind,
                 "description": manifest.description,
                 "version": manifest.version,
-                "provides": list(manifest.provides),
+                "provides": list(provided(manifest)),
                 "uses": list(manifest.uses),
                 "types": list(manifest.types),
                 "streams": list(manifest.streams),
@@ -66,9 +67,13 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def does_provide(manifest: Manifest, wanted: str) -> bool:
-    """Whether the connector provides `wanted`: `contact/twitter` exactly, or `contact` of any network."""
-    provides = manifest.provides or tuple(f"{name}/{manifest.name}" for name in manifest.types)
+def provided(manifest: Manifest) -> tuple[str, ...]:
+    """What a connector provides: as it declares, else each of its types with its own network."""
+    return manifest.provides or tuple(f"{name}/{manifest.name}" for name in manifest.types)
+
+
+def does_provide(provides: Sequence[str], wanted: str) -> bool:
+    """Whether `wanted` is among these: `contact/twitter` exactly, `contact` of any network."""
     if "/" in wanted:
         return wanted in provides
     return any(name.partition("/")[0] == wanted for name in provides)

@@ -38,7 +38,7 @@ from core.registry.reads import Reads
 from core.registry.records import ServiceRecords, State
 from core.registry.removal import Removal
 from core.registry.sealed import SealedSettings
-from core.registry.service import Service, does_provide
+from core.registry.service import Service, does_provide, provided
 from core.registry.settings import Fault, sentence, validate
 from core.store import Documents
 from core.vault import MasterKey, SealedFile, is_marker, split_settings, without_secrets
@@ -123,7 +123,7 @@ class Services:
             for service in self.list()
             if service.enabled
             and service.connector in entries
-            and any(does_provide(entries[service.connector], name) for name in wanted)
+            and any(does_provide(provided(entries[service.connector]), name) for name in wanted)
         )
 
     def install(

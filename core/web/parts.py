@@ -62,6 +62,9 @@ class Services(Protocol):
     def get(self, service_id: str, /) -> Service:
         """One of them, or NotFound."""
 
+    def providers(self, types: Sequence[str], /) -> Sequence[Service]:
+        """The enabled ones that provide one of these types, each once."""
+
     def install(
         self, connector: str, *, settings: Mapping[str, Any], title: str | None, service_id: str | None
     ) -> Service:

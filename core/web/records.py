@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from core.model.errors import NotFound
 from core.model.manifest import Manifest
-from core.registry import Service
+from core.registry import Service, provided
 from core.web.parts import Parts
 
 
@@ -65,7 +64,7 @@ def connector_record(manifest: Manifest) -> ConnectorRecord:
         description=manifest.description,
         kind=manifest.kind,
         version=manifest.version,
-        provides=manifest.provides,
+        provides=provided(manifest),
         uses=manifest.uses,
         types=tuple(manifest.types),
         streams=tuple(manifest.streams),
@@ -83,7 +82,7 @@ def service_record(parts: Parts, service: Service, *, for_owner: bool) -> Servic
         title=service.title,
         connector=service.connector,
         kind=manifest.kind if manifest else "connector",
-        provides=provided(manifest),
+        provides=provided(manifest) if manifest else (),
         uses=manifest.uses if manifest else (),
         types=tuple(manifest.types) if manifest else (),
         streams=tuple(manifest.streams) if manifest else (),
@@ -111,24 +110,6 @@ def manifest_of(parts: Parts, service: Service) -> Manifest | None:
         return parts.catalog.get(service.connector)
     except NotFound:
         return None
-
-
-def provided(manifest: Manifest | None) -> tuple[str, ...]:
-    """What a connector provides: as it declares, else each of its types with its own network."""
-    if manifest is None:
-        return ()
-    return manifest.provides or tuple(f"{name}/{manifest.name}" for name in manifest.types)
-
-
-def does_provide(provides: Sequence[str], wanted: str) -> bool:
-    """Whether one of these is wanted: without a slash the primary part decides, with one the whole.
-
-    >>> does_provide(["contact/twitter"], "contact"), does_provide(["contact/twitter"], "contact/github")
-    (True, False)
-    """
-    if "/" in wanted:
-        return wanted in provides
-    return any(name.partition("/")[0] == wanted for name in provides)
 
 
 def folder_problems(parts: Parts) -> list[FolderProblem]:

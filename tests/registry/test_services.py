@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from core.model.errors import BadRequest, Conflict, KeyMissing, NotFound, SettingsInvalid
+from core.registry import provided
 from core.registry.naming import SERVICES_MAX
 from core.registry.services import TITLE_CHARS_MAX
 from core.vault import SealedFile, open_master_key
@@ -400,6 +401,20 @@ def test_providers(registry: Registry) -> None:
     assert ids("nothing") == ids() == []
     registry.services.disable("mail")
     assert ids("contact") == []
+
+
+def test_a_connector_that_declares_nothing_provides_its_types(registry: Registry) -> None:
+    """Each of its types with its own network: for a search, for the child's copy and for everybody alike."""
+    text = 'name = "notes"\ntitle = "Notes"\n[types.note]\nkey = "id"\n'
+    write_connector(registry.connectors, text)
+    service = registry.services.install("notes", settings={})
+    manifest = registry.catalog.get("notes")
+
+    assert provided(manifest) == ("note/notes",)
+    assert service.public(manifest)["provides"] == ["note/notes"]
+    for wanted in ("note", "note/notes"):
+        assert [one.id for one in registry.services.providers([wanted])] == ["notes"]
+    assert registry.services.providers(["note/other"]) == ()
 
 
 def test_providers_empty_element(registry: Registry) -> None:

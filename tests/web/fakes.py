@@ -16,7 +16,7 @@ from core.model.errors import BadRequest, Conflict, NotFound, SettingsInvalid
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Fact, Record
 from core.model.manifest import Manifest, parse_manifest
-from core.registry import FolderFault, Service
+from core.registry import FolderFault, Service, does_provide, provided
 from core.schedule import Pending
 from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run
 from core.web import Caller, ChildDetails, ChildState, Notice, Parts
@@ -179,6 +179,14 @@ class FakeServices:
         if service_id not in self.services:
             raise NotFound(f"There is no service {service_id!r}.")
         return self.services[service_id]
+
+    def providers(self, types: Sequence[str], /) -> Sequence[Service]:
+        wanted = [name.strip() for name in types if name.strip()]
+        return [
+            one
+            for one in self.list()
+            if one.enabled and any(does_provide(provided(self._catalog.get(one.connector)), name) for name in wanted)
+        ]
 
     def install(
         self, connector: str, *, settings: Mapping[str, Any], title: str | None, service_id: str | None

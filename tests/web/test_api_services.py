@@ -125,6 +125,17 @@ def test_providers_lists_enabled_services_only(site: Site) -> None:
     assert [] == site.owner("GET", "/providers?types=entry").json
 
 
+def test_what_is_provided_is_told_alike(site: Site) -> None:
+    """A connector that declares nothing provides its types, whether it is installed or could be."""
+    site.world.catalog.manifests["notes"] = parse_manifest(NOTES, "/c/notes")
+    install(site, "notes", "notes")
+
+    available = {one["name"]: one["provides"] for one in site.owner("GET", "/available").json["connectors"]}
+    [found] = site.owner("GET", "/providers?types=note/notes").json
+
+    assert ["note/notes"] == available["notes"] == found["provides"]
+
+
 def test_providers_needs_types(site: Site) -> None:
     """Missing is a fault, empty is not."""
     assert 400 == site.owner("GET", "/providers").status

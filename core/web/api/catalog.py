@@ -10,7 +10,6 @@ from core.web.records import (
     FolderProblem,
     ServiceRecord,
     connector_record,
-    does_provide,
     folder_problems,
     service_record,
 )
@@ -47,13 +46,8 @@ def read_providers(ask: Ask) -> list[ServiceRecord]:
     """List the enabled services that provide one of the types, each once."""
     if "types" not in ask.query:
         raise BadRequest("The query lacks types.", remedy="Write /providers?types=contact,photo/flickr.")
-    wanted = [name.strip() for name in ask.query["types"].split(",") if name.strip()]
-    records = (
-        service_record(ask.parts, service, for_owner=ask.caller.is_owner)
-        for service in ask.parts.services.list()
-        if service.enabled
-    )
-    return [record for record in records if any(does_provide(record.provides, name) for name in wanted)]
+    found = ask.parts.services.providers(ask.query["types"].split(","))
+    return [service_record(ask.parts, service, for_owner=ask.caller.is_owner) for service in found]
 
 
 def read_available(ask: Ask) -> Available:
