@@ -70,6 +70,9 @@ class NoCore:
     def release(self, reason: str) -> None:
         """Nothing is held."""
 
+    def sign_in(self, account: str) -> None:
+        """The sealed sign-in alone remembers it."""
+
     def committed(self, seq: int) -> None:
         """Nobody listens."""
         log.info("committed seq=%d", seq)

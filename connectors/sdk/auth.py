@@ -7,6 +7,7 @@ implement the same six methods.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -92,11 +93,15 @@ class FormAuth:
         self._kind = kind
         self._done: Callable[[], None] = lambda: None
         self._undone: Callable[[], None] = lambda: None
+        self._is_told = True
         self._kept = self._read()
 
     def begin(self, *, done: Callable[[], None], undone: Callable[[], None]) -> None:
         """Call `done` at once if signed in, else whenever the owner has signed in; `undone` when that ends."""
         self._done, self._undone = done, undone
+        if not self._is_told:
+            # A daemon: a core that does not answer must not keep the process from ending.
+            threading.Thread(target=self._tell_kept, name="account", daemon=True).start()
         if self.is_authorised():
             done()
 
@@ -130,6 +135,8 @@ class FormAuth:
                 f"this service belongs to {self._service.account}, and you signed in as {account}",
                 remedy="Install the connector a second time for the other account.",
             )
+        if account is not None:
+            self._tell(account)
         self._service.account = account or self._service.account
         self._keep({"credentials": credentials, "account": self._service.account})
         self._done()
@@ -154,7 +161,26 @@ class FormAuth:
             return {}
         if isinstance(kept, dict) and kept.get("account") and self._service.account is None:
             self._service.account = str(kept["account"])
+            self._is_told = False
         return kept if isinstance(kept, dict) else {}
+
+    def _tell(self, account: str) -> None:
+        """Have the core remember whose data this is; only its refusal counts, for it is told again at the next start.
+
+        It remembers over a sign-out, which leaves nothing here.
+        """
+        try:
+            self._service.core.sign_in(account)
+        except Conflict as err:
+            raise Conflict("this service holds the data of another account", remedy=err.remedy) from err
+        except LockerError as err:
+            log.warning("the core did not take the account problem=%s", err.code)
+
+    def _tell_kept(self) -> None:
+        try:
+            self._tell(str(self._service.account))
+        except Conflict as err:
+            log.error("the sign-in is not the one that the core remembers: %s", err.detail)
 
     def _keep(self, kept: dict[str, Any]) -> None:
         self._sealed.update(lambda content: {**content, "auth": kept})

@@ -39,6 +39,9 @@ class Core(Protocol):
     def release(self, reason: str) -> None:
         """End a hold."""
 
+    def sign_in(self, account: str) -> None:
+        """Tell whose account this service holds; raises Conflict when it holds another one's data."""
+
     def committed(self, seq: int) -> None:
         """Tell that this store now reaches to `seq`."""
 
@@ -79,6 +82,10 @@ class CoreClient:
     def release(self, reason: str) -> None:
         """End the hold of that reason."""
         self._mine("DELETE", "hold", {"reason": reason})
+
+    def sign_in(self, account: str) -> None:
+        """Tell whose account this service holds; the core remembers the first for ever and refuses any other."""
+        self._mine("POST", "account", {"account": account})
 
     def committed(self, seq: int) -> None:
         """Tell that this store now reaches to `seq`; losing the tell is harmless."""

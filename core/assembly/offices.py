@@ -105,6 +105,9 @@ class ServiceDesk:
     def rename(self, service_id: str, title: str, /) -> Service:
         return self._services.rename(service_id, title)
 
+    def sign_in(self, service_id: str, account: str, /) -> Service:
+        return self._services.sign_in(service_id, account)
+
     def pause(self, service_id: str, /) -> Service:
         return self._services.pause(service_id)
 

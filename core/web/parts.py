@@ -85,6 +85,9 @@ class Services(Protocol):
     def resume(self, service_id: str, /) -> Service: ...
     def rename(self, service_id: str, title: str, /) -> Service: ...
 
+    def sign_in(self, service_id: str, account: str, /) -> Service:
+        """Remember whose account it is; Conflict when it already holds another one's data."""
+
     def open_doors(self, service_id: str, paths: Sequence[str], /) -> Service:
         """Open these of its declared doors and shut all others; BadRequest for one that is not declared."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from connectors.sdk.testing import Child, FakeCore
+from core.model.errors import Conflict, TooBusy
 from core.vault.cipher import SealedFile, key_from_text
 
 
@@ -138,6 +139,34 @@ def test_another_account_is_refused(core: FakeCore, connectors: Path) -> None:
     assert (409, "conflict") == (answer.status_code, answer.json()["type"])
     assert "second time" in answer.json()["remedy"]
     assert "authorised" == _sign_in(child, "good-ann")["state"]
+
+
+def test_the_core_is_told_whose_account_it_is(core: FakeCore, connectors: Path, child: Child) -> None:
+    """When the owner signs in, and at a start where the core does not know it: the tell may have been lost."""
+    _sign_in(child, "good-ann")
+    child.stop()
+    told = core.asked("account")
+    core.start(connectors / "gate")
+
+    core.wait_for(lambda: len(core.asked("account")) == 2)
+    assert [{"account": "ann"}] == told
+    assert {"account": "ann"} == core.asked("account")[1]
+
+
+def test_an_account_that_the_core_refuses_is_not_kept(core: FakeCore, child: Child) -> None:
+    """After a sign-out only the core remembers whose data this is."""
+    core.refuse("account", Conflict("gate holds the data of another account", remedy="Install it a second time."))
+    answer = child.post("/auth/token", json={"token": "good-bob"})
+
+    assert (409, "conflict") == (answer.status_code, answer.json()["type"])
+    assert ("required", None) == (child.get("/auth").json()["state"], child.get("/").json()["account"])
+
+
+def test_a_core_that_does_not_answer_keeps_nobody_from_signing_in(core: FakeCore, child: Child) -> None:
+    """It is told at the next start."""
+    core.refuse("account", TooBusy("too much at once"))
+
+    assert "authorised" == _sign_in(child)["state"]
 
 
 def test_signing_out_shuts_the_sync(child: Child) -> None:

@@ -227,6 +227,11 @@ class FakeServices:
             raise BadRequest("a title has 1 to 80 characters")
         return self._change(service_id, title=title.strip())
 
+    def sign_in(self, service_id: str, account: str, /) -> Service:
+        if self.get(service_id).account not in (None, account):
+            raise Conflict("it holds the data of another account")
+        return self._change(service_id, account=account)
+
     def open_doors(self, service_id: str, paths: Sequence[str], /) -> Service:
         declared = self._catalog.get(self.get(service_id).connector).doors
         if set(paths) - set(declared):

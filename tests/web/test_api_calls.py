@@ -37,6 +37,16 @@ def test_at_is_kept_and_listed(site: Site, child: Any) -> None:
     ]
 
 
+def test_a_child_tells_its_account(site: Site, child: Any) -> None:
+    """The first is remembered and shown to the owner, the same may come again, another is a conflict."""
+    answers = [child("POST", "account", {"account": name}).status for name in ("ann", "ann", "bob", "", "x" * 301)]
+
+    assert [200, 200, 409, 400, 400] == answers
+    assert "ann" == site.owner("GET", "/map?id=mail").json["account"]
+    token = site.world.child("feeds")
+    assert 403 == site.owner("POST", "/core/mail/account", {"account": "ann"}, token=token).status
+
+
 def test_at_in_the_past_is_taken(child: Any) -> None:
     """It is due at once."""
     assert 200 == child("POST", "at", {"at": 0, "cb": "/sync"}).status

@@ -12,9 +12,10 @@ from core.model.ids import is_service_id
 from core.vault import merge_settings, split_settings
 from core.web.marks import mark_faults
 from core.web.records import ServiceRecord, service_record
-from core.web.routes import Ask, Field, Route
+from core.web.routes import CHILD, Ask, Field, Route
 
 TITLE_LENGTH_MAX = 80
+ACCOUNT_LENGTH_MAX = 300
 LOG_LINES_DEFAULT = 200
 LOG_LINES_MAX = 5000
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_LENGTH_MAX)]
@@ -51,6 +52,12 @@ class Naming(msgspec.Struct, frozen=True, kw_only=True):
     """What the service is called from now on."""
 
     title: Title
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """The provider's own id of the account that the owner signed in with."""
+
+    account: Annotated[str, msgspec.Meta(min_length=1, max_length=ACCOUNT_LENGTH_MAX)]
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -140,6 +147,12 @@ def write_settings(ask: Ask) -> ServiceRecord:
     return service_record(ask.parts, ask.parts.services.update_settings(service.id, settings), for_owner=True)
 
 
+def write_account(ask: Ask) -> Account:
+    """Remember whose account the service holds; one that holds another's data already refuses."""
+    ask.parts.services.sign_in(ask.service_id, ask.body.account)
+    return Account(account=ask.body.account)
+
+
 def read_log(ask: Ask) -> Log:
     """Tell the last lines of the service's log; as server-sent events, go on as it is written."""
     return Log(lines=list(ask.parts.children.log(ask.service_id, lines=log_lines(ask.query))))
@@ -177,5 +190,6 @@ ROUTES = (
     Route("POST", "/core/<id>/restart", restart, "services", body=Nothing, answer=ServiceRecord),
     Route("GET", "/core/<id>/settings", read_settings, "services", answer=Settings),
     Route("PUT", "/core/<id>/settings", write_settings, "services", body=Settings, answer=ServiceRecord),
+    Route("POST", "/core/<id>/account", write_account, "services", CHILD, body=Account, answer=Account),
     Route("GET", "/core/<id>/log", read_log, "services", query=(_LINES,), answer=Log, has_stream=True),
 )
