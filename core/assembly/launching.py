@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from core.config import Config
-from core.model.errors import NotFound, ServiceDisabled
+from core.gateway import is_behind_door, target_of
+from core.model.errors import BadRequest, NotFound, ServiceDisabled
 from core.model.handshake import Greeting
 from core.model.manifest import Limits, Manifest
 from core.process import LaunchSpec
@@ -97,13 +98,13 @@ class Launching:
         service = self._services.get(service_id)
         return tuple(door for door in service.doors_open if door in self._catalog.get(service.connector).doors)
 
-    def is_open_door(self, service_id: str, path: str) -> bool:
-        """Whether `path` of the service lies behind an open door."""
+    def is_open_door(self, raw_path: bytes) -> bool:
+        """Whether a path, as it stands on the wire, lies behind an open door: judged as the gateway will judge it."""
         try:
-            doors = self.open_doors(service_id)
-        except NotFound:
+            target = target_of(raw_path, b"")
+            return is_behind_door(target.path, self.open_doors(target.service_id))
+        except (BadRequest, NotFound):
             return False
-        return any(path == door or path.startswith(door.rstrip("/") + "/") for door in doors)
 
     def _limits(self, manifest: Manifest) -> Limits:
         """The manifest's limits; where it says nothing, the owner's."""

@@ -1,5 +1,6 @@
 """The door to a connector: requests for `/Me/<id>/…` reach the child and come back, as streams, within limits."""
 
+from core.gateway.address import is_behind_door, target_of
 from core.gateway.call import Response
 from core.gateway.door import Backends, Door
 from core.gateway.front import CONNECTION, FrontLimits
@@ -13,6 +14,8 @@ __all__ = [
     "FrontLimits",
     "GatewayLimits",
     "Response",
+    "is_behind_door",
     "open_listener",
     "server_config",
+    "target_of",
 ]

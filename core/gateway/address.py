@@ -63,7 +63,7 @@ def target_of(raw_path: bytes, query: bytes) -> Target:
     return Target(service_id, path, query)
 
 
-def is_below(path: bytes, doors: tuple[str, ...]) -> bool:
+def is_behind_door(path: bytes, doors: tuple[str, ...]) -> bool:
     """Whether `path` lies at or under one of `doors`."""
     return any(path == door or path.startswith(door.rstrip(b"/") + b"/") for door in map(str.encode, doors))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from core.gateway.address import Target, is_below
+from core.gateway.address import Target, is_behind_door
 from core.gateway.connection import HOST, Endpoint
 from core.gateway.headers import Headers, request_headers
 from core.gateway.limits import WAIT_MARGIN_S, WAIT_S_MAX, GatewayLimits
@@ -97,7 +97,7 @@ def from_outside(
     method = scope.get("method", "GET")
     if method in REFUSED:
         raise MethodNotAllowed(f"{method} is not handed on to a service", allow=ALLOWED)
-    is_door = is_below(target.path, doors)
+    is_door = is_behind_door(target.path, doors)
     caller = scope.get("locker.caller")
     length = _length(fields.get(b"content-length"), bytes_max)
     return Request(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import re
 from functools import partial
 
 from core.model.errors import BadRequest, Forbidden, LockerError, NotFound, TokenRequired
@@ -30,7 +29,6 @@ log = logging.getLogger(__name__)
 
 TOKEN_LENGTH_MAX = 512
 FORGEABLE = frozenset({b"x-locker-actor", b"x-locker-scopes", b"x-locker-token"})
-_DOOR_PATH = re.compile(r"/Me/([^/]+)(/.*)")
 _OPEN_PATHS = frozenset({"/health", "/login"})
 
 
@@ -161,8 +159,7 @@ class Access:
         return self._is_open_door(request)
 
     def _is_open_door(self, request: Request) -> bool:
-        match = _DOOR_PATH.fullmatch(request.path)
-        return match is not None and self._parts.is_open_door(match[1], match[2])
+        return request.path.startswith("/Me/") and self._parts.is_open_door(_raw_path(request))
 
     async def _check_permission(self, request: Request, caller: Caller) -> None:
         if caller.is_owner:
@@ -250,10 +247,14 @@ def _is_from_dashboard(request: Request, origin: str) -> bool:
 
 def _target(request: Request) -> str:
     """The path and query as they came. A second slash at the start would name another host."""
-    raw = request.scope.get("raw_path") or request.path.encode("utf-8")
     query = request.scope.get("query_string", b"")
-    path = "/" + raw.decode("latin-1").lstrip("/")
+    path = "/" + _raw_path(request).decode("latin-1").lstrip("/")
     return path + ("?" + query.decode("latin-1") if query else "")
+
+
+def _raw_path(request: Request) -> bytes:
+    raw: bytes = request.scope.get("raw_path") or request.path.encode("utf-8")
+    return raw
 
 
 def _passed_on(scope: Scope, caller: Caller) -> Scope:

@@ -219,9 +219,9 @@ class Parts:
     """Everything the web room stands on.
 
     `door` serves `/Me/…`, `event_stream` serves `/events`, and `end_streams` ends those of a caller whose token or
-    session is gone. `service_of_token` and `is_open_door` are asked on the
-    event loop for every request that needs them, so they answer from memory. `owner_token` is the one given in
-    the environment at start; `host_names` are further names the owner gave the core.
+    session is gone. `service_of_token` and `is_open_door`, of a path as it stands on the wire, are asked on the event
+    loop for every request that needs them, so they answer from memory. `owner_token` is the one given in the
+    environment at start; `host_names` are further names the owner gave the core.
     `log_file` names the file in `Me/logs` that holds a service's log, whether it is there yet or not.
     `is_from_below` says whether the client of a connection (client's end, core's end) is a process below the core; it
     may block.
@@ -244,7 +244,7 @@ class Parts:
     event_stream: AsgiApp
     end_streams: EndStreams
     service_of_token: Callable[[str], str | None]
-    is_open_door: Callable[[str, str], bool]
+    is_open_door: Callable[[bytes], bool]
     log_file: Callable[[str], Path]
     is_from_below: Callable[[tuple[str, int], tuple[str, int]], bool]
     notices: Callable[[], Sequence[Notice]]

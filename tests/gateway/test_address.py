@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.gateway.address import Target, is_below, location_for_browser, target_of
+from core.gateway.address import Target, is_behind_door, location_for_browser, target_of
 from core.model.errors import AnswerInvalid, BadRequest, LockerError, NotFound
 
 FOO = Target("foo", b"/a/b", b"")
@@ -86,9 +86,9 @@ def test_a_door_is_a_path_and_all_below_it() -> None:
     doors = ("/dav", "/ws/")
 
     assert [True, True, False, True, False] == [
-        is_below(path, doors) for path in (b"/dav", b"/dav/x", b"/david", b"/ws/x", b"/")
+        is_behind_door(path, doors) for path in (b"/dav", b"/dav/x", b"/david", b"/ws/x", b"/")
     ]
-    assert not is_below(b"/dav", ())
+    assert not is_behind_door(b"/dav", ())
 
 
 @pytest.mark.parametrize(

@@ -518,7 +518,7 @@ class World:
         self.ends: list[Callable[[Caller], bool]] = []
         self.child_tokens: dict[str, str] = {}
         self.is_from_below = False
-        self.open_doors: set[tuple[str, str]] = set()
+        self.open_doors: set[bytes] = set()
         self.notices: list[Notice] = []
         self.parts = Parts(
             port=port,
@@ -538,7 +538,7 @@ class World:
             event_stream=self.stream,
             end_streams=self.ends.append,
             service_of_token=self.child_tokens.get,
-            is_open_door=lambda service_id, path: (service_id, path) in self.open_doors,
+            is_open_door=lambda path: path in self.open_doors,
             log_file=lambda service_id: folder / "logs" / f"{service_id}.log",
             is_from_below=lambda _client, _server: self.is_from_below,
             notices=lambda: self.notices,

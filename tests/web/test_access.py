@@ -290,7 +290,7 @@ def test_child_reads_only_what_it_uses(site: Site) -> None:
 def test_an_open_door_lets_strangers_through(site: Site) -> None:
     """A path the owner opened is reached without a token, by any method, as nobody; its neighbours are not."""
     site.world.install()
-    site.world.open_doors.add(("feeds", "/haystack"))
+    site.world.open_doors.add(b"/Me/feeds/haystack")
     through = site.ask("POST", "/Me/feeds/haystack", headers={"Authorization": "Bearer of-its-own"}, body=b"")
     beside = site.ask("GET", "/Me/feeds/records/entry")
 
@@ -300,7 +300,7 @@ def test_an_open_door_lets_strangers_through(site: Site) -> None:
 def test_a_foreign_page_is_nobody_at_an_open_door(site: Site) -> None:
     """The owner's session does not make another site's request the owner's."""
     site.world.install()
-    site.world.open_doors.add(("feeds", "/haystack"))
+    site.world.open_doors.add(b"/Me/feeds/haystack")
     answer = site.browse("/Me/feeds/haystack", site.login(), method="POST", body=b"", Sec_Fetch_Site="cross-site")
 
     assert "nobody" == answer.json["actor"]
