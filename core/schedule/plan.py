@@ -107,8 +107,9 @@ def parse_path(value: object) -> str:
         )
     path = value.partition("?")[0]
     # Decoded twice, because one layer on the way may decode before the next one looks.
-    if path.startswith("//") or ".." in unquote(unquote(path)).replace("\\", "/").split("/"):
-        raise BadRequest("the path leads outside the service", remedy="Leave out // at the start and .. segments.")
+    plain = unquote(unquote(path)).replace("\\", "/")
+    if path.startswith("//") or "://" in plain or ".." in plain.split("/"):
+        raise BadRequest("the path leads outside the service", remedy="Leave out hosts and .. segments.")
     return value
 
 

@@ -17,7 +17,7 @@ from core.model.event import Event, EventAction, Idr
 from core.model.fact import Fact, Record
 from core.model.manifest import Manifest, parse_manifest
 from core.registry import FolderFault, Service, does_provide, provided
-from core.schedule import Pending
+from core.schedule import Pending, plan
 from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run
 from core.web import Caller, ChildDetails, ChildState, Notice, Parts
 from core.web.parts import Message, Receive, Scope, Send
@@ -320,13 +320,15 @@ class FakeChildren:
 
 
 class FakeSchedule:
-    """Pending calls in a dictionary."""
+    """Pending calls in a dictionary, refused as the schedule itself refuses them."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
         self.entries: dict[tuple[str, str], Pending] = {}
 
     def at(self, service_id: str, path: str, at: float, /) -> None:
-        self.entries[service_id, path] = pending(service_id, path, at)
+        moment = plan.parse_at(at, now=self._clock.now())
+        self.entries[service_id, path] = pending(service_id, plan.parse_path(path), moment)
 
     def cancel(self, service_id: str, path: str, /) -> bool:
         return self.entries.pop((service_id, path), None) is not None
@@ -508,7 +510,7 @@ class World:
         self.catalog = FakeCatalog()
         self.services = FakeServices(self.catalog)
         self.children = FakeChildren()
-        self.schedule = FakeSchedule()
+        self.schedule = FakeSchedule(self.clock)
         self.events = FakeEvents()
         self.readers: dict[str, FakeReader] = {}
         self.coredb = CoreDb.open(folder / "core.db")

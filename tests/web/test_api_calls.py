@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from core.web.api.schedules import AHEAD_MAX_S, HOLD_MAX_S, PATH_LENGTH_MAX
+from core.schedule.plan import AHEAD_S_MAX, PATH_CHARS_MAX
+from core.web.api.schedules import HOLD_MAX_S
 from tests.web.conftest import Answer, Site
 from tests.web.fakes import letter
 
@@ -67,7 +68,7 @@ def test_at_can_be_cancelled(child: Any) -> None:
     assert 400 == child("DELETE", "at").status
 
 
-@pytest.mark.parametrize("at", ["abc", None, True, [], "1e400", 1_700_000_000.0 + AHEAD_MAX_S + 60])
+@pytest.mark.parametrize("at", ["abc", None, True, [], "1e400", 1_700_000_000.0 + AHEAD_S_MAX + 60])
 def test_at_rejects_non_number(site: Site, child: Any, at: Any) -> None:
     """What is no time, or one that nobody will see, is refused."""
     assert 400 == child("POST", "at", {"at": at, "cb": "/sync"}).status
@@ -79,7 +80,7 @@ def test_at_rejects_non_number(site: Site, child: Any, at: Any) -> None:
     [
         "",
         "http://evil.example/", "//evil.example/", "/../feeds/sync", "/a/../../b", "/%2e%2e/feeds", "/a\\..\\b", "/a b",
-        "/a\nb", "/a#b", "/" + "x" * PATH_LENGTH_MAX, None, 7, "https:/evil.example", "/x://y",
+        "/a\nb", "/a#b", "/" + "x" * PATH_CHARS_MAX, None, 7, "https:/evil.example", "/x://y",
     ],
 )  # fmt: skip
 def test_a_callback_stays_under_its_own_service(site: Site, child: Any, cb: Any) -> None:
@@ -94,7 +95,7 @@ def test_a_callback_stays_under_its_own_service(site: Site, child: Any, cb: Any)
 
 def test_a_path_of_the_longest_length_is_taken(child: Any) -> None:
     """The bound itself is allowed."""
-    assert 200 == child("POST", "at", {"at": 1, "cb": "/" + "x" * (PATH_LENGTH_MAX - 1)}).status
+    assert 200 == child("POST", "at", {"at": 1, "cb": "/" + "x" * (PATH_CHARS_MAX - 1)}).status
 
 
 def test_hold_is_for_a_day_at_most(site: Site, child: Any) -> None:
