@@ -10,6 +10,7 @@ from tests.guards.source import imports, modules, tree
 
 PURE = (
     "core.process.lifecycle",
+    "core.model.frames",
     "core.events.match",
     "core.gateway.headers",
     "core.schedule.plan",
