@@ -20,6 +20,8 @@ ACCEPT = (
 BACKOFF_FIRST_S = 3600.0
 BACKOFF_MAX_S = 7 * 86400.0
 RETRY_AFTER_MAX_S = 7 * 86400.0
+# What a server asks for binds the owner's own request too, for as long as that is a sign of load and not of a ban.
+RETRY_AFTER_OWNER_S = 86400.0
 
 _PERMANENT = (301, 308)
 
@@ -27,7 +29,8 @@ _PERMANENT = (301, 308)
 class State(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is remembered of a feed from one fetch to the next; kept as a part of the stream's cursor.
 
-    `url` is where it moved for good; `digest` names the body that was read last; until `not_before` it is left alone.
+    `url` is where it moved for good; `digest` names the body that was read last; until `not_before` it is left alone,
+    and until `asked_until`, for as long as its server asked for, when the owner wants it now as well.
     `reading` stands while a large body is being read, so that a feed whose reading ended the process is known by it;
     `shared` are the guids that more than one of its entries claims.
     """
@@ -39,6 +42,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     gone: bool = False
     failures: int = 0
     not_before: float = 0.0
+    asked_until: float = 0.0
     reading: bool = False
     shared: tuple[str, ...] = ()
 
@@ -49,6 +53,10 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
             return msgspec.convert(cursor, cls) if cursor is not None else cls()
         except msgspec.ValidationError:
             return cls()
+
+    def is_due(self, *, now: float, is_for_owner: bool) -> bool:
+        """Whether the feed may be asked now; the owner need not wait for what is our own caution."""
+        return not self.gone and not self.reading and (self.asked_until if is_for_owner else self.not_before) <= now
 
     def anew(self, *, url: str = "") -> State:
         """The state of a feed of which nothing is known but its entries, asked at `url` from now on."""
@@ -86,7 +94,7 @@ def fetch(session: Session, url: str, state: State, *, now: float) -> Fetched:
 def _understood(answer: requests.Response, state: State, url: str, *, now: float) -> Fetched:
     if answer.status_code == 304:
         moved = _moved_to(answer, state, url)
-        same = msgspec.structs.replace(state, failures=0, not_before=0.0, url=moved)
+        same = msgspec.structs.replace(state, failures=0, not_before=0.0, asked_until=0.0, url=moved)
         return Fetched(state=same, url=answer.url)
     if answer.status_code == 410:
         error: LockerError = NotFound("the feed is gone for good, says its server", remedy="Unsubscribe from it.")
@@ -111,7 +119,12 @@ def put_off(state: State, *, now: float, asked_s: float | None) -> State:
     ceiling_s = min(BACKOFF_FIRST_S * (1 << min(failures - 1, 12)), BACKOFF_MAX_S)
     wait_s = ceiling_s * random.uniform(0.5, 1.0) if failures > 1 else 0.0  # noqa: S311  # spreads load, no secret
     wait_s = max(wait_s, min(asked_s or 0.0, RETRY_AFTER_MAX_S))
-    return msgspec.structs.replace(state, failures=failures, not_before=now + wait_s if wait_s else 0.0)
+    return msgspec.structs.replace(
+        state,
+        failures=failures,
+        not_before=now + wait_s if wait_s else 0.0,
+        asked_until=now + min(asked_s, RETRY_AFTER_OWNER_S) if asked_s else 0.0,
+    )
 
 
 def interrupted(state: State, *, now: float) -> State:

@@ -79,12 +79,15 @@ def feeds(context: Context, cursor: Any) -> Iterator[Message]:
     yield from _unfollowed(followed, known)
     states = {feed.key: _state(context, feed, known) for feed in followed}
     broken_off = [_broken_off(context, feed, states[feed.key]) for feed in followed if states[feed.key].reading]
-    due = [feed for feed in followed if _is_due(states[feed.key], context.now())]
+    now = context.now()
+    due = [feed for feed in followed if states[feed.key].is_due(now=now, is_for_owner=context.is_for_owner)]
+    asked = {feed.key for feed in due}
     for outcome in broken_off:
         yield Note(f"{shown_url(outcome.feed.url)}: {outcome.error}", level="warning")
         yield from _feed_rows(context, outcome)
     with Reading() as reading:
-        failing = [*broken_off, *_left_alone(followed, states, known, now=context.now())]
+        waiting = [feed for feed in followed if feed.key not in asked and states[feed.key].not_before > now]
+        failing = [*broken_off, *_left_alone(waiting, states, known)]
         yield from _crawled(context, reading, _from(due, cursor), states, failed=failing)
     if context.settings.get("keep_enclosures") is True:
         yield from enclosures(context)
@@ -272,18 +275,14 @@ def _state(context: Context, feed: Subscription, known: dict[str, dict[str, Any]
 
 
 def _left_alone(
-    followed: list[Subscription], states: dict[str, State], known: dict[str, dict[str, Any]], *, now: float
+    waiting: list[Subscription], states: dict[str, State], known: dict[str, dict[str, Any]]
 ) -> Iterator[Outcome]:
-    """The feeds that failed and whose next turn has not come, each with what it met: they fail still."""
-    for feed in followed:
+    """Those that failed of the feeds whose next turn has not come, each with what it met: they fail still."""
+    for feed in waiting:
         state, problem = states[feed.key], known.get(feed.key, {}).get("problem")
-        if problem and state.failures and not (state.gone or state.reading) and state.not_before > now:
+        if problem and state.failures and not (state.gone or state.reading):
             error = Retry(str(problem.get("detail")), remedy=str(problem.get("remedy")))
             yield Outcome(feed=feed, fetched=Fetched(state=state, error=error))
-
-
-def _is_due(state: State, now: float) -> bool:
-    return not state.gone and not state.reading and state.not_before <= now
 
 
 def _is_late(context: Context, started: float) -> bool:

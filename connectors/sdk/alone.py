@@ -128,7 +128,8 @@ def token_in_query(inner: Any) -> Any:
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
         token = query.pop(TOKEN_PARAMETER, [""])[0]
         if token:
-            headers = [*scope["headers"], (b"x-locker-token", token.encode())]
+            # Whoever has the token is the owner: there is nobody else.
+            headers = [*scope["headers"], (b"x-locker-token", token.encode()), (b"x-locker-actor", b"owner")]
             scope = {**scope, "headers": headers, "query_string": urlencode(query, doseq=True).encode()}
         await inner(scope, receive, send)
 

@@ -82,9 +82,10 @@ class Service:
 class Context:
     """What one run of a stream, or one request to a route, works with."""
 
-    def __init__(self, service: Service, *, stream: str = "") -> None:
+    def __init__(self, service: Service, *, stream: str = "", is_for_owner: bool = False) -> None:
         self._service = service
         self.stream = stream
+        self._is_for_owner = is_for_owner
         self.log = logging.getLogger(f"connector.{service.manifest.name}{'.' if stream else ''}{stream}")
 
     @property
@@ -127,6 +128,11 @@ class Context:
     def base(self) -> str:
         """The path under which this service is seen from outside, with a slash at its end."""
         return self._service.base
+
+    @property
+    def is_for_owner(self) -> bool:
+        """Whether the owner asked for this run just now: what waits only by the connector's own caution is tried."""
+        return self._is_for_owner
 
     @property
     def is_stopping(self) -> bool:

@@ -66,8 +66,17 @@ class Report:
 class Pull:
     """One run of `stream`; `run` returns how it ended and never raises."""
 
-    def __init__(self, service: Service, *, spec: StreamSpec, load: Callable[[], Stream], report: Report) -> None:
+    def __init__(
+        self,
+        service: Service,
+        *,
+        spec: StreamSpec,
+        load: Callable[[], Stream],
+        report: Report,
+        is_for_owner: bool = False,
+    ) -> None:
         self._service = service
+        self._is_for_owner = is_for_owner
         self._spec = spec
         self._load = load
         self._report = report
@@ -104,7 +113,7 @@ class Pull:
     def _pull(self) -> bool:
         stream = self._load()
         self._key_path = stream.key
-        context = Context(self._service, stream=self._spec.name)
+        context = Context(self._service, stream=self._spec.name, is_for_owner=self._is_for_owner)
         messages = iter(stream.function(context, context.cursor()))
         try:
             return self._take_all(messages)

@@ -13,6 +13,7 @@ from connectors.sdk.sync import Handle, Sync
 from core.model.errors import BadRequest, MethodNotAllowed, NotFound
 
 WAIT_S_MAX = 600
+OWNER = "owner"
 EVENT_STREAM = "text/event-stream"
 
 
@@ -90,7 +91,7 @@ class ServiceRoutes:
             raise NotFound("POST goes to /sync or /sync/<stream>")
         wait_s = _seconds(request)
         names = request.path[1:] or None
-        handles = await asyncio.to_thread(self._sync.start, names)
+        handles = await asyncio.to_thread(self._sync.start, names, is_for_owner=request.actor == OWNER)
         if wait_s:
             futures = [asyncio.wrap_future(handle.ended) for handle in handles]
             await asyncio.wait(futures, timeout=wait_s) if futures else None

@@ -36,11 +36,15 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Handle:
-    """A run that waits or goes on; `ended` becomes its record as `POST /sync` answers it."""
+    """A run that waits or goes on; `ended` becomes its record as `POST /sync` answers it.
+
+    `is_for_owner` says that the owner asked for it, and counts as it is when the run begins.
+    """
 
     stream: str
     id: str
     state: str = "queued"
+    is_for_owner: bool = False
     progress: dict[str, Any] | None = None
     ended: Future[dict[str, Any]] = field(default_factory=Future)
 
@@ -67,7 +71,7 @@ class Sync:
         """The streams that the manifest declares."""
         return tuple(self._service.manifest.streams)
 
-    def start(self, names: Iterable[str] | None = None) -> list[Handle]:
+    def start(self, names: Iterable[str] | None = None, *, is_for_owner: bool = False) -> list[Handle]:
         """Runs of these streams (all, unless told): those under way are joined, the others begin."""
         wanted = self.names if names is None else tuple(names)
         for name in wanted:
@@ -75,7 +79,7 @@ class Sync:
                 raise NotFound(f"{self._service.id} has no stream {name!r}; it has {', '.join(self.names) or 'none'}")
         parallel = {name for name in wanted if self._is_parallel(name)}
         with self._lock:
-            return [self._start(name, alone=name in parallel) for name in wanted]
+            return [self._start(name, alone=name in parallel, is_for_owner=is_for_owner) for name in wanted]
 
     def active(self) -> Mapping[str, Handle]:
         """What runs or waits now, by stream."""
@@ -106,11 +110,12 @@ class Sync:
         for thread in threads:
             thread.join(max(0.0, until - self._service.clock.monotonic()))
 
-    def _start(self, name: str, *, alone: bool) -> Handle:
+    def _start(self, name: str, *, alone: bool, is_for_owner: bool) -> Handle:
         handle = self._active.get(name)
         if handle is not None:
+            handle.is_for_owner = handle.is_for_owner or is_for_owner
             return handle
-        handle = Handle(stream=name, id=str(uuid7(self._service.clock.now())))
+        handle = Handle(stream=name, id=str(uuid7(self._service.clock.now())), is_for_owner=is_for_owner)
         self._active[name] = handle
         if alone:
             self._thread(name, lambda: self._run(handle))
@@ -164,6 +169,7 @@ class Sync:
             spec=service.manifest.streams[name],
             load=lambda: self._stream(name),
             report=Report(progress=_Progress(handle, self._publish, service.clock.monotonic).note, alive=hold.renew),
+            is_for_owner=handle.is_for_owner,
         )
         ended = pull.run()
         outcome = outcome_of(

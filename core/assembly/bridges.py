@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as NotInTime
 from typing import Any, TypeVar
 
 from core.events import Bus, DeadLetter, Deliveries, Listener
-from core.gateway import Door
+from core.gateway import Caller, Door
 from core.model.clock import Clock
 from core.model.errors import Retry
 from core.model.event import Event, EventAction, Idr
@@ -21,6 +21,7 @@ from core.web import ChildDetails, ChildState
 T = TypeVar("T")
 QUICK_S = 30.0
 START_S_MAX = 660.0
+_FOR_OWNER = Caller("owner", ("all",))
 
 
 class Loop:
@@ -130,7 +131,9 @@ class ChildrenBridge:
         self, service_id: str, *, method: str, path: str, body: bytes, content_type: str, timeout_s: float
     ) -> tuple[int, bytes]:
         headers = {"content-type": content_type} if body else {}
-        work = self._door.call(service_id, method, path, headers=headers, body=body, timeout_s=timeout_s)
+        work = self._door.call(
+            service_id, method, path, headers=headers, body=body, timeout_s=timeout_s, caller=_FOR_OWNER
+        )
         answer = self._loop.run(work, timeout_s=timeout_s + START_S_MAX)
         return answer.status, answer.body
 

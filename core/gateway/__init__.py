@@ -5,11 +5,13 @@ from core.gateway.call import Response
 from core.gateway.door import Backends, Door
 from core.gateway.front import CONNECTION, FrontLimits
 from core.gateway.limits import GatewayLimits
+from core.gateway.request import Caller
 from core.gateway.server import open_listener, server_config
 
 __all__ = [
     "CONNECTION",
     "Backends",
+    "Caller",
     "Door",
     "FrontLimits",
     "GatewayLimits",

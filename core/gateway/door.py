@@ -18,7 +18,7 @@ from core.gateway.forward import Exchange, Send
 from core.gateway.limits import GatewayLimits
 from core.gateway.line import Lines, Place
 from core.gateway.reply import Reply
-from core.gateway.request import Request, from_core, from_outside
+from core.gateway.request import CORE, Caller, Request, from_core, from_outside
 from core.gateway.spool import Spool
 from core.gateway.upgrade import Upgrade
 from core.gateway.watch import Watch
@@ -83,18 +83,20 @@ class Door:
             await reply.refuse(as_locker_error(error))
 
     async def call(
-        self, service_id: str, method: str, path: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float
-    ) -> Response:
+        self, service_id: str, method: str, path: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float,
+        caller: Caller = CORE,
+    ) -> Response:  # fmt: skip
         """What the child answers to a request of the core's own; it is started if asleep, outside `timeout_s`.
 
-        `path` is the child's own (`/sync/entry`). Any status is an answer; what stopped it is raised.
+        `path` is the child's own (`/sync/entry`); `caller` is for whom the core asks, if not for itself. Any status is
+        an answer; what stopped it is raised.
         """
         if self._is_closed:
             raise _stopping()
         raw_path, _, query = path.encode("ascii").partition(b"?")
         target = target_of(PREFIX + service_id.encode("ascii") + raw_path, query)
         self._backends.check(service_id)
-        request = from_core(target, method, headers, body)
+        request = from_core(target, method, headers, body, caller=caller)
         collector = Collector(service_id)
         with self._backends.lease(service_id), self._watch() as watch:
             endpoint = await self._backends.ensure_running(service_id)

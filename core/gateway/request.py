@@ -113,14 +113,16 @@ def from_outside(
     )
 
 
-def from_core(target: Target, method: str, headers: Mapping[str, str], body: bytes) -> Request:
-    """A request of the core's own."""
+def from_core(
+    target: Target, method: str, headers: Mapping[str, str], body: bytes, *, caller: Caller = CORE
+) -> Request:
+    """A request of the core's own, or one that it makes for `caller`."""
     fields = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
     return Request(
         target=target,
         method=method,
         headers=request_headers(fields, with_authorization=False),
-        caller=CORE,
+        caller=caller,
         content_length=len(body) if body or method not in REPEATABLE else None,
     )
 

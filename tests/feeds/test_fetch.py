@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from connectors.feeds.fetch import BACKOFF_MAX_S, State, fetch, put_off
+from connectors.feeds.fetch import BACKOFF_MAX_S, RETRY_AFTER_OWNER_S, State, fetch, put_off
 from connectors.sdk import Session
 from connectors.sdk.addresses import typed_origins
 from connectors.sdk.testing import Child
@@ -153,6 +153,56 @@ def test_retry_after_is_respected(site: Site, follow: Callable[..., Child], stat
         _feed(child, site, "/busy")["status"],
         _feed(child, site, "/busy")["problem"]["type"],
     )
+
+
+def test_the_owner_need_not_wait_for_our_own_caution(site: Site, follow: Callable[..., Child]) -> None:
+    """ "Sync now" asks a feed that is left alone because it failed; what the schedule starts leaves it alone."""
+    child = follow(site.url("/feed"))
+    for _ in range(3):
+        child.sync()
+    before = site.count("/feed")
+    child.sync(actor="app:7")
+    site.pages["/feed"] = Reply(rss(item("1", "one")), headers={"ETag": '"one"'})
+    run = child.sync(actor="owner")[0]
+
+    assert (2, 3) == (before, site.count("/feed"))
+    assert ("ok", "ok") == (run["status"], _feed(child, site, "/feed")["status"])
+
+
+def test_the_owner_asks_with_validators_and_never_what_is_gone(site: Site, follow: Callable[..., Child]) -> None:
+    """A feed that did not change is answered by 304, and 410 stays 410."""
+    site.pages["/same"] = Reply(rss(item("1", "one")), headers={"ETag": '"one"'})
+    site.pages["/gone"] = Reply(status=410)
+    child = follow(site.url("/same"), site.url("/gone"))
+    for _ in range(2):
+        child.sync(actor="owner")
+
+    assert '"one"' == site.asked[-1].headers["If-None-Match"]
+    assert (2, 1) == (site.count("/same"), site.count("/gone"))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_owner_waits_as_long_as_a_server_asked(site: Site, follow: Callable[..., Child], status: int) -> None:
+    """Retry-After is the server's own word: "Sync now" respects it, and the feed is still told as failing."""
+    site.pages["/busy"] = Reply(status=status, headers={"Retry-After": "3600"})
+    child = follow(site.url("/busy"))
+    child.sync()
+    run = child.sync(actor="owner")[0]
+
+    assert 1 == site.count("/busy")
+    assert ("partial", "failing") == (run["status"], _feed(child, site, "/busy")["status"])
+
+
+def test_for_the_owner_a_server_may_ask_for_a_day() -> None:
+    """Just under it is respected, just over it is cut for the owner and not for the schedule; none asked, none kept."""
+    day = RETRY_AFTER_OWNER_S
+    short, long = (put_off(State(), now=NOW, asked_s=asked_s) for asked_s in (day - 1, day + 1))
+    own = put_off(State(failures=5, asked_until=NOW + 9), now=NOW, asked_s=None)
+
+    assert [NOW + day - 1, NOW + day, 0.0] == [short.asked_until, long.asked_until, own.asked_until]
+    assert [False, True] == [long.is_due(now=NOW + day, is_for_owner=owner) for owner in (False, True)]
+    assert [False, True] == [own.is_due(now=NOW, is_for_owner=owner) for owner in (False, True)]
+    assert not State(gone=True).is_due(now=NOW, is_for_owner=True)
 
 
 def test_a_failing_feed_is_asked_less_and_less() -> None:

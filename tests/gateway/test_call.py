@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from core.gateway.call import ANSWER_BYTES_MAX
+from core.gateway.request import Caller
 from core.model.errors import (
     AnswerInvalid,
     BadRequest,
@@ -58,6 +59,21 @@ def test_the_answer_comes_back_whole(tmp_path: Path) -> None:
     assert heads[0].startswith(b"POST /cb/a%2Fb?x=%20 HTTP/1.1\r\n") and heads[0].endswith(b"\r\n\r\n[1]")
     assert ("core", "all") == (fields_of(heads[0])["x-locker-actor"], fields_of(heads[0])["x-locker-scopes"])
     assert 0 == core.backends.leases
+
+
+def test_a_request_for_somebody_says_for_whom(tmp_path: Path) -> None:
+    """What the owner asks for on a page reaches the child as the owner's."""
+    heads: list[bytes] = []
+
+    def script(peer: socket.socket) -> None:
+        heads.append(read_head(peer))
+        peer.sendall(answer("200 OK", b""))
+
+    with served(script, tmp_path) as core:
+        caller = Caller("owner", ("all",))
+        core.run(core.door.call("foo", "POST", "/sync", headers={}, body=b"", timeout_s=5.0, caller=caller))
+
+    assert ("owner", "all") == (fields_of(heads[0])["x-locker-actor"], fields_of(heads[0])["x-locker-scopes"])
 
 
 def test_a_sleeping_child_is_started_outside_the_time(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
+import requests
 
 from tests.fakes.feed_source import FeedSource
-from tests.fakes.house import open_house
+from tests.fakes.house import House, open_house
 
 
 def test_a_feed_arrives_and_stays(tmp_path: Path) -> None:
@@ -86,6 +87,40 @@ def test_a_fresh_child_knows_when_its_streams_are_due(tmp_path: Path) -> None:
 
         assert before is not None
         assert before == after
+
+
+def test_sync_now_asks_what_the_schedule_leaves_alone(tmp_path: Path) -> None:
+    """A feed that failed is left alone by the core's own runs; the dashboard's button asks it, as the owner."""
+    with FeedSource() as source, open_house(tmp_path) as house:
+        house.install("feeds", settings={"urls": [source.url("news")]})
+        runs = [run["status"] for _ in range(3) for run in house.sync("feeds")]
+        asked = len(source.asked)
+        source.entries["news"] = {"1": "First"}
+        before = house.get("/Me/feeds/status").json()["streams"]["feeds"]["run"]["id"]
+        assert house.post("/core/feeds/at", json={"path": "/sync/feeds", "at": 0}).ok
+        house.wait(
+            lambda: house.get("/Me/feeds/status").json()["streams"]["feeds"]["run"]["id"] != before,
+            what="the core's own run",
+        )
+        left_alone = len(source.asked)
+        _press_sync(house)
+        house.wait(lambda: house.records("feeds", "entry"), what="the entry")
+
+    assert ["partial"] * 3 == runs
+    assert asked == left_alone
+
+
+def _press_sync(house: House) -> None:
+    """The button of the service's page, from a browser that is logged in."""
+    host = {"Host": f"locker.localhost:{house.port}"}
+    address = house.login_url.replace("locker.localhost", "127.0.0.1")
+    login = requests.get(address, headers=host, timeout=10, allow_redirects=False)
+    own = {
+        **host, "Cookie": login.headers["set-cookie"].partition(";")[0], "Sec-Fetch-Site": "same-origin",
+        "Origin": f"http://locker.localhost:{house.port}",
+    }  # fmt: skip
+    answer = requests.post(f"{house.url}/services/feeds/sync", headers=own, data={}, timeout=30, allow_redirects=False)
+    assert answer.status_code == 303, answer.text
 
 
 def test_a_feed_that_fails_is_told_as_long_as_it_fails(tmp_path: Path) -> None:

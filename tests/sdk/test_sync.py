@@ -51,6 +51,23 @@ def test_a_changed_row_is_a_new_version(play: Callable[..., Child]) -> None:
     assert ["b", "a"] == [f["value"]["name"] for f in child.get("/records/thing/1/history").json()["facts"]]
 
 
+def test_a_run_knows_whether_the_owner_asked_for_it(play: Callable[..., Child], tmp_path: Path) -> None:
+    """By the actor that the core names; a run that still waits becomes the owner's when the owner asks for it too."""
+    go = tmp_path / "go"
+    child = play(first=[[["for whom"]], [["for whom"]], [["wait_for", str(go)]]], second=[[["for whom"]]])
+    names = []
+    for actor in ("core", "owner"):
+        child.sync("first", actor=actor)
+        names.append(child.records("thing")["for whom"]["value"]["name"])
+    for stream, actor in (("first", "core"), ("second", "core"), ("second", "owner")):
+        assert child.post(f"/sync/{stream}", headers={"X-Locker-Actor": actor}).status_code == 202
+    go.touch()
+    child.sync("second")
+
+    assert ["the core", "the owner"] == names
+    assert "the owner" == child.records("thing")["for whom"]["value"]["name"]
+
+
 def test_deleted_rows_leave_their_history(play: Callable[..., Child]) -> None:
     """The record is gone from the current state and stays in the past."""
     child = play(first=[ROWS, [["delete", 1]]])

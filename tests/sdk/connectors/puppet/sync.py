@@ -44,6 +44,8 @@ def act(context, what, *rest):
     elif what == "wait_for":
         while not Path(rest[0]).exists() and not context.pause(0.02):
             pass
+    elif what == "for whom":
+        yield {"id": "for whom", "name": "the owner" if context.is_for_owner else "the core"}
     elif what == "touch":
         Path(rest[0]).write_text(str(os.getpid()))
     elif what == "yield":
