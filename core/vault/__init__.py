@@ -2,6 +2,7 @@
 
 from core.vault.cipher import SealedFile, key_from_text, key_to_text, seal, unseal
 from core.vault.keys import Device, MasterKey, open_device, open_master_key
+from core.vault.passphrase import check_passphrase, seal_under, unseal_under
 from core.vault.private_file import PrivateFile, sync_folder
 from core.vault.redact import Redactor
 from core.vault.secrets import is_marker, merge_settings, split_settings, without_secrets
@@ -12,6 +13,7 @@ __all__ = [
     "PrivateFile",
     "Redactor",
     "SealedFile",
+    "check_passphrase",
     "is_marker",
     "key_from_text",
     "key_to_text",
@@ -19,8 +21,10 @@ __all__ = [
     "open_device",
     "open_master_key",
     "seal",
+    "seal_under",
     "split_settings",
     "sync_folder",
     "unseal",
+    "unseal_under",
     "without_secrets",
 ]
