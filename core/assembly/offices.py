@@ -151,6 +151,7 @@ class ServiceDesk:
     async def _renew_connector(self, service: Service) -> None:
         if self._is_outdated(service.id):
             await self._supervisor.stop(service.id, reason="its connector changed")
+        await self._scheduler.keep_streams(service.id, self._catalog.get(service.connector).streams)
         await self._declare(service.id)
         if service.enabled and self._is_resident(service.id):
             await self._wake(service.id)

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from core.model.errors import BadRequest, LockerError, Reauthorise, UserActionNeeded
+from core.model.errors import BadRequest, LockerError, NotFound, Reauthorise, UserActionNeeded
 
 DAY_S = 86_400.0
 AHEAD_S_MAX = 366 * DAY_S
@@ -179,9 +179,13 @@ def spread(
     ]
 
 
-def judge_status(status: int) -> Answer:
-    """What the child's HTTP status says of the call."""
-    if 200 <= status < 300:
+def judge_status(status: int, *, is_of_no_stream: bool = False) -> Answer:
+    """What the child's HTTP status says of the call.
+
+    `is_of_no_stream`: it was to start a stream that the manifest does not name; a child that does not know it either
+    settles the matter.
+    """
+    if 200 <= status < 300 or (status == NotFound.status and is_of_no_stream):
         return Answer(Verdict.DONE)
     if status == Reauthorise.status:
         return Answer(Verdict.OWNER_NEEDED, "it is not signed in")

@@ -117,6 +117,20 @@ class Scheduler:
         async with self._adding:
             await asyncio.to_thread(self._table.purge, service)
 
+    async def keep_streams(self, service: str, streams: Collection[str]) -> None:
+        """Forget the calls of every other stream of the service, whose manifest has changed, and break them off."""
+        async with self._adding:
+            dropped = [
+                entry
+                for entry in await asyncio.to_thread(self._table.all, service)
+                if entry.stream is not None and entry.stream not in streams
+            ]
+            for entry in dropped:
+                if task := self._calls.get(entry.place):
+                    task.cancel()
+                await asyncio.to_thread(self._table.cancel, *entry.place)
+                log.info("call of a dropped stream purged service=%s path=%s", *entry.place)
+
     async def resume(self, service: str) -> None:
         """Call at once what met a problem: the owner has signed in, enabled the service or corrected its settings."""
         await asyncio.to_thread(self._table.resume, service, self._clock.now())
@@ -203,7 +217,9 @@ class Scheduler:
     async def _answer(self, under_way: Pending) -> Answer:
         try:
             async with asyncio.timeout(self._call_s_max):
-                return plan.judge_status(await self._call(under_way.service, under_way.path))
+                status = await self._call(under_way.service, under_way.path)
+            is_of_no_stream = under_way.stream is not None and under_way.place not in self._frequency_of()
+            return plan.judge_status(status, is_of_no_stream=is_of_no_stream)
         except TimeoutError:
             return Answer(Verdict.FAILED, f"it did not answer within {self._call_s_max:.0f} s")
         except NotFound as err:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,24 @@ def test_a_stream_added_while_running_is_scheduled_after_a_restart(house: House)
 
     _follow(house)
     assert "running" == house.get("/map").json()["installed"]["obedient"]["state"]
+
+
+def test_a_stream_that_is_dropped_is_not_called_any_more(house: House) -> None:
+    """Its pending call goes when the change is seen; what else the service asked for stays."""
+    manifest = house.folder / "connectors" / "obedient" / "connector.toml"
+    before = manifest.read_text()
+    _change(house)
+    assert house.get("/available").ok
+    _follow(house)
+    for path in ("/sync/second", "/hear"):
+        assert house.post("/core/obedient/at", json={"path": path, "at": time.time() + 3600}).ok
+    manifest.write_text(before)
+    assert house.get("/available").ok
+
+    house.wait(
+        lambda: ["/hear"] == [entry["path"] for entry in house.get("/core/obedient/at").json()],
+        what="the end of the dropped stream's call",
+    )
 
 
 def test_a_child_of_the_old_manifest_makes_room(house: House) -> None:

@@ -287,6 +287,46 @@ def test_streams_without_an_entry_start_by_frequency(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+def test_what_a_changed_manifest_dropped_is_purged(tmp_path: Path) -> None:
+    """Calls of its streams go, whoever asked for them and though one is under way; all other paths stay."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.gate.clear()
+            desk.frequencies += [("feeds", "entry", HOUR), ("feeds", "old", HOUR)]
+            await desk.scheduler.ensure_streams()
+            await until(lambda: desk.open_calls["feeds", "/sync/old"])
+            later = desk.clock.now() + DAY
+            for path in ("/sync/older", "/sync", "/hear"):
+                await desk.scheduler.at("feeds", path, later)
+            await desk.scheduler.at("mail", "/sync/old", later)
+            desk.frequencies.pop()
+            await desk.scheduler.keep_streams("feeds", ["entry"])
+            desk.gate.set()
+            await desk.settle()
+
+            assert {"/sync/entry", "/sync", "/hear"} == set(desk.entries("feeds"))
+            assert {"/sync/old"} == set(desk.entries("mail"))
+
+    asyncio.run(scene())
+
+
+def test_a_stream_that_nobody_knows_is_not_tried_again(tmp_path: Path) -> None:
+    """Dropped while the core was down: neither manifest nor child has it. A declared one is tried."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.frequencies.append(("feeds", "entry", HOUR))
+            for path in ("/sync/old", "/sync/entry", "/hear"):
+                desk.answers["feeds", path] = 404
+                await desk.scheduler.at("feeds", path, desk.clock.now())
+            await desk.settle()
+
+            assert {"/sync/entry", "/hear"} == set(desk.entries("feeds"))
+
+    asyncio.run(scene())
+
+
 def test_missed_runs_are_spread(tmp_path: Path) -> None:
     """After a start, what was missed meanwhile is called over the next minute, not at once."""
 
