@@ -19,6 +19,9 @@ FREQUENCY_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 _FREQUENCY = re.compile(r"(\d{1,6})\s*([smhdw])")
 _PATH = re.compile(r"/[A-Za-z0-9_./~-]{0,200}")
+_ACCEPT = re.compile(r"[A-Za-z0-9.,/*+ -]{1,200}")
+# Signing in by these is served by a later version, which says what else stands in their table.
+_AUTH_KEPT_FREE = ("oauth2", "oauth1", "device")
 
 
 class TypeSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +141,7 @@ def _read(top: _Reader, folder: str) -> Manifest:
         events=_events(top),
         uses=top.texts("uses", check=_is_provided),
         doors=_doors(top),
-        features=top.table("features").leave(),
+        features=_features(top.table("features")),
         points=top.table("points").leave(),
         limits=_limits(top.table("limits")),
     )
@@ -224,9 +227,29 @@ def _settings(top: _Reader) -> Mapping[str, Any]:
 
 def _auth(top: _Reader) -> str:
     table = top.table("auth")
-    kind = table.choice("kind", ("none", "token", "password", "oauth2", "oauth1", "device"))
-    table.leave()
+    kind = table.choice("kind", ("none", "token", "password", *_AUTH_KEPT_FREE))
+    if kind in _AUTH_KEPT_FREE:
+        table.leave()
+    table.finish()
     return kind
+
+
+def _features(table: _Reader) -> Mapping[str, Any]:
+    found = {name: _feature(name, table.table(name)) for name in ("import", "export") if name in table}
+    return {**found, **table.leave()}
+
+
+def _feature(name: str, table: _Reader) -> Mapping[str, str]:
+    feature = {"path": table.text("path", required=True), "title": table.text("title", required=True)}
+    path = feature["path"]
+    if path and (path == "/" or ".." in path or not _PATH.fullmatch(path)):
+        table.fault("path", "must be a path of the service's own that begins with /, such as /opml")
+    if name == "import" and (accept := table.text("accept")):
+        if not _ACCEPT.fullmatch(accept):
+            table.fault("accept", "must be endings of files by commas, such as .opml,.xml")
+        feature["accept"] = accept
+    table.finish()
+    return feature
 
 
 def _events(top: _Reader) -> Mapping[str, str]:
@@ -280,6 +303,9 @@ class _Reader:
         self._left = dict(table)
         self._prefix = prefix
         self.faults: list[str] = [] if faults is None else faults
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._left
 
     def fault(self, key: str, what: str) -> None:
         name = ".".join(part for part in (self._prefix, key) if part)

@@ -15,9 +15,10 @@ from tests.guards.source import ROOT
 PAGE = (ROOT / "docs" / "connectors.md").read_text()
 CHAPTER = PAGE[PAGE.index("\n## connector.toml\n") : PAGE.index("\n## connector.py\n")]
 # One of each table, so that the parser looks for all that may stand in it.
-WHOLE = 'name = "a"\ntitle = "A"\n[types.NAME]\n[streams.NAME]\n[settings.NAME]\ntype = "string"\n'.replace(
-    "NAME", "each"
-)
+WHOLE = (
+    'name = "a"\ntitle = "A"\n[types.NAME]\n[streams.NAME]\n[settings.NAME]\ntype = "string"\n'
+    '[features.import]\npath = "/a"\ntitle = "A"\n[features.export]\npath = "/a"\ntitle = "A"\n'
+).replace("NAME", "each")
 HEADING = re.compile(r"^### (.+)$", flags=re.M)
 
 
@@ -47,9 +48,10 @@ def test_every_key_is_documented_and_no_other(taken: set[str]) -> None:
 
 
 def test_an_undocumented_key_is_a_fault() -> None:
-    """The page says so: at the top, in a type, in a stream, in the limits."""
-    places = ("x = 1\n" + WHOLE, *(WHOLE + f"[{table}]\nx = 1\n" for table in ("limits", "doors")))
-    for text in (*places, WHOLE.replace("[types.each]\n", "[types.each]\nx = 1\n")):
+    """The page says so: at the top, in a type, in a stream, in a feature, in the limits."""
+    places = ("x = 1\n" + WHOLE, *(WHOLE + f"[{table}]\nx = 1\n" for table in ("limits", "doors", "auth")))
+    tables = ("[types.each]\n", "[streams.each]\n", "[features.import]\n", "[features.export]\n")
+    for text in (*places, *(WHOLE.replace(table, f"{table}x = 1\n") for table in tables)):
         with pytest.raises(ManifestInvalid, match=r"x: is not a key"):
             parse_manifest(text, "/docs")
 

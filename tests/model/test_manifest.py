@@ -128,6 +128,23 @@ def test_network_comes_from_provides_else_the_name() -> None:
         ("[settings]\nurls = 'x'", "settings.urls: must be a table with at least a type"),
         ("[settings.urls]\ntype = 'list'", "settings.urls.type: 'list' is not a JSON schema type"),
         ("[auth]\nkind = 'magic'", "auth.kind: 'magic' is none of"),
+        ("[auth]\nkind = 3", "auth.kind: must be text"),
+        ("[auth]\nkind = 'token'\nscopes = ['x']", "auth.scopes: is not a key"),
+        ("auth = 'token'", "auth: must be a table"),
+        ("features = 'import'", "features: must be a table"),
+        ("[features]\nimport = '/x'", "features.import: must be a table"),
+        ("[features.import]\ntitle = 'T'", "features.import.path: is missing"),
+        ("[features.export]\npath = '/x'", "features.export.title: is missing"),
+        ("[features.export]\npath = '/x'\ntitle = ' '", "features.export.title: must be text"),
+        ("[features.import]\npath = 7", "features.import.path: must be text"),
+        ("[features.import]\npath = 'x'", "features.import.path: must be a path"),
+        ("[features.import]\npath = '/'", "features.import.path: must be a path"),
+        ("[features.import]\npath = '/a/../b'", "features.import.path: must be a path"),
+        ("[features.export]\npath = '/a?b'", "features.export.path: must be a path"),
+        ("[features.import]\naccept = '<'", "features.import.accept: must be endings"),
+        ("[features.import]\naccept = ['.xml']", "features.import.accept: must be text"),
+        ("[features.import]\nicon = 'x'", "features.import.icon: is not a key"),
+        ("[features.export]\naccept = '.xml'", "features.export.accept: is not a key"),
         ("[events]\ncontact = 'contacts'", "events.contact: must be a callback path"),
         ("[doors]\npaths = ['/../x']", "doors.paths: '/../x' is not allowed here"),
         ("[limits]\nstart_timeout_s = 0", "limits.start_timeout_s: must be a number from 0.1 to 600"),
@@ -146,6 +163,20 @@ def test_every_fault_is_named_with_its_key(text: str, fault: str) -> None:
 
     assert [f for f in caught.value.faults if f.startswith(fault)], caught.value.faults
     assert "/c/x/connector.toml" in str(caught.value)
+
+
+def test_features_are_kept_as_they_are_declared() -> None:
+    """The two that are known are checked; other names are kept free."""
+    text = (
+        "name = 'x'\ntitle = 'X'\n[features.import]\npath = '/list'\ntitle = 'Load'\n"
+        "[features.export]\npath = '/list'\ntitle = 'Save'\n[features.later]\nanything = 1\n"
+    )
+
+    assert {
+        "import": {"path": "/list", "title": "Load"},
+        "export": {"path": "/list", "title": "Save"},
+        "later": {"anything": 1},
+    } == parse_manifest(text, "/c/x").features
 
 
 def test_all_faults_come_at_once() -> None:

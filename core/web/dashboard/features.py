@@ -12,9 +12,6 @@ import msgspec
 from core.model.manifest import Manifest
 
 SENTENCE_LENGTH_MAX = 600
-TITLES = {"import": "Import a file", "export": "Export"}
-_PATH = re.compile(r"/[A-Za-z0-9_./~-]{1,200}")
-_ACCEPT = re.compile(r"[A-Za-z0-9.,/*+ -]{1,200}")
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}")
 
 
@@ -28,18 +25,9 @@ class Feature:
 
 
 def feature(manifest: Manifest | None, name: Literal["import", "export"]) -> Feature | None:
-    """What `[features.<name>]` declares, or None where it declares nothing that can be used."""
+    """What `[features.<name>]` declares, or None where there is no such table."""
     table = manifest.features.get(name) if manifest else None
-    if not isinstance(table, Mapping):
-        return None
-    path, title, accept = (table.get(key, "") for key in ("path", "title", "accept"))
-    if not isinstance(path, str) or not _PATH.fullmatch(path) or ".." in path:
-        return None
-    return Feature(
-        path,
-        title if isinstance(title, str) and title.strip() else TITLES[name],
-        accept if isinstance(accept, str) and _ACCEPT.fullmatch(accept) else "",
-    )
+    return None if table is None else Feature(table["path"], table["title"], table.get("accept", ""))
 
 
 def content_type_of(text: str | None) -> str:
