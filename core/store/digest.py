@@ -9,6 +9,8 @@ import msgspec
 
 ROW_DIGEST_BYTES = 8
 
+_GIVEN_TIMES = (9, 10, 17)  # transaction_time, valid_time, known_at: what came from elsewhere.
+
 _pack = msgspec.msgpack.Encoder().encode
 _sha256 = hashlib.sha256
 
@@ -39,19 +41,25 @@ def row_digest(
     """The first 8 bytes of SHA-256 over the fact as it is stored, in this order, packed so that no two rows look alike.
 
     As stored: `value` is the stored text, whose order of names its hash does not cover; a column that is NULL is
-    None; times are floats and `deleted` is 0 or 1. Only what a row names by number (type, producer, origin) stands
-    here as what the number means, so that a change in those small tables is noticed too.
+    None; `deleted` is 0 or 1. Only what a row names by number (type, producer, origin) stands here as what the number
+    means, so that a change in those small tables is noticed too.
     """
-    if valid_time == 0.0:
-        valid_time = 0.0  # SQLite keeps no sign of zero.
     row = (
         seq, id, type_name, key, deleted, value, common, value_hash, causation, transaction_time, valid_time,
         schema_version, producer, derivation, origin_log, origin_epoch, origin_seq, known_at, rev_generation,
         rev_order, recorded_at,
     )  # fmt: skip
-    return _sha256(_pack(row)).digest()[:ROW_DIGEST_BYTES]
+    return digest_of(row)
 
 
 def digest_of(row: tuple[Any, ...]) -> bytes:
-    """`row_digest` of a row read from the database with the same columns in the same order."""
+    """`row_digest` of a row that holds the same columns in the same order already."""
+    times = row[9], row[10], row[17]
+    if 0.0 in times or int in map(type, times):
+        row = tuple(_as_kept(column) if place in _GIVEN_TIMES else column for place, column in enumerate(row))
     return _sha256(_pack(row)).digest()[:ROW_DIGEST_BYTES]
+
+
+def _as_kept(time: float | None) -> float | None:
+    """A time as SQLite gives it back: a float, and zero without a sign."""
+    return None if time is None else float(time) + 0.0
