@@ -19,6 +19,7 @@ from core.model.errors import Broken, LockerError, Offline, StorageFull, UserAct
 
 WHEEL = Path(__file__).resolve().parents[2] / "config" / "bootstrap" / "pip-26.3-py3-none-any.whl"
 WHEEL_SHA256 = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13"
+LEASH = Path(__file__).with_name("leash.py")
 FREE_BYTES_MIN = 32 * 1024 * 1024
 LINE_CHARS_MAX = 4096
 TAIL_LINES_MAX = 200
@@ -49,7 +50,7 @@ _NOTHING_FOUND = "(from versions: none)"
 
 
 class Installer:
-    """pip for one environment's Python; `locked_fd` stays open in it, so that the lock outlives a killed parent."""
+    """pip for one environment's Python, which ends when we do; `locked_fd` stays open in it until it has."""
 
     def __init__(self, python: Path, progress: Progress, *, log: Path, locked_fd: int | None = None) -> None:
         self._python = python
@@ -73,7 +74,7 @@ class Installer:
         return self._begun
 
     def _pip(self) -> list[str]:
-        python = [str(self._python), *PYTHON_FLAGS]
+        python = [str(self._python), *PYTHON_FLAGS, str(LEASH)]
         doubt = doubt_about(WHEEL)
         if doubt is None:
             return [*python, str(WHEEL / "pip")]
@@ -89,7 +90,7 @@ class Installer:
         with (
             self._log.open("a", encoding="utf-8") as log,
             subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 encoding="utf-8", errors="replace", pass_fds=self._kept_fds,
             ) as process,
         ):  # fmt: skip

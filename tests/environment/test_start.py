@@ -7,16 +7,19 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.environment.checkout import ROOT, Checkout, make_wheel, pin
 
 READY_S_MAX = 5.0
+GONE_S_MAX = 2.0
 
 
 def test_first_start_installs_and_enters(checkout: Checkout) -> None:
@@ -162,6 +165,29 @@ def test_killed_in_the_middle_is_mended(checkout: Checkout) -> None:
 
     assert "hello" == told["greeting"]
     assert [] == list(checkout.folder.glob(".venv.new-*"))
+
+
+def test_pip_ends_with_a_start_that_is_killed(checkout: Checkout) -> None:
+    """kill -9 while pip waits for the index: pip is gone at once, and with it the lock on the environment."""
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        index.settimeout(30)
+        process = subprocess.Popen(
+            checkout.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=checkout.variables(
+                PIP_NO_INDEX=None, PIP_FIND_LINKS=None, PIP_INDEX_URL=f"http://127.0.0.1:{index.getsockname()[1]}/simple"
+            ),
+        )  # fmt: skip
+        silent, _ = index.accept()
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+        _, left = psutil.wait_procs(below, timeout=GONE_S_MAX)
+        silent.close()
+    for each in left:
+        each.kill()
+
+    assert below and not left
+    assert "hello" == checkout.told()["greeting"]
 
 
 def test_killed_between_the_two_renames_goes_on_without_network(checkout: Checkout) -> None:
