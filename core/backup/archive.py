@@ -1,0 +1,157 @@
+"""What an archive holds and how it is checked: names that lead nowhere else, and a last entry that lists them all.
+
+Exports and backups are folders of files, whole in one `.tar`, `.tar.gz` or `.zip`, or as they are. The last entry,
+`contents.jsonl`, has a line for each of the others with its size and SHA-256, and a line with their number at its
+end: an archive that was cut anywhere lacks it, and one that was changed contradicts it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import msgspec
+
+from core.model.errors import BodyTooLarge, FileDamaged
+
+CONTENTS = "contents.jsonl"
+CHUNK_BYTES = 256 * 1024
+ENTRIES_MAX = 2_000_000
+NAME_CHARS_MAX = 1000
+NAME_PARTS_MAX = 40
+CONTENTS_BYTES_MAX = 1024 * 1024 * 1024
+FAULTS_TOLD_MAX = 20
+
+# Half a surrogate pair stands for a byte that is no letter: such a name cannot be written down in JSON.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+
+
+class Sink(Protocol):
+    """Where the files of an archive go, one after the other."""
+
+    def add(self, name: str, chunks: Iterable[bytes], *, size: int) -> None:
+        """Keep a file of exactly `size` bytes under `name`."""
+
+
+class Item(Protocol):
+    """One file of an archive that is being read; its bytes can be had once, before the next item is asked for."""
+
+    name: str
+    size: int
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The bytes in pieces."""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """One line of the contents."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class _End(msgspec.Struct, frozen=True):
+    entries: int
+
+
+def checked_name(name: str) -> str:
+    """`name` itself; FileDamaged unless it is a relative path that stays below where it is unpacked."""
+    parts = name.split("/")
+    is_good = (
+        0 < len(name) <= NAME_CHARS_MAX
+        and len(parts) <= NAME_PARTS_MAX
+        and not _FORBIDDEN.search(name)
+        and not any(part in ("", ".", "..") or part.endswith(":") for part in parts)
+    )
+    if not is_good:
+        raise FileDamaged(
+            f"the archive holds {name[:80]!a}, which is no name of a file in it",
+            remedy="Nothing was unpacked. Use an archive that Locker made.",
+        )
+    return name
+
+
+class Contents:
+    """What was seen of an archive's entries while they were written or read."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, bytes]] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._seen
+
+    def watched(self, name: str, chunks: Iterable[bytes], *, size: int) -> Iterator[bytes]:
+        """The same pieces; when they have passed, the entry is noted. FileDamaged unless they are `size` bytes."""
+        if name in self._seen:
+            raise FileDamaged(f"the archive holds {name} twice")
+        if len(self._seen) >= ENTRIES_MAX:
+            raise BodyTooLarge(f"the archive has more than {ENTRIES_MAX} files")
+        digest, left = hashlib.sha256(), size
+        for chunk in chunks:
+            left -= len(chunk)
+            if left < 0:
+                break
+            digest.update(chunk)
+            yield chunk
+        if left:
+            raise FileDamaged(f"{name} is not of the {size} bytes that it was said to have")
+        self._seen[name] = (size, digest.digest())
+
+    def lines(self) -> Iterator[bytes]:
+        """The contents as they are written."""
+        for name, (size, digest) in self._seen.items():
+            yield msgspec.json.encode(Listed(name, size, digest.hex())) + b"\n"
+        yield msgspec.json.encode(_End(len(self._seen))) + b"\n"
+
+    def faults(self, lines: Iterable[bytes]) -> list[str]:
+        """How what was seen differs from what `lines` say: a sentence each, the first few; none where all is well."""
+        unseen = dict(self._seen)
+        said: list[str] = []
+        number, end = 0, None
+        for line in lines:
+            if end is not None:
+                return ["the contents go on behind their end"]
+            try:
+                listed = _line(line)
+            except (msgspec.MsgspecError, ValueError):
+                return ["the contents cannot be read"]
+            if isinstance(listed, _End):
+                end = listed.entries
+                continue
+            number += 1
+            seen = unseen.pop(listed.name, None)
+            if seen is None:
+                said.append(f"{listed.name} is missing")
+            elif seen != (listed.size, bytes.fromhex(listed.sha256)):
+                said.append(f"{listed.name} is not what it was")
+        if end != number:
+            return ["the contents break off"]
+        said += [f"{name} was added" for name in unseen]
+        return said[:FAULTS_TOLD_MAX]
+
+
+def _line(line: bytes) -> Listed | _End:
+    document = msgspec.json.decode(line, type=dict[str, int | str])
+    if "entries" in document:
+        return msgspec.convert(document, _End)
+    listed = msgspec.convert(document, Listed)
+    bytes.fromhex(listed.sha256)
+    return listed
+
+
+def lines_of(chunks: Iterable[bytes], *, line_bytes_max: int) -> Iterator[bytes]:
+    """The lines in these pieces, without their ends; BodyTooLarge for one that is longer than any of ours."""
+    begun = b""
+    for chunk in chunks:
+        *whole, begun = (begun + chunk).split(b"\n") if b"\n" in chunk else (begun + chunk,)
+        yield from whole
+        if len(begun) > line_bytes_max:
+            raise BodyTooLarge(f"a line has more than {line_bytes_max} bytes")
+    if begun:
+        yield begun
