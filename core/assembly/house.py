@@ -32,8 +32,8 @@ from core.process import (
     Stopped,
     Supervisor,
     Zygote,
+    holder_of,
     is_below,
-    is_from_below,
 )
 from core.registry import Catalog, Environments, Reads, Services
 from core.schedule import Scheduler
@@ -196,7 +196,7 @@ class House:
             service_of_token=self._supervisor.service_of_token,
             is_open_door=self._launching.is_open_door,
             log_file=lambda service_id: standing.config.me / "logs" / f"{service_id}.log",
-            is_from_below=is_from_below,
+            holder_of=holder_of,
             notices=self._notices,
             owner_token=standing.owner_token,
             host_names=standing.config.host_names,

@@ -1,6 +1,6 @@
 """Who is running: children started on demand, watched, shut in a sandbox, and ended without a trace."""
 
-from core.process.connections import is_below, is_from_below
+from core.process.connections import Holder, holder_of, is_below
 from core.process.lifecycle import Failed, Running, Starting, State, Stopped, Stopping
 from core.process.logs import ChildLogs, LogLimits
 from core.process.spec import Endpoint, LaunchSpec, ProcessDetails, ProcessLimits
@@ -11,6 +11,7 @@ __all__ = [
     "ChildLogs",
     "Endpoint",
     "Failed",
+    "Holder",
     "LaunchSpec",
     "LogLimits",
     "ProcessDetails",
@@ -22,6 +23,6 @@ __all__ = [
     "Stopping",
     "Supervisor",
     "Zygote",
+    "holder_of",
     "is_below",
-    "is_from_below",
 ]

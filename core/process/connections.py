@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import sys
+from enum import Enum
 from pathlib import Path
 
 import psutil
@@ -22,44 +23,55 @@ _HEADER = struct.Struct("=IHHII")
 _QUESTION = struct.Struct("=BBBBI2s2s16s16sIII")
 _NO_COOKIE = 0xFFFFFFFF
 _ALL_STATES = 0xFFFFFFFF
-_INODE = struct.Struct("=68xI")
+_UID_AND_INODE = struct.Struct("=64xII")
 _ANSWER_BYTES = 64 * 1024
 
 
-def is_from_below(client: Address, server: Address) -> bool:
-    """Whether the client's end of a connection to the core is held by a process below this one. Blocks for some ms.
+class Holder(Enum):
+    """Who holds the client's end of a connection to the core."""
+
+    OUTSIDE = "a program that is not below the core, and was seen with it"
+    UNSEEN = "nobody who was seen, though a program of this user's may have it that hides what it holds"
+    STRANGER = "nobody who was seen, and another user opened it"
+    BELOW = "a process below the core, or one that cannot be told from it"
+
+
+def holder_of(client: Address, server: Address) -> Holder:
+    """Who holds the client's end of a connection to the core. Blocks for some ms.
 
     `client` and `server` are the ends as the server sees them. It is taken for one from below unless it is found in
     a process that is not: a socket can be hidden, on its way from one process to another or in a thread's own table.
-    Only where some process of this user cannot be looked into, as a browser's sandbox may forbid, and nobody below
-    is seen with it, is it taken for that one's.
     """
-    below = frozenset(_descendants())
-    if not below:
-        return False
     if not sys.platform.startswith("linux"):
-        return any(_holds_elsewhere(pid, client, server) for pid in below)
-    inode = _inode(client, server)
-    if inode is None:
-        return True
-    holder, has_hidden = _outside(inode, below)
+        is_known = any(_holds_elsewhere(pid, client, server) for pid in _descendants())
+        return Holder.BELOW if is_known else Holder.OUTSIDE
+    found = _end(client, server)
+    if found is None:
+        return Holder.BELOW
+    inode, uid = found
+    holder, hidden = _outside(inode)
     if holder is not None:
-        return is_below(holder)
-    return not has_hidden or any(_may_hold(pid, inode) for pid in below)
+        return Holder.BELOW if is_below(holder) else Holder.OUTSIDE
+    # Asked once more, of each alone: whoever was born or was hidden during the search is judged by where it stands.
+    if any(_may_hold(pid, inode) for pid in _descendants()) or any(map(is_below, hidden)):
+        return Holder.BELOW
+    if uid != os.getuid():
+        return Holder.STRANGER
+    return Holder.UNSEEN if hidden else Holder.BELOW
 
 
-def _outside(inode: str, below: frozenset[int]) -> tuple[int | None, bool]:
-    """A process not known to be below that holds the socket, and whether some of this user's cannot be looked into."""
-    has_hidden = False
+def _outside(inode: str) -> tuple[int | None, list[int]]:
+    """A process not known to be below that holds the socket, and those of this user that cannot be looked into."""
+    below, hidden = frozenset(_descendants()), []
     for pid in psutil.pids():
         if pid in below:
             continue
         held = sockets_in(Path(f"/proc/{pid}/fd"))
-        if held is None:
-            has_hidden |= _is_ours(pid)
-        elif inode in held:
-            return pid, has_hidden
-    return None, has_hidden
+        if held is None and _is_ours(pid):
+            hidden.append(pid)
+        elif held is not None and inode in held:
+            return pid, hidden
+    return None, hidden
 
 
 def is_below(pid: int) -> bool:
@@ -93,15 +105,15 @@ def _descendants() -> list[int]:
     return []
 
 
-def _inode(client: Address, server: Address) -> str | None:
-    """The inode of the client's socket; None when there is none, or none that is held."""
+def _end(client: Address, server: Address) -> tuple[str, int] | None:
+    """The inode of the client's socket and who opened it; None when there is none, or none that is held."""
     try:
         return _diagnosed(client, server)
     except (OSError, struct.error):
         return _tabled(client, server)
 
 
-def _diagnosed(client: Address, server: Address) -> str | None:
+def _diagnosed(client: Address, server: Address) -> tuple[str, int] | None:
     family = _family(client)
     ends = [_port(client), _port(server), _packed(client, family), _packed(server, family)]
     question = _QUESTION.pack(family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES, *ends, 0, _NO_COOKIE, _NO_COOKIE)
@@ -115,11 +127,11 @@ def _diagnosed(client: Address, server: Address) -> str | None:
         if number == 2:  # No such socket.
             return None
         raise OSError(number, os.strerror(number))
-    (inode,) = _INODE.unpack_from(data, _HEADER.size)
-    return str(inode) if inode else None
+    uid, inode = _UID_AND_INODE.unpack_from(data, _HEADER.size)
+    return (str(inode), uid) if inode else None
 
 
-def _tabled(client: Address, server: Address) -> str | None:
+def _tabled(client: Address, server: Address) -> tuple[str, int] | None:
     """The same from the table under /proc, for a kernel that has no socket diagnosis."""
     family = _family(client)
     ends = [f"{_shown(_packed(end, family), family)}:{end[1]:04X}" for end in (client, server)]
@@ -128,7 +140,7 @@ def _tabled(client: Address, server: Address) -> str | None:
         for row in table.read_text().splitlines():
             fields = row.split()
             if fields[1:3] == ends and fields[9] != "0":
-                return fields[9]
+                return fields[9], int(fields[7])
     return None
 
 

@@ -52,9 +52,13 @@ class Access:
         self._tokens = tokens
         self._throttle = throttle
         self._accesses = accesses
-        self._kin = Kin(parts.is_from_below)
+        self._kin = Kin(parts.holder_of)
         self._headers = [(n.encode("ascii"), v.encode("ascii")) for n, v in page_headers(*self._hosts.origins)]
         self._notes: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Let the threads go that look at connections."""
+        await self._kin.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or let it through as the caller it comes from."""
@@ -80,7 +84,7 @@ class Access:
             await answer(send, 308, [("location", self._hosts.origin + _target(request))])
             return
         if request.path == "/login" and not request.is_websocket:
-            await self._login.login(request, send, is_childs=partial(self._kin.is_childs, request.scope))
+            await self._login.login(request, send, holder=partial(self._kin.holder, request.scope))
             return
         caller = send.caller = await self._caller(request)
         if caller.is_nobody and not self._is_open(request):
@@ -117,16 +121,20 @@ class Access:
                 return NOBODY
             await self._throttle.delay()
             raise TokenRequired("The token is not valid.")
-        if not self._login.has_cookie(request):
+        if self._is_open(request) and not is_door:
             return NOBODY
-        if await self._kin.is_childs(request.scope):
-            raise Forbidden("A connector may not use the owner's session.")
-        session = self._login.session_of(request)
+        try:
+            return await self._in_session(request)
+        except Forbidden:
+            if is_door:
+                return NOBODY
+            raise
+
+    async def _in_session(self, request: Request) -> Caller:
+        session = await self._login.session_of(request, partial(self._kin.holder, request.scope))
         if not session:
             return NOBODY
         if not _is_from_dashboard(request, self._hosts.origin):
-            if is_door:
-                return NOBODY
             raise Forbidden(
                 "The request was started by another site, so the session does not count.",
                 remedy="Use the dashboard itself, or a token.",

@@ -80,6 +80,7 @@ class Web:
         """End the streams of logs, let Flask's threads go, and write what waits to be written."""
         self._logs.close()
         await self._flask.close()
+        await self._access.close()
         await self._accesses.close()
 
     async def _inner(self, scope: Scope, receive: Receive, send: Send) -> None:

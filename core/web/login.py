@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from core.model.clock import Clock
+from core.model.errors import Forbidden
+from core.process import Holder
 from core.web.asgi import Request, answer
 from core.web.caller import Caller
 from core.web.hosts import Hosts
@@ -21,6 +23,7 @@ SESSIONS_MAX = 32
 SHORT_TOKEN_LIFETIME_S = 600.0
 SHORT_TOKENS_MAX = 64
 SHORT_TOKEN_PREFIX = "lkc_"  # noqa: S105 -- the visible beginning of a token, not one
+HolderAsked = Callable[[], Awaitable[Holder]]
 _HTML = ("content-type", "text/html; charset=utf-8")
 
 
@@ -52,23 +55,26 @@ class Login:
         """Whether this is such a token and still valid."""
         return self._short_tokens.is_valid(token)
 
-    def has_cookie(self, request: Request) -> bool:
-        """Whether the request carries a session's cookie, good or not, on the one host where a session counts."""
-        return bool(self._cookie(request))
-
-    def session_of(self, request: Request) -> str:
+    async def session_of(self, request: Request, holder: HolderAsked) -> str:
         """The name of the session that the request carries, else empty; its time starts anew.
 
-        Ask only once it is known that no connector sent the request: it must neither keep a session alive nor learn
-        whether there is one.
+        `holder` says who sent it; it is asked only where the session is valid. A connector is answered as if it were
+        not, so that it neither keeps a session alive nor learns whether there is one; and so is one whose holder is
+        not seen, unless the browser that began the session was not seen either. Raises Forbidden for another user's.
         """
         cookie = self._cookie(request)
-        return digest(cookie).hex() if cookie and self._sessions.renew(cookie) else ""
+        if not cookie or not self._sessions.is_valid(cookie):
+            return ""
+        found = await holder()
+        if found is Holder.STRANGER:
+            raise _of_a_stranger()
+        is_owners = found is Holder.OUTSIDE or (found is Holder.UNSEEN and not self._sessions.is_marked(cookie))
+        return digest(cookie).hex() if is_owners and self._sessions.renew(cookie) else ""
 
-    async def login(self, request: Request, send: Send, *, is_childs: Callable[[], Awaitable[bool]]) -> None:
+    async def login(self, request: Request, send: Send, *, holder: HolderAsked) -> None:
         """Answer `GET /login`: with a good ticket a session, else how to come by one.
 
-        `is_childs` says whether a connector sent the request.
+        `holder` says who sent the request. A ticket counts for a program that could use the session, and for no other.
         """
         if not self._hosts.is_dashboard(request.header("host")):
             await _page(send, 403, "login_elsewhere.html", origin=self._hosts.origin)
@@ -77,9 +83,9 @@ class Login:
         if request.method != "GET" or request.is_prefetch:
             # A ticket is spent by a person's look only, not by a program that previews links.
             await answer(send, 405 if request.method != "HEAD" else 204, [("allow", "GET, HEAD")])
-        elif ticket and self._tickets.spend(ticket):
-            await self._welcome(send)
-        elif self.has_cookie(request) and not await is_childs() and self.session_of(request):
+        elif ticket and self._tickets.is_valid(ticket):
+            await self._spend(ticket, send, holder)
+        elif await self._has_session(request, holder):
             await answer(send, 303, [("location", "/"), ("cache-control", "no-store")])
         else:
             if ticket:
@@ -89,10 +95,31 @@ class Login:
     def _cookie(self, request: Request) -> str:
         return request.cookie(COOKIE) if self._hosts.is_dashboard(request.header("host")) else ""
 
-    async def _welcome(self, send: Send) -> None:
+    async def _spend(self, ticket: str, send: Send, holder: HolderAsked) -> None:
+        found = await holder()
+        if found is Holder.STRANGER:
+            raise _of_a_stranger()
+        if found is Holder.BELOW:
+            raise Forbidden(
+                "Locker does not see which program of yours asks, and so cannot tell it from a connector.",
+                remedy="Open the address in a browser on this machine, or use a token at http://127.0.0.1.",
+            )
+        if not self._tickets.spend(ticket):  # Somebody was faster while the system was asked.
+            await _page(send, 403, "login.html", was_refused=True, command=self._command)
+            return
+        await self._welcome(send, is_seen=found is Holder.OUTSIDE)
+
+    async def _has_session(self, request: Request, holder: HolderAsked) -> bool:
+        """Whether the browser is logged in already; whom a session does not help is shown the way in."""
+        try:
+            return bool(await self.session_of(request, holder))
+        except Forbidden:
+            return False
+
+    async def _welcome(self, send: Send, *, is_seen: bool) -> None:
         # A page that goes on, rather than a redirect: after a link clicked in another site's page, the target of a
         # redirect would be asked for without the Strict cookie.
-        cookie = f"{COOKIE}={self._sessions.issue()}; HttpOnly; SameSite=Strict; Path=/"
+        cookie = f"{COOKIE}={self._sessions.issue(is_marked=is_seen)}; HttpOnly; SameSite=Strict; Path=/"
         await _page(send, 200, "welcome.html", headers=[("set-cookie", cookie)])
 
     async def logout(self, request: Request, caller: Caller, send: Send) -> None:
@@ -105,6 +132,13 @@ class Login:
             self._end_streams(lambda one: one.session == caller.session)
         gone = f"{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"
         await answer(send, 303, [("location", "/login"), ("set-cookie", gone), ("cache-control", "no-store")])
+
+
+def _of_a_stranger() -> Forbidden:
+    return Forbidden(
+        "This connection is another user's, so the session does not count on it.",
+        remedy="Use a browser of the user who runs Locker, or a token: Authorization: Bearer <token> at 127.0.0.1.",
+    )
 
 
 async def _page(

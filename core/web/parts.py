@@ -19,6 +19,7 @@ from core.model.clock import Clock
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Record
 from core.model.manifest import Manifest
+from core.process import Holder
 from core.registry import FolderFault, Service
 from core.schedule import Pending
 from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run
@@ -223,8 +224,7 @@ class Parts:
     loop for every request that needs them, so they answer from memory. `owner_token` is the one given in the
     environment at start; `host_names` are further names the owner gave the core.
     `log_file` names the file in `Me/logs` that holds a service's log, whether it is there yet or not.
-    `is_from_below` says whether the client of a connection (client's end, core's end) is a process below the core; it
-    may block.
+    `holder_of` says who holds the client's end of a connection (client's end, core's end); it may block.
     """
 
     port: int
@@ -246,7 +246,7 @@ class Parts:
     service_of_token: Callable[[str], str | None]
     is_open_door: Callable[[bytes], bool]
     log_file: Callable[[str], Path]
-    is_from_below: Callable[[tuple[str, int], tuple[str, int]], bool]
+    holder_of: Callable[[tuple[str, int], tuple[str, int]], Holder]
     notices: Callable[[], Sequence[Notice]]
     owner_token: str | None = field(default=None, repr=False)
     host_names: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import dataclass, replace
 
 from core.model.clock import Clock
 
@@ -17,6 +18,12 @@ SECRET_BYTES = 32
 def digest(secret: str) -> bytes:
     """What is kept of a secret. Looking up a hash gives nothing away by its timing."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+
+
+@dataclass(frozen=True)
+class _Pass:
+    expires_at: float
+    is_marked: bool
 
 
 class Passes:
@@ -34,40 +41,44 @@ class Passes:
         self._lifetime_s = lifetime_s
         self._count_max = count_max
         self._prefix = prefix
-        self._expiry: dict[bytes, float] = {}
+        self._passes: dict[bytes, _Pass] = {}
 
     def __len__(self) -> int:
-        return len(self._expiry)
+        return len(self._passes)
 
-    def issue(self) -> str:
-        """A new secret of 256 random bits."""
+    def issue(self, *, is_marked: bool = False) -> str:
+        """A new secret of 256 random bits; the mark says one thing about it for as long as it is valid."""
         self._forget_expired()
-        while len(self._expiry) >= self._count_max:
-            self._expiry.pop(next(iter(self._expiry)))
+        while len(self._passes) >= self._count_max:
+            self._passes.pop(next(iter(self._passes)))
         secret = self._prefix + secrets.token_urlsafe(SECRET_BYTES)
-        self._expiry[digest(secret)] = self._clock.monotonic() + self._lifetime_s
+        self._passes[digest(secret)] = _Pass(self._clock.monotonic() + self._lifetime_s, is_marked)
         return secret
 
     def is_valid(self, secret: str) -> bool:
         """Whether the secret was issued and has not expired."""
-        return self._expiry.get(digest(secret), 0.0) > self._clock.monotonic()
+        found = self._passes.get(digest(secret))
+        return found is not None and found.expires_at > self._clock.monotonic()
+
+    def is_marked(self, secret: str) -> bool:
+        """Whether the secret is valid and was issued with the mark."""
+        return self.is_valid(secret) and self._passes[digest(secret)].is_marked
 
     def renew(self, secret: str) -> bool:
         """Whether the secret is valid; if so its time starts anew, and it is the last to go when the set is full."""
         if not self.is_valid(secret):
             return False
         key = digest(secret)
-        del self._expiry[key]
-        self._expiry[key] = self._clock.monotonic() + self._lifetime_s
+        self._passes[key] = replace(self._passes.pop(key), expires_at=self._clock.monotonic() + self._lifetime_s)
         return True
 
     def spend(self, secret: str) -> bool:
         """Whether the secret was valid; it never is again."""
         valid = self.is_valid(secret)
-        self._expiry.pop(digest(secret), None)
+        self._passes.pop(digest(secret), None)
         return valid
 
     def _forget_expired(self) -> None:
         now = self._clock.monotonic()
-        for key in [key for key, expires_at in self._expiry.items() if expires_at <= now]:
-            del self._expiry[key]
+        for key in [key for key, found in self._passes.items() if found.expires_at <= now]:
+            del self._passes[key]

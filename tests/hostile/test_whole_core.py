@@ -121,7 +121,7 @@ def test_a_stolen_session_is_of_no_use_to_a_child(house: House, cookie: str) -> 
 
     answers = house.post("/Me/thief/", data=cookie).json()
 
-    assert dict.fromkeys(answers, "403") == answers
+    assert dict.fromkeys(answers, "401") == answers
     assert 6 == len(answers)
     assert [] == [token for token in house.get("/tokens").json() if token["label"] == "mine"]
     owners = requests.post(f"{house.url}/tokens", headers=headers, json={"label": "o", "scopes": ["all"]}, timeout=10)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
-from core.process import connections, is_from_below
+from core.process import Holder, connections, holder_of
 
+ROOT = Path(__file__).resolve().parents[2]
 CLIENT = "import socket, sys; line = socket.create_connection((sys.argv[1], int(sys.argv[2]))); sys.stdin.read()"
 GRANDCHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
 
@@ -37,38 +40,40 @@ def test_a_connection_of_a_process_below(listener: socket.socket, code: list[str
     with subprocess.Popen([sys.executable, "-c", *code, host, str(port)], stdin=subprocess.PIPE) as child:
         accepted, _ = listener.accept()
         with accepted:
-            known = is_from_below(*_ends(accepted))
-        for process in [*psutil.Process(child.pid).children(recursive=True), child]:
+            known = holder_of(*_ends(accepted))
+        for process in [*psutil.Process(child.pid).children(recursive=True), psutil.Process(child.pid)]:
             process.kill()
 
-    assert known
+    assert Holder.BELOW is known
 
 
 @pytest.mark.parametrize("ask", [connections._diagnosed, connections._tabled], ids=["diagnosis", "table"])
 def test_a_connection_of_somebody_else(listener: socket.socket, ask: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of this process itself, which is not below it, is nobody's below, while others run there."""
-    monkeypatch.setattr(connections, "_inode", ask)
+    monkeypatch.setattr(connections, "_end", ask)
     with (
         subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child,
         socket.create_connection(listener.getsockname()[:2]),
     ):
         accepted, _ = listener.accept()
         with accepted:
-            known = is_from_below(*_ends(accepted))
+            known = holder_of(*_ends(accepted))
         child.kill()
 
-    assert not known
+    assert Holder.OUTSIDE is known
 
 
 def test_a_connection_that_is_gone_counts_as_below(listener: socket.socket) -> None:
     """An end that nobody holds may have been anybody's."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         gone = (
-            is_from_below(("127.0.0.1", 1), listener.getsockname()[:2]) if listener.family == socket.AF_INET else True
+            holder_of(("127.0.0.1", 1), listener.getsockname()[:2])
+            if listener.family == socket.AF_INET
+            else Holder.BELOW
         )
         child.kill()
 
-    assert gone
+    assert Holder.BELOW is gone
 
 
 def test_both_ways_of_asking_agree(listener: socket.socket) -> None:
@@ -79,3 +84,87 @@ def test_both_ways_of_asking_agree(listener: socket.socket) -> None:
             ends = _ends(accepted)
 
             assert connections._tabled(*ends) == connections._diagnosed(*ends) is not None
+
+
+# A core of its own: it listens, has a child connect and put the socket on its way, and asks who holds it. As an
+# ordinary user, from whom another process can hide what it holds; `born` is a child that hides and that the list of
+# the core's descendants does not name yet.
+CORE = """
+import array, ctypes, os, socket, sys, time
+from core.process import connections, holder_of
+
+born = sys.argv[1] == "born"
+libc = ctypes.CDLL(None)
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    libc.prctl(4, 1, 0, 0, 0)
+
+def forked(run):
+    ear, mouth = os.pipe()
+    sys.stdout.flush()
+    if (pid := os.fork()) == 0:
+        try:
+            run()
+            os.write(mouth, b"x")
+            time.sleep(60)
+        finally:
+            os._exit(0)
+    os.read(ear, 1)
+    return pid
+
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen()
+
+def send_off():
+    global ends
+    line = socket.socket()
+    line.connect(listener.getsockname())
+    ends = socket.socketpair()
+    ends[0].sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [line.fileno()]))])
+    line.close()
+
+children = [forked(send_off)]
+if born:
+    # The list was made before it was born, each time it is asked for.
+    connections._descendants = lambda known=tuple(children): list(known)
+    children.append(forked(lambda: libc.prctl(4, 0, 0, 0, 0)))
+accepted, _ = listener.accept()
+print(holder_of(accepted.getpeername(), accepted.getsockname()).name)
+for pid in children:
+    os.kill(pid, 9)
+"""
+HIDING = """
+import ctypes, os, sys
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sockets travel and processes hide on Linux")
+@pytest.mark.parametrize(
+    ("bystander", "child", "expected"),
+    [(False, "", Holder.BELOW), (True, "", Holder.UNSEEN), (False, "born", Holder.BELOW), (True, "born", Holder.BELOW)],
+)
+def test_a_socket_on_its_way_is_not_taken_for_the_owners(bystander: bool, child: str, expected: Holder) -> None:
+    """INV-11: beside a program that hides it is at best unseen; a child that hides is no such program."""
+    with contextlib.ExitStack() as stack:
+        if bystander:
+            hiding = stack.enter_context(
+                subprocess.Popen([sys.executable, "-c", HIDING], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            )
+            stack.callback(hiding.kill)
+            assert hiding.stdout is not None
+            hiding.stdout.readline()
+        told = subprocess.run(
+            [sys.executable, "-c", CORE, child], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        )
+
+    assert (expected.name, "") == (told.stdout.strip(), told.stderr)

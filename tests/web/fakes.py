@@ -16,6 +16,7 @@ from core.model.errors import BadRequest, Conflict, NotFound, SettingsInvalid
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Fact, Record
 from core.model.manifest import Manifest, parse_manifest
+from core.process import Holder
 from core.registry import FolderFault, Service, does_provide, provided
 from core.schedule import Pending, plan
 from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run
@@ -519,7 +520,8 @@ class World:
         self.stream = FakeDoor()
         self.ends: list[Callable[[Caller], bool]] = []
         self.child_tokens: dict[str, str] = {}
-        self.is_from_below = False
+        self.holder = Holder.OUTSIDE
+        self.looks = 0
         self.open_doors: set[bytes] = set()
         self.notices: list[Notice] = []
         self.parts = Parts(
@@ -542,11 +544,15 @@ class World:
             service_of_token=self.child_tokens.get,
             is_open_door=lambda path: path in self.open_doors,
             log_file=lambda service_id: folder / "logs" / f"{service_id}.log",
-            is_from_below=lambda _client, _server: self.is_from_below,
+            holder_of=self.holder_of,
             notices=lambda: self.notices,
             owner_token=owner_token,
             host_names=("locker.example",),
         )
+
+    def holder_of(self, _client: tuple[str, int], _server: tuple[str, int]) -> Holder:
+        self.looks += 1
+        return self.holder
 
     @contextlib.contextmanager
     def reader(self, service_id: str) -> Iterator[FakeReader]:

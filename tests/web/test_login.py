@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
 from core.model.clock import ManualClock
+from core.process import Holder
+from core.web.kin import WAITING_MAX
 from core.web.login import SESSION_IDLE_S, SESSIONS_MAX, TICKET_LIFETIME_S
-from tests.web.conftest import Site
+from tests.web.conftest import Site, wait_until
 
 
 def path_of(site: Site) -> str:
@@ -82,15 +89,103 @@ def test_a_connector_learns_nothing_of_a_session_and_does_not_renew_it(site: Sit
     """A good cookie and a guessed one are answered alike, and the good one's time goes on running out."""
     good, guessed = site.login(), "locker_session=guess"
     advance(site, SESSION_IDLE_S / 2)
-    site.world.is_from_below = True
+    site.world.holder = Holder.BELOW
     answers = [[site.browse(path, cookie) for path in ("/login", "/map")] for cookie in (good, guessed)]
-    site.world.is_from_below = False
+    site.world.holder = Holder.OUTSIDE
     advance(site, SESSION_IDLE_S / 2 + 1)
 
     of_good, of_guessed = ([(one.status, one.body) for one in each] for each in answers)
-    assert [200, 403] == [status for status, _ in of_good]
+    assert [200, 401] == [status for status, _ in of_good]
     assert of_good == of_guessed
     assert 401 == site.browse("/map", good).status
+
+
+@pytest.mark.parametrize(("began", "uses"), [("OUTSIDE", (200, 401)), ("UNSEEN", (200, 200))])
+def test_a_session_that_began_seen_must_stay_seen(site: Site, began: str, uses: tuple[int, int]) -> None:
+    """Only a browser that hid its connections from the first may go on hiding them."""
+    site.world.holder = Holder[began]
+    cookie = site.login()
+    answers = []
+    for holder in (Holder.OUTSIDE, Holder.UNSEEN):
+        site.world.holder = holder
+        answers.append(site.browse("/map", cookie).status)
+    site.world.holder = Holder.OUTSIDE
+
+    assert uses == tuple(answers)
+    assert 200 == site.browse("/map", cookie).status
+
+
+@pytest.mark.parametrize("holder", [Holder.BELOW, Holder.STRANGER])
+def test_a_ticket_is_not_spent_by_whom_it_would_not_help(site: Site, holder: Holder) -> None:
+    """It begins no session there, says why, and is good for the owner's browser afterwards."""
+    path = path_of(site)
+    site.world.holder = holder
+    refused = site.ask("GET", path, host=site.dashboard)
+    site.world.holder = Holder.OUTSIDE
+
+    assert (403, "forbidden") == (refused.status, refused.json["type"])
+    assert "127.0.0.1" in refused.json["remedy"]
+    assert "set-cookie" not in refused.headers
+    assert 200 == site.ask("GET", path, host=site.dashboard).status
+
+
+def test_another_users_program_is_told_the_truth(site: Site) -> None:
+    """With a good session it hears whose connection it is and what helps; with any other it is asked to log in."""
+    good = site.login()
+    site.world.holder = Holder.STRANGER
+    answers = [site.browse("/map", cookie, Accept="application/json") for cookie in (good, "locker_session=old")]
+
+    assert [403, 401] == [answer.status for answer in answers]
+    assert "another user's" in answers[0].json["detail"]
+    assert "Bearer" in answers[0].json["remedy"]
+
+
+@pytest.mark.parametrize("holder", list(Holder))
+def test_a_cookie_closes_nothing_that_is_open(site: Site, holder: Holder) -> None:
+    """Good or worn out, from whomever: what needs no session is answered."""
+    cookies = [site.login(), "locker_session=old"]
+    site.world.install()
+    site.world.open_doors.add(b"/Me/feeds/hook")
+    site.world.holder = holder
+    paths = ("/health", "/static/locker.css", "/Me/feeds/hook")
+
+    assert {200} == {site.browse(path, cookie).status for cookie in cookies for path in paths}
+    assert 200 == site.browse("/login", "locker_session=old").status
+
+
+def test_the_system_is_asked_for_a_good_session_only(site: Site) -> None:
+    """A flood of worthless cookies costs no look at every process of the machine."""
+    site.login()
+    before = site.world.looks
+    for path in ("/map", "/", "/health", "/login", "/static/locker.css", "/login?ticket=x"):
+        site.browse(path, "locker_session=old")
+
+    assert before == site.world.looks
+
+
+def test_looks_are_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as fit wait; the next is told to come again, and who needs no look is served."""
+    cookie, until = site.login(), threading.Event()
+
+    def slow(*_ends: object) -> Holder:
+        site.world.looks += 1
+        assert until.wait(20)
+        return Holder.OUTSIDE
+
+    kin = site.web._access._kin
+    monkeypatch.setattr(kin, "_holder_of", slow)
+    with ThreadPoolExecutor(WAITING_MAX) as pool:
+        waiting = [pool.submit(site.browse, "/map", cookie) for _ in range(WAITING_MAX)]
+        try:
+            wait_until(lambda: kin._inside == WAITING_MAX)
+            over = site.browse("/map", cookie)
+            others = [site.owner("GET", "/map").status, site.browse("/health", cookie).status]
+        finally:
+            until.set()
+
+    assert 503 == over.status
+    assert [200, 200] == others
+    assert {200} == {one.result().status for one in waiting}
 
 
 def test_log_out_ends_the_session(site: Site) -> None:
