@@ -35,6 +35,11 @@ the class alone; `code` is the finer name that travels as the problem's `type`.
             NotFound             nothing of that name
             MethodNotAllowed     the path exists, not for this method
             Conflict             the present state forbids it
+            SeqMoved             the record stands elsewhere than the write said
+            ConflictingDuplicate  another fact has this id
+            InvalidFact          a fact cannot be stored; its field is named
+            HashMismatch         the hash does not fit the value
+            CursorTooOld         that far back nothing is retained
             CursorUnknown        the cursor is of another store or epoch
             BodyTooLarge         the body exceeds the limit
             ManifestInvalid      connector.toml has faults
@@ -284,6 +289,53 @@ class Conflict(Reject):
 
     code, status, title = "conflict", 409, "Not in this state"
     default_remedy = "Look at the present state, then try again."
+
+
+class SeqMoved(Reject):
+    """A write asked for the record as it stood at one position; it stands at another: `current_seq`, 0 for none."""
+
+    code, status, title = "seq_moved", 409, "The record has changed meanwhile"
+    default_remedy = "Read the record again and decide anew."
+
+    def __init__(self, message: str = "", *, current_seq: int, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.current_seq = current_seq
+
+
+class ConflictingDuplicate(Reject):
+    """The store has a fact of this id already, and it says something else."""
+
+    code, status, title = "conflicting_duplicate", 409, "Another fact has this id"
+    default_remedy = "Give a new fact an id of its own."
+
+
+class InvalidFact(Reject):
+    """A fact that cannot be stored; `field` names what is wrong with it."""
+
+    code, title = "invalid_fact", "The fact cannot be stored"
+    default_remedy = "Correct the field that is named."
+
+    def __init__(self, message: str = "", *, field: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.field = field
+
+
+class HashMismatch(Reject):
+    """The value_hash that came with a fact is not that of its value."""
+
+    code, title = "hash_mismatch", "The hash does not fit the value"
+    default_remedy = "Leave value_hash out, or compute SHA-256 over the canonical JSON of the value."
+
+
+class CursorTooOld(Reject):
+    """What the cursor or the moment asks for lies below what this store retained; `floor` is its first position."""
+
+    code, status, title = "cursor_too_old", 410, "That far back nothing is retained"
+    default_remedy = "Read the current state again and start from its cursor."
+
+    def __init__(self, message: str = "", *, floor: int, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.floor = floor
 
 
 class CursorUnknown(Reject):

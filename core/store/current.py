@@ -1,4 +1,4 @@
-"""The latest state: one row per record naming the fact that counts, how a row reads as a Record, and the rebuild."""
+"""The latest state: one row per record naming the fact that counts, one per fact that did, and how they are rebuilt."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ import msgspec
 
 from core.model.fact import Record
 from core.model.manifest import TypeSpec
-from core.store.facts import object_of
-from core.store.fold import at_of, common_of
+from core.store.facts import KNOWN_AT, OF_TYPE_1, REV_ORDER, object_of
+from core.store.fold import Span, Version, at_of, common_of, declared_at, weighed
 from core.store.prepare import change_hash
 
-_COLUMNS = "f.value, f.common, c.type, c.key, c.at, c.seq"
+_COLUMNS = "f.value, f.common, t.name, c.key, c.at, c.seq"
 _SHAPE: tuple[Any, ...] = (str, (str, NoneType), str, str, float, int)
-_FROM = "FROM current c CROSS JOIN fact f ON f.seq = c.seq"
+_FROM = "FROM current c CROSS JOIN type t ON t.id = c.type CROSS JOIN fact f ON f.seq = c.seq"
 
-ONE = f"SELECT {_COLUMNS} {_FROM} WHERE c.type = ? AND c.key = ? AND c.deleted = 0"
-BY_KEY = f"SELECT {_COLUMNS} {_FROM} WHERE c.type = ? AND c.key > ? AND c.deleted = 0 ORDER BY c.key LIMIT ?"
-NEWEST = f"""
-    SELECT {_COLUMNS} {_FROM} WHERE c.type = ? AND c.deleted = 0 AND (c.at, c.seq) < (?, ?)
-    ORDER BY c.at DESC, c.seq DESC LIMIT ?
+ONE = f"SELECT {_COLUMNS} {_FROM} WHERE c.type = {OF_TYPE_1} AND c.key = ?2 AND c.deleted = 0"
+BY_KEY = f"""
+    SELECT {_COLUMNS} {_FROM} WHERE c.type = {OF_TYPE_1} AND c.key > ?2 AND c.deleted = 0 ORDER BY c.key LIMIT ?3
 """
-COUNTS = "SELECT type, live FROM tally WHERE live > 0 ORDER BY type"
+NEWEST = f"""
+    SELECT {_COLUMNS} {_FROM} WHERE c.type = {OF_TYPE_1} AND c.deleted = 0 AND (c.at, c.seq) < (?2, ?3)
+    ORDER BY c.at DESC, c.seq DESC LIMIT ?4
+"""
+COUNTS = "SELECT t.name, live FROM tally CROSS JOIN type t ON t.id = tally.type WHERE live > 0 ORDER BY 1"
 
 BEFORE_FIRST_KEY = ""
 
@@ -35,31 +37,53 @@ UPSERT = """
     ON CONFLICT (type, key) DO UPDATE SET seq = excluded.seq, deleted = excluded.deleted,
         change_hash = excluded.change_hash, at = excluded.at
 """
+PUT_PAST = """
+    INSERT INTO past (type, key, seq, deleted, at, until_seq, until_known) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (type, key, seq) DO UPDATE SET until_seq = excluded.until_seq, until_known = excluded.until_known
+"""
 SET_CHANGE_HASH = "UPDATE current SET change_hash = ? WHERE type = ? AND key = ?"
 ADD_TO_TALLY = """
     INSERT INTO tally (type, live) VALUES (?, ?) ON CONFLICT (type) DO UPDATE SET live = live + excluded.live
 """
 # One statement for a whole batch: asking key by key costs four times as much.
 _LOOK_UP = """
-    SELECT c.key, c.seq, c.deleted, c.change_hash FROM json_each(?) j
+    SELECT c.key, c.seq, c.deleted, c.change_hash, c.at FROM json_each(?) j
     CROSS JOIN current c ON c.type = ? AND c.key = j.value
 """
-_CANDIDATES = """
-    SELECT type, key, seq, action, rev_generation, rev_order, value_hash FROM fact INDEXED BY fact_of_record
-    ORDER BY type, key
+_TYPES = "SELECT id, name FROM type"
+_VERSIONS = f"""
+    SELECT f.type, f.key, f.seq, f.rev_generation, {REV_ORDER}, f.value_hash, {KNOWN_AT} FROM fact f
+    ORDER BY f.type, f.key
 """
-_FOLDED = "SELECT value, common, valid_time, known_at FROM fact WHERE seq = ?"
+_FOLDED = f"SELECT f.value, f.common, f.deleted, f.valid_time, {KNOWN_AT} FROM fact f WHERE f.seq = ?"
+_OF_KEY = f"""
+    SELECT f.seq, f.rev_generation, {REV_ORDER}, f.value_hash, {KNOWN_AT} FROM fact f WHERE f.seq IN (
+        SELECT seq FROM current WHERE type = ?1 AND key = ?2
+        UNION ALL SELECT seq FROM past WHERE type = ?1 AND key = ?2)
+"""
 
 
 class Row(NamedTuple):
-    """A record's row: `change_hash` is None while it is deleted."""
+    """A record's row: `type` by its number; `change_hash` is None while it is deleted."""
 
-    type: str
+    type: int
     key: str
     seq: int
     deleted: bool
     change_hash: bytes | None
     at: float
+
+
+class Past(NamedTuple):
+    """The row of a fact that counts no more."""
+
+    type: int
+    key: str
+    seq: int
+    deleted: bool
+    at: float
+    until_seq: int
+    until_known: float
 
 
 class Latest(NamedTuple):
@@ -68,6 +92,7 @@ class Latest(NamedTuple):
     seq: int
     deleted: bool
     change_hash: bytes | None
+    at: float
 
 
 def record_of(row: tuple[Any, ...], spec: TypeSpec) -> Record:
@@ -79,34 +104,54 @@ def record_of(row: tuple[Any, ...], spec: TypeSpec) -> Record:
     return Record(type=row[2], key=row[3], value=value, common=common, at=row[4], seq=row[5])
 
 
-def look_up(db: apsw.Connection, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Latest]:
-    """The latest state of those records of `wanted` (type, key) that are known."""
-    keys: dict[str, list[str]] = {}
-    for type_name, key in wanted:
-        keys.setdefault(type_name, []).append(key)
-    found: dict[tuple[str, str], Latest] = {}
-    for type_name, names in keys.items():
-        for key, seq, deleted, known in db.execute(_LOOK_UP, (msgspec.json.encode(names).decode(), type_name)):
-            found[type_name, key] = Latest(seq, bool(deleted), known)
+def look_up(db: apsw.Connection, wanted: Mapping[int, list[str]]) -> dict[tuple[int, str], Latest]:
+    """The latest state of those records of `wanted` (keys by type) that are known."""
+    found: dict[tuple[int, str], Latest] = {}
+    for type_id, names in wanted.items():
+        for key, seq, deleted, known, at in db.execute(_LOOK_UP, (msgspec.json.encode(names).decode(), type_id)):
+            found[type_id, key] = Latest(seq, bool(deleted), known, at)
     return found
 
 
+def versions_of(db: apsw.Connection, type_id: int, key: str) -> list[Version]:
+    """Every fact of one record, in no order."""
+    return [Version(seq, (gen, order), known, at) for seq, gen, order, known, at in db.execute(_OF_KEY, (type_id, key))]
+
+
+def rows_of(
+    db: apsw.Connection, type_id: int, key: str, versions: Iterable[Version], spec: TypeSpec
+) -> tuple[Row, list[Past]]:
+    """The rows that the facts of one record fold into: the one that counts, and those that did."""
+    seq, spans = weighed(versions)
+    return _row(db, type_id, key, seq, spec), [_past(db, type_id, key, span, spec) for span in spans]
+
+
 def rebuild(db: apsw.Connection, types: Mapping[str, TypeSpec]) -> None:
-    """Fold every fact again into `current` and `tally`, within the caller's transaction. INV-01."""
-    db.execute("DELETE FROM current")
-    db.execute("DELETE FROM tally")
-    for row in _folded(db, types):
+    """Fold every fact again into `current`, `past` and `tally`, within the caller's transaction. INV-01."""
+    for table in ("current", "past", "tally"):
+        db.execute(f"DELETE FROM {table}")
+    for row, past in _folded(db, types):
         db.execute(UPSERT, row)
+        db.executemany(PUT_PAST, past)
         db.execute(ADD_TO_TALLY, (row.type, 0 if row.deleted else 1))
 
 
-def _folded(db: apsw.Connection, types: Mapping[str, TypeSpec]) -> Iterator[Row]:
-    """The fact of each key with the greatest (rev, value_hash)."""
-    for (type_name, key), versions in groupby(db.execute(_CANDIDATES), key=lambda version: (version[0], version[1])):
-        _, _, seq, action, *_ = max(versions, key=lambda version: version[4:])
-        spec = types.get(type_name) or TypeSpec(name=type_name)
-        value, common, valid_time, known_at = db.execute(_FOLDED, (seq,)).get
-        document = object_of(value)
-        at = at_of(spec, document, valid_time=valid_time, known_at=known_at)
-        known = change_hash(document, object_of(common), spec.volatile) if action == "put" else None
-        yield Row(type_name, key, seq, known is None, known, at)
+def _folded(db: apsw.Connection, types: Mapping[str, TypeSpec]) -> Iterator[tuple[Row, list[Past]]]:
+    specs = {number: types.get(name) or TypeSpec(name=name) for number, name in db.execute(_TYPES)}
+    for (type_id, key), rows in groupby(db.execute(_VERSIONS), key=lambda row: (row[0], row[1])):
+        versions = [Version(seq, (gen, order), known, at) for _, _, seq, gen, order, known, at in rows]
+        yield rows_of(db, type_id, key, versions, specs[type_id])
+
+
+def _row(db: apsw.Connection, type_id: int, key: str, seq: int, spec: TypeSpec) -> Row:
+    value, common, deleted, valid_time, known_at = db.execute(_FOLDED, (seq,)).get
+    document = object_of(value)
+    at = at_of(declared_at(spec, document), valid_time=valid_time, known_at=known_at)
+    known = None if deleted else change_hash(document, object_of(common), spec.volatile)
+    return Row(type_id, key, seq, bool(deleted), known, at)
+
+
+def _past(db: apsw.Connection, type_id: int, key: str, span: Span, spec: TypeSpec) -> Past:
+    value, _, deleted, valid_time, known_at = db.execute(_FOLDED, (span.seq,)).get
+    at = at_of(declared_at(spec, object_of(value)), valid_time=valid_time, known_at=known_at)
+    return Past(type_id, key, span.seq, bool(deleted), at, span.until_seq, span.until_known)

@@ -3,95 +3,90 @@
 from __future__ import annotations
 
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 import msgspec
 
-from core.model.fact import Fact, JsonObject
+from core.model.fact import Action, Fact, JsonObject
+from core.store.fold import Version
+
+KNOWN_AT = "coalesce(f.known_at, f.recorded_at)"
+REV_ORDER = f"coalesce(f.rev_order, cast({KNOWN_AT} * 1000 AS INTEGER))"
 
 # The two documents come first, so that a page can be weighed by its first two columns.
-_COLUMNS = """
-    f.value, f.common, f.seq, f.id, f.type, f.key, f.action, f.value_hash, f.causation, f.transaction_time,
-    f.valid_time, f.schema_version, p.document, f.derivation, o.log, o.epoch, f.origin_seq, f.known_at,
-    f.rev_generation, f.rev_order, f.recorded_at
+COLUMNS = f"""
+    f.value, f.common, f.seq, f.id, t.name, f.key, f.deleted, f.value_hash, f.causation,
+    coalesce(f.transaction_time, f.recorded_at), f.valid_time, f.schema_version, p.document, f.derivation,
+    o.log, o.epoch, coalesce(f.origin_seq, f.seq), {KNOWN_AT}, f.rev_generation, {REV_ORDER}, f.recorded_at
 """
 _SHAPE: tuple[Any, ...] = (
-    str, (str, NoneType), int, (bytes, str), str, str, str, bytes, (bytes, str, NoneType), float,
-    (float, NoneType), int, (str, NoneType), (str, NoneType), str, int, int, float,
-    int, int, float,
+    str, (str, NoneType), int, (bytes, str), str, str, int, bytes, (bytes, str, NoneType),
+    float, (float, NoneType), int, (str, NoneType), (str, NoneType),
+    str, int, int, float, int, int, float,
 )  # fmt: skip
+_NAMED = """
+    CROSS JOIN type t ON t.id = f.type CROSS JOIN origin o ON o.id = f.origin LEFT JOIN producer p ON p.id = f.producer
+"""
 # CROSS JOIN fixes the order: a foreign file's statistics must not talk the planner into another.
-_FROM = "FROM fact f CROSS JOIN origin o ON o.id = f.origin LEFT JOIN producer p ON p.id = f.producer"
+FROM = f"FROM fact f {_NAMED}"
+OF_TYPE_1 = "(SELECT id FROM type WHERE name = ?1)"
 
 HEAD = "SELECT seq FROM sqlite_sequence WHERE name = 'fact'"
-SINCE = f"SELECT {_COLUMNS} {_FROM} WHERE f.seq > ? ORDER BY f.seq LIMIT ?"
-HISTORY = f"SELECT {_COLUMNS} {_FROM} WHERE f.type = ? AND f.key = ? AND f.seq < ? ORDER BY f.seq DESC LIMIT ?"
+SINCE = f"SELECT {COLUMNS} {FROM} WHERE f.seq > ? ORDER BY f.seq LIMIT ?"
+HISTORY = f"""
+    WITH version (seq) AS (
+        SELECT c.seq FROM current c WHERE c.type = {OF_TYPE_1} AND c.key = ?2 AND c.seq < ?3
+        UNION ALL
+        SELECT * FROM (
+            SELECT b.seq FROM past b WHERE b.type = {OF_TYPE_1} AND b.key = ?2 AND b.seq < ?3
+            ORDER BY b.seq DESC LIMIT ?4
+        )
+    )
+    SELECT {COLUMNS} FROM version v CROSS JOIN fact f ON f.seq = v.seq {_NAMED} ORDER BY f.seq DESC LIMIT ?4
+"""
+BY_ID = f"SELECT {COLUMNS} {FROM} WHERE f.id = ?"
 
 LAST_RECORDED_AT = "SELECT recorded_at FROM fact ORDER BY seq DESC LIMIT 1"
-LAST_ORIGIN_SEQ = "SELECT max(origin_seq) FROM fact WHERE origin = ?"
-REPLACED = "SELECT id, rev_generation, rev_order, value, common FROM fact WHERE seq = ?"
+# Facts without a number of their own are the first origin's: nobody else's stand where this store puts them.
+LAST_ORIGIN_SEQ = """
+    SELECT coalesce(max(origin_seq), 0) FROM fact INDEXED BY fact_of_origin WHERE origin = ? AND origin_seq IS NOT NULL
+"""
+LAST_UNNUMBERED = "SELECT seq FROM fact WHERE origin = ? AND origin_seq IS NULL ORDER BY seq DESC LIMIT 1"
+FIRST_ORIGIN = 1
+REPLACED = f"""
+    SELECT f.id, {KNOWN_AT}, f.rev_generation, {REV_ORDER}, f.value_hash, f.value, f.common FROM fact f WHERE f.seq = ?
+"""
 INSERT = """
-    INSERT INTO fact (seq, id, type, key, action, value, common, value_hash, causation, transaction_time,
+    INSERT INTO fact (seq, id, type, key, deleted, value, common, value_hash, causation, transaction_time,
         valid_time, schema_version, producer, derivation, origin, origin_seq, known_at,
-        rev_generation, rev_order, recorded_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        rev_generation, rev_order, recorded_at, row_digest)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 SEQ_MAX = 2**63 - 1
+
+_ACTIONS: tuple[Action, Action] = ("put", "delete")
+_UUID_BYTES = 16
 
 _decode_object = msgspec.json.Decoder(JsonObject).decode
 _encode = msgspec.json.encode
 
 
-class Row(NamedTuple):
-    """A fact as it is inserted; `producer` and `origin` are row numbers of their tables."""
-
-    seq: int
-    id: bytes | str
-    type: str
-    key: str
-    action: str
-    value: str
-    common: str | None
-    value_hash: bytes
-    causation: bytes | str | None
-    transaction_time: float
-    valid_time: float | None
-    schema_version: int
-    producer: int | None
-    derivation: str | None
-    origin: int
-    origin_seq: int
-    known_at: float
-    rev_generation: int
-    rev_order: int
-    recorded_at: float
-
-
-class Replaced(NamedTuple):
-    """What a new fact must know of the one it follows."""
-
-    id: bytes | str
-    rev: tuple[int, int]
-    value: JsonObject
-    common: JsonObject
-
-
 def fact_of(row: tuple[Any, ...]) -> Fact:
     """The fact in a row of this module's statements; raises ValueError for one that no store of ours wrote."""
-    if not all(map(isinstance, row, _SHAPE)):
+    if not all(map(isinstance, row, _SHAPE)) or not 0 <= row[6] <= 1:
         raise ValueError("a fact's column has a type it cannot have")
     return Fact(
         seq=row[2],
-        id=_id_text(row[3]),
+        id=id_text(row[3]),
         type=row[4],
         key=row[5],
-        action=row[6],
+        action=_ACTIONS[row[6]],
         value=_decode_object(row[0]),
         common=object_of(row[1]),
         value_hash=row[7].hex(),
-        causation=None if row[8] is None else _id_text(row[8]),
+        causation=None if row[8] is None else id_text(row[8]),
         transaction_time=row[9],
         valid_time=row[10],
         schema_version=row[11],
@@ -106,10 +101,19 @@ def fact_of(row: tuple[Any, ...]) -> Fact:
     )
 
 
+class Replaced(msgspec.Struct, frozen=True, gc=False):
+    """What a new fact must know of the one it follows; `value` and `common` as the JSON they are stored as."""
+
+    id: bytes | str
+    version: Version
+    value: str
+    common: str | None
+
+
 def replaced(db: apsw.Connection, seq: int) -> Replaced:
     """The fact at `seq`, as far as its successor must know it."""
-    for fact_id, generation, order, value, common in db.execute(REPLACED, (seq,)):
-        return Replaced(fact_id, (generation, order), _decode_object(value), object_of(common))
+    for fact_id, known_at, generation, order, value_hash, value, common in db.execute(REPLACED, (seq,)):
+        return Replaced(fact_id, Version(seq, (generation, order), value_hash, known_at), value, common)
     raise apsw.CorruptError(f"current names fact {seq}, which is not there")
 
 
@@ -123,11 +127,20 @@ def object_of(text: str | None) -> JsonObject:
     return {} if text is None else _decode_object(text)
 
 
-def _id_text(stored: bytes | str) -> str:
-    """Ids that are UUIDs are stored as their 16 bytes, all others as they came."""
+def id_text(stored: bytes | str) -> str:
+    """A stored id as it is written: UUIDs are stored as their 16 bytes, all others as they came."""
     if isinstance(stored, str):
         return stored
-    if len(stored) != 16:
+    if len(stored) != _UUID_BYTES:
         raise ValueError("an id has not 16 bytes")
     text = stored.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def stored_id(text: str) -> bytes | str:
+    """An id as it is stored: the 16 bytes of a UUID in its usual form, else the text itself."""
+    if len(text) == 36 and text[8] == text[13] == text[18] == text[23] == "-":
+        digits = text.replace("-", "")
+        if len(digits) == 2 * _UUID_BYTES and all(letter in "0123456789abcdef" for letter in digits):
+            return bytes.fromhex(digits)
+    return text

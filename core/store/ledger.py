@@ -10,15 +10,19 @@ from typing import Any, TypeVar
 import apsw
 
 from core.model.clock import Clock
+from core.model.errors import LockerError
 from core.model.manifest import TypeSpec
 from core.store import current, facts, streams
 from core.store.connection import close_checkpointed, open_for_writing
-from core.store.draft import Draft, Place
+from core.store.declarations import Declarations
+from core.store.draft import Draft
+from core.store.entries import Intake, Judged, names
 from core.store.migrate import migrate
 from core.store.prepare import Batch
 from core.store.quarantine import Quarantine
 from core.store.schema import APPLICATION_ID, MIGRATIONS
-from core.store.values import Commit, Origin
+from core.store.sheet import Place, Sheet, Source
+from core.store.values import Appended, Commit, Origin
 
 T = TypeVar("T")
 
@@ -27,9 +31,11 @@ EPOCH_BYTES = 16
 _NEW_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
 _COUNT_OPEN = "UPDATE meta SET value = value + 1 WHERE name = 'opens'"
 _ORIGIN = "SELECT id FROM origin WHERE log = ? AND epoch = ?"
-_NEW_ORIGIN = "INSERT INTO origin (log, epoch) VALUES (?, ?) ON CONFLICT (log, epoch) DO NOTHING"
+_NEW_ORIGIN = "INSERT INTO origin (log, epoch) VALUES (?, ?)"
 _PRODUCER = "SELECT id FROM producer WHERE document = ?"
-_NEW_PRODUCER = "INSERT INTO producer (document) VALUES (?) ON CONFLICT (document) DO NOTHING"
+_NEW_PRODUCER = "INSERT INTO producer (document) VALUES (?)"
+_TYPE = "SELECT id FROM type WHERE name = ?"
+_NEW_TYPE = "INSERT INTO type (name) VALUES (?)"
 
 
 class Ledger:
@@ -44,9 +50,10 @@ class Ledger:
         self._clock = clock
         self._quarantine = Quarantine(db)
         self._recorded_at: float = db.execute(facts.LAST_RECORDED_AT).get or 0.0
-        self._origin = self._number_of(_ORIGIN, _NEW_ORIGIN, (origin.log, origin.epoch))
-        self._origin_seq: int = db.execute(facts.LAST_ORIGIN_SEQ, (self._origin,)).get or 0
+        self._numbers: dict[str, int] = {}
+        self._own = self._source(origin.log, origin.epoch)
         self.head: int = db.execute(facts.HEAD).get or 0
+        self._origin_seq = self._last_of_own()
 
     @classmethod
     def open(cls, path: Path, *, mode_of: Path, types: Mapping[str, TypeSpec], origin: Origin, clock: Clock) -> Ledger:
@@ -75,19 +82,25 @@ class Ledger:
 
     def apply(self, batch: Batch) -> Commit:
         """Add what changed to the log, fold it into the current state, set the cursor, keep what was refused."""
-        now = self._now()
-        place = Place(seq=self.head, origin=self._origin, origin_seq=self._origin_seq)
-        producer = self._number_of(_PRODUCER, _NEW_PRODUCER, (batch.producer,)) if batch.producer else None
-        draft = Draft(self._db, batch, types=self._types, place=place, producer=producer, now=now)
-        draft.write()
-        self.head += draft.size
-        self._origin_seq += draft.size
+        sheet, place = self._sheet()
+        draft = Draft(sheet, batch, types=self._types, producer=self._producer(batch.producer))
+        self._write(sheet, place)
         # A record that came both good and bad in one batch stays in quarantine, where it is seen.
         self._quarantine.clear((good.change.type, good.change.key) for good in batch.prepared)
-        self._quarantine.put(batch.refused, now=now)
+        self._quarantine.put(batch.refused, now=sheet.now)
         if batch.cursor is not None:  # In the transaction of its records. INV-02.
-            streams.put_cursor(self._db, *batch.cursor, now=now)
-        return draft.commit(quarantined=len(batch.refused))
+            streams.put_cursor(self._db, *batch.cursor, now=sheet.now)
+        return draft.commit(quarantined=len(batch.refused), head=self.head)
+
+    def append(self, judged: Sequence[Judged | LockerError], *, atomic: bool) -> list[Appended | LockerError]:
+        """Add facts as they came; what cannot be added is answered by its error. `atomic`: then none is added."""
+        sheet, place = self._sheet()
+        intake = Intake(self._db, sheet, types=self._types)
+        sheet.look_up(names([one for one in judged if isinstance(one, Judged)]))
+        answers = [self._take(intake, one) for one in judged]
+        if not (atomic and any(isinstance(answer, LockerError) for answer in answers)):
+            self._write(sheet, place)
+        return answers
 
     def set_cursor(self, stream: str, text: str | None) -> None:
         """Set where the stream resumes."""
@@ -100,6 +113,12 @@ class Ledger:
     def rebuild(self) -> None:
         """Fold every fact again."""
         current.rebuild(self._db, self._types)
+        Declarations(self._db, self._types).settle()
+
+    def keep_up(self) -> None:
+        """Fold every fact again where the folds were made by other declarations than today's."""
+        if not Declarations(self._db, self._types).are_folded:
+            self.rebuild()
 
     def close(self) -> None:
         """Close properly, the write-ahead log folded into the file."""
@@ -109,13 +128,54 @@ class Ledger:
         """Close after a failure: what was not committed is undone."""
         self._db.close()
 
+    def _sheet(self) -> tuple[Sheet, Place]:
+        place = Place(seq=self.head, origin_seq=self._origin_seq)
+        sheet = Sheet(
+            self._db, types=self._types, number_of=self._type_number, place=place, own=self._own, now=self._now()
+        )
+        return sheet, place
+
+    def _write(self, sheet: Sheet, place: Place) -> None:
+        sheet.write()
+        self.head, self._origin_seq = place.seq, place.origin_seq
+
+    def _take(self, intake: Intake, one: Judged | LockerError) -> Appended | LockerError:
+        if isinstance(one, LockerError):
+            return one
+        entry = one.entry
+        source = None if entry.origin is None else self._source(entry.origin, entry.origin_epoch or 1)
+        try:
+            return intake.take(one, producer=self._producer(one.producer), source=source)
+        except LockerError as err:
+            return err
+
+    def _source(self, log: str, epoch: int) -> Source:
+        return Source(number=self._number_of(_ORIGIN, _NEW_ORIGIN, (log, epoch)), log=log, epoch=epoch)
+
+    def _producer(self, document: str | None) -> tuple[int, str] | None:
+        return None if document is None else (self._number_of(_PRODUCER, _NEW_PRODUCER, (document,)), document)
+
+    def _type_number(self, name: str) -> int:
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = self._number_of(_TYPE, _NEW_TYPE, (name,))
+        return number
+
     def _number_of(self, find: str, make: str, what: tuple[Any, ...]) -> int:
         """The row number of something that many facts share, made at its first use."""
         number = self._db.execute(find, what).get
         if number is None:
             self._db.execute(make, what)
-            number = self._db.execute(find, what).get
+            number = self._db.last_insert_rowid()
         return int(number)
+
+    def _last_of_own(self) -> int:
+        """The last position in this writer's own log."""
+        own = self._own.number
+        numbered: int = self._db.execute(facts.LAST_ORIGIN_SEQ, (own,)).get
+        if own != facts.FIRST_ORIGIN:
+            return numbered
+        return max(numbered, self._db.execute(facts.LAST_UNNUMBERED, (own,)).get or 0)
 
     def _now(self) -> float:
         """The commit's time: it never goes back, whatever is done to the owner's clock."""

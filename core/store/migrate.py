@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -15,8 +16,10 @@ log = logging.getLogger(__name__)
 
 _BACKUP_PAGES = 1024
 
+Step = str | Callable[[apsw.Connection], None]
 
-def migrate(db: apsw.Connection, path: Path, *, application_id: int, steps: tuple[str, ...]) -> None:
+
+def migrate(db: apsw.Connection, path: Path, *, application_id: int, steps: tuple[Step, ...]) -> None:
     """Apply the steps that `db` lacks; step n makes version n, and what is done stays done if a later one fails.
 
     Raises FormatTooNew for a newer database and FileDamaged for a file that is none of ours; both are left as found.
@@ -28,7 +31,11 @@ def migrate(db: apsw.Connection, path: Path, *, application_id: int, steps: tupl
         _back_up(db, path.with_name(f"{path.name}.before-v{version + 1}"))
     for number in range(version + 1, len(steps) + 1):
         with db:
-            db.execute(steps[number - 1])
+            step = steps[number - 1]
+            if isinstance(step, str):
+                db.execute(step)
+            else:
+                step(db)
             db.execute(f"PRAGMA application_id = {application_id}")
             db.execute(f"PRAGMA user_version = {number}")
         if version > 0:

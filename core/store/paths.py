@@ -51,3 +51,16 @@ def _dropped(document: Any, path: str) -> Any:
 
 def _is_place(name: str, items: list[Any] | tuple[Any, ...]) -> bool:
     return name.isdecimal() and len(name) <= _PLACE_DIGITS_MAX and int(name) < len(items)
+
+
+def json_path(path: str) -> str:
+    """The path as SQLite's JSON functions write it; a number is a place in a list.
+
+    >>> json_path("photos.0.url")
+    '$."photos"[0]."url"'
+    """
+    return "$" + "".join(f"[{int(name)}]" if _is_number(name) else f'."{name}"' for name in path.split("."))
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) <= _PLACE_DIGITS_MAX

@@ -22,6 +22,7 @@ RESERVED_TYPES = "__locker_"
 SAMPLE_LETTERS_MAX = 4096
 REASON_LETTERS_MAX = 500
 ORDER_KEY_LIMIT = 2**63
+CHANGE_HASH_BYTES = 16
 
 _EMPTY = b"{}"
 _LETTER_BYTES_MAX = 4
@@ -114,7 +115,7 @@ def change_hash(
     encoded: bytes | None = None,
     common: bytes | None = None,
 ) -> bytes:
-    """SHA-256 over the canonical `[value less its volatile fields, common]`: equal means nothing worth a fact changed.
+    """16 bytes of SHA-256 over `[value less its volatile fields, common]`: equal means nothing worth a fact changed.
 
     `encoded` and `common` are the canonical forms of the two, where the caller has them already.
     """
@@ -122,7 +123,7 @@ def change_hash(
         encoded = canonical_json(without(value, volatile))
     if common is None:
         common = canonical_json(own_common)
-    return hashlib.sha256(b"[%b,%b]" % (encoded, common)).digest()
+    return hashlib.sha256(b"[%b,%b]" % (encoded, common)).digest()[:CHANGE_HASH_BYTES]
 
 
 def provenance(document: JsonObject | None, name: str) -> str | None:
@@ -148,7 +149,7 @@ def checked(changes: Sequence[Change], aside: Sequence[Aside] = ()) -> Sequence[
 
 
 def _check_type(name: str) -> None:
-    if not _is_name(name, TYPE_BYTES_MAX) or name.startswith(RESERVED_TYPES):
+    if not is_name(name, TYPE_BYTES_MAX) or name.startswith(RESERVED_TYPES):
         raise BadRecord(f"{name[:60]!r} cannot be a type's name")
 
 
@@ -166,13 +167,14 @@ def _check_fields(change: Change) -> None:
         provenance(change.derivation, f"{change.type} {key}: derivation")
 
 
-def _is_name(name: object, bytes_max: int) -> bool:
+def is_name(name: object, bytes_max: int) -> bool:
+    """Whether `name` is text without control characters or half surrogate pairs, of 1 to `bytes_max` bytes."""
     return isinstance(name, str) and not _CONTROL.search(name) and 1 <= len(name.encode()) <= bytes_max
 
 
 def _shown(name: object, bytes_max: int) -> str:
     """`name` itself where it can name a record, so that a good version clears it; else a text as good as unique."""
-    if _is_name(name, bytes_max):
+    if is_name(name, bytes_max):
         return str(name)
     text = ascii(name)
     return f"{text[:60]} ({hashlib.sha256(text.encode()).hexdigest()[:16]})"

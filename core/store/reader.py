@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 
-from core.model.errors import Broken, FileDamaged, LockerError
+from core.model.errors import Broken, FileDamaged, LockerError, TooBusy
 from core.model.manifest import TypeSpec
 from core.store.connection import StepLimit, fault_of, identity, open_for_reading
 from core.store.migrate import version_of
@@ -64,8 +64,14 @@ class Reader(Reads):
         if found is not None and self._db is None:
             self._db, self._opened = open_for_reading(self.path), found
             self._steps = StepLimit(self._db)
-            if version_of(self._db, self.path, application_id=APPLICATION_ID, newest=len(MIGRATIONS)) == 0:
+            version = version_of(self._db, self.path, application_id=APPLICATION_ID, newest=len(MIGRATIONS))
+            if version == 0:
                 self._drop()
+            elif version < len(MIGRATIONS):
+                raise TooBusy(
+                    f"{self.path} is of an earlier version of Locker",
+                    remedy="Start its service once: whoever writes it brings it up, after a backup.",
+                )
         if self._steps is not None:
             self._steps.restart()
         return self._db

@@ -5,9 +5,12 @@ A released migration is never edited: the next change of the tables is a new ent
 
 from __future__ import annotations
 
+from core.store.migrate import Step
+from core.store.upgrade import number_the_types
+
 APPLICATION_ID = 0x4C4B5231  # "LKR1": tells a Locker store from any other SQLite file.
 
-_TABLES = """
+_FIRST = """
 -- One row: a named fact about this store as a whole.
 CREATE TABLE meta (
     name TEXT NOT NULL PRIMARY KEY,
@@ -111,4 +114,132 @@ CREATE TABLE quarantine (
 ) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_TABLES,)
+_SECOND = """
+-- One row: a type of record, which facts name by its number: smaller files, quicker comparisons.
+CREATE TABLE type (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- One row: one immutable version of a record, or its tombstone (deleted = 1). None stands for what mostly holds:
+-- transaction_time and known_at for recorded_at, origin_seq for seq, rev_order for known_at in whole milliseconds.
+CREATE TABLE numbered (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id ANY NOT NULL UNIQUE,
+    type INTEGER NOT NULL REFERENCES type (id),
+    key TEXT NOT NULL,
+    deleted INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    common TEXT,
+    value_hash BLOB NOT NULL,
+    causation ANY,
+    transaction_time REAL,
+    valid_time REAL,
+    schema_version INTEGER NOT NULL,
+    producer INTEGER REFERENCES producer (id),
+    derivation TEXT,
+    origin INTEGER NOT NULL REFERENCES origin (id),
+    origin_seq INTEGER,
+    known_at REAL,
+    rev_generation INTEGER NOT NULL,
+    rev_order INTEGER,
+    recorded_at REAL NOT NULL,
+    row_digest BLOB NOT NULL
+) STRICT;
+"""
+
+_SECOND_FOLDS = """
+ALTER TABLE numbered RENAME TO fact;
+CREATE UNIQUE INDEX fact_of_origin ON fact (origin, origin_seq) WHERE origin_seq IS NOT NULL;
+
+-- One row: one record, deleted ones too, and which of its facts counts. Rebuilt from fact at will.
+CREATE TABLE current (
+    type INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    deleted INTEGER NOT NULL,
+    change_hash BLOB,
+    at REAL NOT NULL,
+    PRIMARY KEY (type, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX current_newest ON current (type, at, seq) WHERE deleted = 0;
+
+-- One row: a fact that counts no more, and since when: in this store's order and in time. Rebuilt with current.
+CREATE TABLE past (
+    type INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    deleted INTEGER NOT NULL,
+    at REAL NOT NULL,
+    until_seq INTEGER NOT NULL,
+    until_known REAL NOT NULL,
+    PRIMARY KEY (type, key, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX past_newest ON past (type, at, seq) WHERE deleted = 0;
+
+-- One row: a type, and how many of its records are not deleted. Rebuilt with current.
+CREATE TABLE tally (
+    type INTEGER NOT NULL PRIMARY KEY,
+    live INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The words of every retained version, under its seq. Rebuilt with current.
+CREATE VIRTUAL TABLE text USING fts5 (
+    title, body, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
+);
+
+-- One row: a declared path of a type, and the index over it.
+CREATE TABLE field_index (
+    type INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    name TEXT NOT NULL UNIQUE,
+    PRIMARY KEY (type, path)
+) STRICT, WITHOUT ROWID;
+
+-- One row: a point whose numbers over time are kept.
+CREATE TABLE point (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- One row: a point's number at one moment.
+CREATE TABLE sample (
+    point INTEGER NOT NULL REFERENCES point (id),
+    at REAL NOT NULL,
+    value REAL NOT NULL,
+    PRIMARY KEY (point, at)
+) STRICT, WITHOUT ROWID;
+
+-- One row: a point's numbers within one minute, hour or day of `width` seconds. Rebuilt from sample at will.
+CREATE TABLE rollup (
+    point INTEGER NOT NULL REFERENCES point (id),
+    width INTEGER NOT NULL,
+    start REAL NOT NULL,
+    least REAL NOT NULL,
+    greatest REAL NOT NULL,
+    total REAL NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (point, width, start)
+) STRICT, WITHOUT ROWID;
+
+-- One row: something left this store or came into it by other than the usual way: what, when, by whom.
+CREATE TABLE receipt (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    verb TEXT NOT NULL,
+    at REAL NOT NULL,
+    actor TEXT NOT NULL,
+    document TEXT NOT NULL
+) STRICT;
+
+-- One row: the facts up to seq, and the chained digest over their rows.
+CREATE TABLE checkpoint (
+    seq INTEGER PRIMARY KEY,
+    facts INTEGER NOT NULL,
+    digest BLOB NOT NULL
+) STRICT;
+
+-- The whole of what was refused, as JSON, where it can be tried again.
+ALTER TABLE quarantine ADD COLUMN value TEXT;
+"""
+
+MIGRATIONS: tuple[Step, ...] = (_FIRST, number_the_types(_SECOND, _SECOND_FOLDS))

@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from core.model.clock import Clock
-from core.model.errors import BadRecord, BadRequest, Broken, FileDamaged, FolderUnusable
+from core.model.errors import BadRecord, BadRequest, Broken, FileDamaged, FolderUnusable, LockerError
 from core.model.fact import Change, JsonObject
 from core.model.manifest import TypeSpec
 from core.store.connection import fault_of
 from core.store.durable import FOLDER_MODE
+from core.store.entries import judge
 from core.store.ledger import Ledger
 from core.store.lock import WriterLock
 from core.store.prepare import Batch, checked, prepare_all, provenance, set_aside
 from core.store.reader import STORE_NAME, Reader
 from core.store.reads import Reads, Row
 from core.store.streams import cursor_text, run_row
-from core.store.values import Aside, Commit, Origin, Run
+from core.store.values import Appended, Aside, Commit, Entry, Origin, Run
 from core.store.writer import Writer
+
+APPEND_ENTRIES_MAX = 1000
 
 
 def _no_one(head: int) -> None:
@@ -49,6 +52,7 @@ class Store(Reads):
         ledger = self._open_ledger()
         try:
             ledger.count_open()
+            ledger.transaction([Ledger.keep_up])
         except BaseException:
             ledger.abandon()
             raise
@@ -107,6 +111,24 @@ class Store(Reads):
         )
         size = sum(len(good.canonical) for good in prepared)
         return self._mine().submit(lambda ledger: ledger.apply(batch), bulk=bulk, changes=len(changes), size_bytes=size)
+
+    def append(self, entries: Sequence[Entry], *, atomic: bool = False) -> list[Appended | LockerError]:
+        """Add facts (1000 at most) as somebody made them, in order; durable when it returns.
+
+        Nothing is compared but ids: a fact that is there already is answered as a duplicate and adds nothing. One
+        that cannot be added is answered by its error, InvalidFact, HashMismatch, ConflictingDuplicate or SeqMoved,
+        and the others go on; with `atomic`, none is added then.
+        """
+        if len(entries) > APPEND_ENTRIES_MAX:
+            raise BadRequest(f"{len(entries)} facts at once, allowed are {APPEND_ENTRIES_MAX}")
+        judged = [judge(entry, self._types) for entry in entries]
+        size = sum(len(one.canonical) for one in judged if not isinstance(one, LockerError))
+        return self._mine().submit(
+            lambda ledger: ledger.append(judged, atomic=atomic),
+            bulk=len(entries) > 1,
+            changes=len(entries),
+            size_bytes=size,
+        )
 
     def set_cursor(self, stream: str, value: Any) -> None:
         """Set where the stream resumes, apart from any records; None forgets it."""

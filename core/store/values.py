@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from core.model.fact import Fact, Record
+from core.model.fact import Action, Fact, JsonObject, Record
 
 LIMIT_MAX = 1000
 BATCH_CHANGES_MAX = 500
@@ -43,6 +43,51 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     deleted: int = 0
     quarantined: int = 0
     head: int = 0
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact as somebody else made it, to be added as it is: nothing is compared, only its id is.
+
+    What is None is filled in: `id` with a UUIDv7, `value_hash` with ours, `causation` with the fact that it follows,
+    `transaction_time` with the clock. `if_seq` lets it in only while the record's latest fact is that one (0: none).
+    `origin`, `origin_epoch`, `origin_seq`, `known_at` and `rev` belong to facts that another store made.
+    """
+
+    type: str
+    key: str
+    id: str | None = None
+    action: Action = "put"
+    value: JsonObject = {}
+    common: JsonObject = {}
+    value_hash: str | None = None
+    causation: str | None = None
+    transaction_time: float | None = None
+    valid_time: float | None = None
+    schema_version: int = 1
+    producer: JsonObject | None = None
+    derivation: JsonObject | None = None
+    if_seq: int | None = None
+    origin: str | None = None
+    origin_epoch: int | None = None
+    origin_seq: int | None = None
+    known_at: float | None = None
+    rev: tuple[int, int] | None = None
+
+
+class Appended(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an entry: its place in the log, and whether a fact of its id stood there already.
+
+    `warnings` are `clock_suspect` (its time lies a day ahead), `stale_parent` (it follows a fact that is not the
+    record's latest) and `hash_unverified`.
+    """
+
+    seq: int
+    id: str
+    recorded_at: float
+    duplicate: bool
+    causation: str | None
+    value_hash: str
+    warnings: tuple[str, ...] = ()
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

@@ -92,16 +92,20 @@ def _check(folder: Path, acknowledged: dict[str, int]) -> dict[str, int]:
     with Store.open(folder, types=TYPES, origin=ORIGIN, clock=SystemClock()) as store:
         assert not store.was_clean
         kept: dict[str, int] = {}
-        facts = _rows(folder, "SELECT seq, type, key, action, origin_seq FROM fact ORDER BY seq")
+        facts = _rows(
+            folder,
+            """SELECT seq, (SELECT name FROM type WHERE id = type), key, deleted, coalesce(origin_seq, seq)
+            FROM fact ORDER BY seq""",
+        )
         assert list(range(1, len(facts) + 1)) == [row[0] for row in facts] == [row[4] for row in facts]
         assert len(facts) == store.head()
         for stream in ("bulk", "single"):
             cursor = store.cursor(stream) or 0
             assert acknowledged[stream] <= cursor <= acknowledged[stream] + 1
             kept[stream] = cursor
-            put = {row[2] for row in facts if row[1] == stream and row[3] == "put"} - {"last"}
+            put = {row[2] for row in facts if row[1] == stream and not row[3]} - {"last"}
             assert {f"{number}-{n}" for number in range(1, cursor + 1) for n in range(3)} == put
-            gone = {row[2] for row in facts if row[1] == stream and row[3] == "delete"}
+            gone = {row[2] for row in facts if row[1] == stream and row[3]}
             assert {f"{number}-0" for number in range(1, cursor - 4)} == gone
             last = store.record(stream, "last")
             assert cursor == (last.value["n"] if last is not None else 0)

@@ -138,6 +138,6 @@ def test_common_counts_in_the_change_test() -> None:
 
 def test_change_hash_is_the_same_on_every_device() -> None:
     """A fixed vector: two devices that import the same page must find the same."""
-    expected = "a9818231d240fba85b4606066921506c1c5ed6582a7506932d927af603fd13f0"
+    expected = "a9818231d240fba85b4606066921506c"
 
     assert expected == change_hash({"b": 1.0, "a": "é", "views": 3}, {"title": "T"}, ("views",)).hex()

@@ -1,0 +1,50 @@
+"""Which hashes of a value are taken for right: ours, and that of the Ruby client, which writes floats its own way."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+_SCIENTIFIC_FROM_EXPONENT = 16
+_SCIENTIFIC_BELOW_EXPONENT = -4
+
+_encode = msgspec.json.encode
+
+
+def is_hash_of(value: Mapping[str, Any], canonical: bytes, given: str) -> bool:
+    """Whether `given` (hex) is the hash of `value`, whose canonical form is `canonical`, in one of the two forms."""
+    if hashlib.sha256(canonical).hexdigest() == given:
+        return True
+    return hashlib.sha256(ruby_form(value).encode()).hexdigest() == given
+
+
+def ruby_form(value: Any) -> str:
+    """`value` as Ruby's JSON.generate writes it with sorted keys: floats keep their point, keys sort by their bytes.
+
+    >>> ruby_form({"b": 1.0, "a": [1e20, 1.5e-07, 2]})
+    '{"a":[1.0e+20,1.5e-07,2],"b":1.0}'
+    """
+    if isinstance(value, Mapping):
+        names = sorted(value, key=lambda name: name.encode())
+        return "{" + ",".join(f"{_encode(name).decode()}:{ruby_form(value[name])}" for name in names) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(ruby_form, value)) + "]"
+    if isinstance(value, float) and math.isfinite(value):
+        return _float(value)
+    return _encode(value).decode()
+
+
+def _float(number: float) -> str:
+    """As Float#to_s: plain from 1e-4 to below 1e16, else one digit before the point and two of exponent at least."""
+    mantissa, _, power = f"{number!r}".partition("e")
+    if not power:
+        digits = mantissa.lstrip("-")
+        if number == 0 or 10.0**_SCIENTIFIC_BELOW_EXPONENT <= abs(number) < 10.0**_SCIENTIFIC_FROM_EXPONENT:
+            return f"{mantissa}" if "." in digits else f"{mantissa}.0"
+    if "." not in mantissa:
+        mantissa += ".0"
+    return f"{mantissa}e{int(power):+03d}"

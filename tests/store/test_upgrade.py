@@ -1,0 +1,85 @@
+"""A store of every earlier version opens with all that it held, after a backup."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import apsw
+import pytest
+
+from core.model.clock import ManualClock
+from core.model.errors import TooBusy
+from core.model.fact import Change
+from core.model.manifest import TypeSpec
+from core.store import Origin, Reader, Store
+from core.store.migrate import version_of
+from core.store.schema import APPLICATION_ID, MIGRATIONS
+
+STORES = Path(__file__).parents[1] / "data" / "stores"
+TYPES = {
+    "note": TypeSpec(name="note", time="written", title="title", text=("title", "body"), volatile=("views",)),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A service's folder with a store of version 1."""
+    folder = tmp_path / "notes"
+    folder.mkdir(mode=0o700)
+    shutil.copy(STORES / "version1.db", folder / "store.db")
+    return folder
+
+
+def test_a_store_of_version_1_keeps_all_it_held(folder: Path) -> None:
+    """Facts with every field, records, histories, cursors and what was set aside."""
+    with Store.open(folder, types=TYPES, origin=Origin("device/service", 2), clock=ManualClock()) as store:
+        facts = store.facts(0, limit=100)
+
+        assert [1, 2, 3, 4, 5, 6, 7] == [fact.seq for fact in facts]
+        assert [1, 2, 3, 4, 5, 6, 1] == [fact.origin_seq for fact in facts]
+        assert ["put", "put", "put", "delete", "put", "put", "put"] == [fact.action for fact in facts]
+        assert {"title": "First", "body": "one é", "written": "2026-01-02", "views": 1, "big": 2**70} == facts[0].value
+        assert {"name": "fixture"} == facts[0].producer
+        assert ({"of": "x"}, 5.0, (0, 7)) == (facts[4].derivation, facts[4].valid_time, facts[4].rev)
+        assert [facts[2].id, facts[0].id] == [fact.id for fact in store.history("note", "a", limit=10).facts]
+        assert facts[0].id == facts[2].causation
+        assert {"note": 3, "other": 1} == store.counts()
+        assert {"page": 2} == store.cursor("notes")
+        assert ["bad"] == [one.key for one in store.quarantined(10)]
+        record = store.record("note", "b")
+        assert record is not None and {"title": "Back"} == record.value
+
+
+def test_a_store_of_version_1_is_written_on(folder: Path) -> None:
+    """An unchanged record is known; a new fact goes on where the log ended."""
+    with Store.open(folder, types=TYPES, origin=Origin("device/service", 2), clock=ManualClock()) as store:
+        done = store.commit(
+            [
+                Change(type="note", key="c", value={"title": "Third", "views": 9}),
+                Change(type="note", key="a", value={"title": "First, a third time"}),
+            ]
+        )
+
+        assert (1, 1, 8) == (done.same, done.updated, done.head)
+        assert 2 == store.facts(7, limit=1)[0].origin_seq
+
+
+def test_the_store_before_is_kept_whole(folder: Path) -> None:
+    """The backup is what the file was, of its own version."""
+    Store.open(folder, types=TYPES, origin=Origin("device/service", 2), clock=ManualClock()).close()
+
+    copy = apsw.Connection(str(folder / "store.db.before-v2"), flags=apsw.SQLITE_OPEN_READWRITE)
+    assert 1 == version_of(copy, folder, application_id=APPLICATION_ID, newest=len(MIGRATIONS))
+    assert 7 == copy.execute("SELECT count(*) FROM fact").get
+    copy.close()
+
+
+def test_reading_a_store_of_an_earlier_version_tells_that_it_waits(folder: Path) -> None:
+    """Nobody but its writer brings it up; until then it cannot be read by this version's statements."""
+    with Reader.open(folder, types=TYPES) as reader:
+        with pytest.raises(TooBusy, match="earlier version"):
+            reader.facts(0, limit=10)
+        Store.open(folder, types=TYPES, origin=Origin("device/service", 2), clock=ManualClock()).close()
+
+        assert 7 == len(reader.facts(0, limit=10))
