@@ -9,6 +9,10 @@ import pytest
 from tests.guards.source import imports, modules, tree
 
 PURE = (
+    "core.model.filter.grammar",
+    "core.model.filter.matching",
+    "core.model.filter.tokens",
+    "core.model.filter.tree",
     "core.process.lifecycle",
     "core.model.frames",
     "core.events.match",
@@ -20,9 +24,11 @@ PURE = (
     "core.events.cursor",
     "core.events.patience",
     "core.gateway.address",
+    "core.store.exact",
     "core.store.fold",
     "core.store.moments",
     "core.store.paths",
+    "core.store.where",
     "core.web.caller",
 )
 WORLD = {

@@ -1,0 +1,55 @@
+"""The filter language: one text, parsed once to a tree, run as a predicate here and as SQL by the store. Pure."""
+
+from core.model.filter.grammar import (
+    DEPTH_MAX,
+    FILTER_BYTES_MAX,
+    LIST_PLACES_MAX,
+    NODES_MAX,
+    PATH_STEPS_MAX,
+    parse,
+    parse_path,
+)
+from core.model.filter.matching import TIME_KINDS, Predicate, is_place, predicate, symbol_terms
+from core.model.filter.tree import (
+    And,
+    Compare,
+    Contains,
+    Every,
+    Filter,
+    Has,
+    In,
+    Literal,
+    Missing,
+    Or,
+    Path,
+    Spec,
+    Symbol,
+)
+
+__all__ = [
+    "DEPTH_MAX",
+    "FILTER_BYTES_MAX",
+    "LIST_PLACES_MAX",
+    "NODES_MAX",
+    "PATH_STEPS_MAX",
+    "TIME_KINDS",
+    "And",
+    "Compare",
+    "Contains",
+    "Every",
+    "Filter",
+    "Has",
+    "In",
+    "Literal",
+    "Missing",
+    "Or",
+    "Path",
+    "Predicate",
+    "Spec",
+    "Symbol",
+    "is_place",
+    "parse",
+    "parse_path",
+    "predicate",
+    "symbol_terms",
+]
