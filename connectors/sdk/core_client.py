@@ -191,6 +191,10 @@ def refusal(status: int, problem: Mapping[str, Any], call: str) -> LockerError:
         return kind(detail, allow=(), remedy=remedy)
     if issubclass(kind, ManifestInvalid):
         return kind(detail, remedy=remedy)
+    if kind.members:
+        error = kind(detail, remedy=remedy)
+        vars(error).update({name: problem[name] for name in kind.members if name in problem})
+        return error
     after_s = problem.get("retry_after_s")
     return kind(detail, remedy=remedy, retry_after_s=after_s if isinstance(after_s, (int, float)) else None)
 

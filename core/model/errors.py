@@ -57,6 +57,7 @@ from __future__ import annotations
 class LockerError(Exception):
     """The root. The message names the subject and what happened; `remedy` says the cure."""
 
+    members: tuple[str, ...] = ()  # What a problem document of this class says beside the usual.
     code = "error"
     status = 500
     title = "Something went wrong"
@@ -294,10 +295,11 @@ class Conflict(Reject):
 class SeqMoved(Reject):
     """A write asked for the record as it stood at one position; it stands at another: `current_seq`, 0 for none."""
 
+    members = ("current_seq",)
     code, status, title = "seq_moved", 409, "The record has changed meanwhile"
     default_remedy = "Read the record again and decide anew."
 
-    def __init__(self, message: str = "", *, current_seq: int, remedy: str | None = None) -> None:
+    def __init__(self, message: str = "", *, current_seq: int = 0, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.current_seq = current_seq
 
@@ -312,10 +314,11 @@ class ConflictingDuplicate(Reject):
 class InvalidFact(Reject):
     """A fact that cannot be stored; `field` names what is wrong with it."""
 
+    members = ("field",)
     code, title = "invalid_fact", "The fact cannot be stored"
     default_remedy = "Correct the field that is named."
 
-    def __init__(self, message: str = "", *, field: str, remedy: str | None = None) -> None:
+    def __init__(self, message: str = "", *, field: str = "", remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.field = field
 
@@ -330,10 +333,11 @@ class HashMismatch(Reject):
 class CursorTooOld(Reject):
     """What the cursor or the moment asks for lies below what this store retained; `floor` is its first position."""
 
+    members = ("floor",)
     code, status, title = "cursor_too_old", 410, "That far back nothing is retained"
     default_remedy = "Read the current state again and start from its cursor."
 
-    def __init__(self, message: str = "", *, floor: int, remedy: str | None = None) -> None:
+    def __init__(self, message: str = "", *, floor: int = 0, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.floor = floor
 

@@ -23,6 +23,7 @@ def problem_document(error: LockerError) -> dict[str, Any]:
     }
     if error.retry_after_s is not None:
         document["retry_after_s"] = round(error.retry_after_s, 3)
+    document |= {name: getattr(error, name) for name in error.members}
     if isinstance(error, ManifestInvalid):
         document["faults"] = list(error.faults)
     return document

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from core.model.errors import BadRequest, ConflictingDuplicate, HashMismatch, InvalidFact, SeqMoved
+from core.model.errors import BadRequest, ConflictingDuplicate, CursorTooOld, HashMismatch, InvalidFact, SeqMoved
+from core.model.problem import problem_document
 from core.store import Appended, Entry, Store
 from tests.store.conftest import OpenStore
 
@@ -173,3 +174,13 @@ def test_more_than_a_thousand_at_once_are_refused(store: Store) -> None:
 
 def _folds(store: Store) -> list[tuple[Any, ...]]:
     return store.rows("SELECT * FROM current ORDER BY 1, 2") + store.rows("SELECT * FROM past ORDER BY 1, 2, 3")
+
+
+def test_a_problem_document_says_where_the_record_stands() -> None:
+    """What an error knows beside its sentence reaches the other end of a wire."""
+    documents = [
+        problem_document(error)
+        for error in (SeqMoved("a", current_seq=4), InvalidFact("b", field="key"), CursorTooOld("c", floor=9))
+    ]
+
+    assert [4, "key", 9] == [documents[0]["current_seq"], documents[1]["field"], documents[2]["floor"]]
