@@ -126,6 +126,7 @@ class House:
         self._master = open_master_key(me)
         self._device = open_device(me, self._master)
         self._documents = Documents(me / "locker.json", clock)
+        self._stack.callback(self._documents.close)
         self._coredb, self._damage = open_coredb(me / "core.db", clock)
         self._stack.callback(self._coredb.close)
         self._owner = Store.open(me / "owner", types={}, origin=Origin(log=self._device.id, epoch=1), clock=clock)

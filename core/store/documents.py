@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 Tables = dict[str, dict[str, Any]]
 
 BYTES_MAX = 64 * 1024 * 1024
+EDITS_KEPT_MAX = 10
+TOLD_BYTES_MAX = 4096
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | NO_FOLLOW
@@ -41,6 +44,7 @@ class Documents:
     Each call on a table is atomic and durable when it returns, from any thread; hold `lock` over several calls that
     belong together. `notice` is set where the file was damaged: it is kept beside, and its backup used; and where it
     was edited while it was open: the edit is kept beside, and takes no effect.
+    Close it, or the next start takes an edit made afterwards for one made while it was open.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -53,6 +57,10 @@ class Documents:
         """What the owner must be told about the file since it was opened."""
         return self._storage.notice
 
+    def close(self) -> None:
+        """Let go of the file, with what was written last in it."""
+        self._database.close()
+
     def table(self, name: str) -> Table:
         """The table `name`, empty before its first document."""
         with self.lock:
@@ -63,6 +71,7 @@ class AtomicStorage(Storage):
     """One JSON file, replaced whole at each change: temporary file, flush, rename, flush of the folder.
 
     The version before stays beside it as `<name>.bak`, and an edit made in the meantime as `<name>.edited-<time>`.
+    Until it is closed, `<name>.last` holds what it wrote last: so what an edit replaced is known after a crash too.
     Raises FolderUnusable where `path` is a link.
     """
 
@@ -71,6 +80,8 @@ class AtomicStorage(Storage):
         self.notice: FileDamaged | None = None
         self._path = path
         self._backup = path.with_name(f"{path.name}.bak")
+        self._last = path.with_name(f"{path.name}.last")
+        self._told = path.with_name(f"{path.name}.told")
         self._clock = clock
         self._text: bytes | None = None
         self._damage = ""
@@ -92,62 +103,109 @@ class AtomicStorage(Storage):
                 # It may have its name all the same; whatever else stands there is no version of ours.
                 if _content(self._path) == text:
                     self._text = text
+                else:
+                    self._take_back()
                 if err.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise StorageFull(f"no room to write {self._path}") from err
                 raise FolderUnusable(f"{self._path} cannot be written: {err.strerror}") from err
 
+    def close(self) -> None:
+        """Make sure that the file holds what was written last; an edit is kept beside, and told at the next start."""
+        with self.lock:
+            try:
+                if self._last.exists() and _content(self._path) != self._text:
+                    self._restore()
+                    if self.notice is not None:
+                        _put(self._told, self.notice.detail.encode()[:TOLD_BYTES_MAX])
+                self._last.unlink(missing_ok=True)
+                flush_folder(self._path.parent)
+            except (OSError, FolderUnusable) as err:
+                # What was written last stands beside, so the next start finds it.
+                log.error("documents file not closed path=%s problem=%s", self._path, err)
+
     def _replace(self, text: bytes) -> None:
-        unfinished = self._path.with_name(f"{self._path.name}.tmp")
+        unfinished = _unfinished(self._path)
         _write_flushed(unfinished, text)
         present = _content(self._path)
-        if present != self._text:
-            self._keep_edit(present)
-        elif present is not None:
-            self._keep_backup()
+        # The backup first, and an edit keeps its place until it is replaced: a crash in between loses neither.
+        if self._text is not None:
+            _put(self._backup, self._text)
+        if present != self._text and present is not None:
+            self._keep_edit()
+        _put(self._last, text)
         move_into_place(unfinished, self._path)
         self._text = text
 
-    def _keep_backup(self) -> None:
-        """A second name for the present version: it is never written in place, so the name is the copy."""
-        linked = self._backup.with_name(f"{self._backup.name}.tmp")
-        linked.unlink(missing_ok=True)
-        os.link(self._path, linked)
-        linked.replace(self._backup)
+    def _take_back(self) -> None:
+        """A change that failed must not be found at the next start; where there is no room, no text is safe too."""
+        with contextlib.suppress(OSError):
+            self._last.unlink(missing_ok=True)
+            if self._text is not None:
+                _put(self._last, self._text)
 
-    def _keep_edit(self, present: bytes | None) -> None:
-        """Give an edit made by hand a second name, and the backup our own last text, which now stands nowhere else.
-
-        The backup comes first, and the edit keeps its place until it is replaced: a crash in between loses neither.
-        """
-        if self._text is not None:
-            unfinished = self._backup.with_name(f"{self._backup.name}.tmp")
-            unfinished.unlink(missing_ok=True)  # It may be a second name of a version that stands elsewhere.
-            _write_flushed(unfinished, self._text)
-            move_into_place(unfinished, self._backup)
-        if present is None:
-            return
+    def _keep_edit(self) -> None:
+        """Give an edit made by hand a second name; of those kept before, the oldest go."""
         aside = self._beside("edited")
         os.link(self._path, aside)
         flush_folder(aside.parent)
         what = f"{self._path} was edited while Locker was running; the edit took no effect and is kept as {aside.name}"
+        self._tell_of_edit(what)
+        log.error("documents file edited while open path=%s notice=%s", self._path, what)
+        edits = sorted(self._path.parent.glob(f"{self._path.name}.edited-*"), key=lambda edit: edit.lstat().st_ctime_ns)
+        for edit in edits[:-EDITS_KEPT_MAX]:
+            if edit != aside:
+                edit.unlink(missing_ok=True)
+
+    def _tell_of_edit(self, what: str) -> None:
         self.notice = FileDamaged(
             f"{self._damage}. {what}" if self._damage else what,
             remedy="Stop Locker before you edit the file; then make the edit again.",
         )
-        log.error("documents file edited while open path=%s notice=%s", self._path, what)
+
+    def _restore(self) -> None:
+        """Put what was written last where something else stands, or nothing."""
+        assert self._text is not None
+        if self._path.exists():
+            self._keep_edit()
+        _put(self._path, self._text)
 
     def _open(self) -> None:
         if self._path.is_symlink():
             raise FolderUnusable(f"{self._path} is a link", remedy="Put the file itself in its place.")
-        text = _content(self._path)
-        if text is not None and _is_good(text):
+        text, last = _content(self._path), _content(self._last)
+        if last is not None and not _is_good(last):
+            last = None
+        if last is not None and text == _content(self._backup):
+            # The last change was cut short: before it the file was as the backup, or there was neither.
+            self._text = last
+            _put(self._path, last)
+        elif text is None or not _is_good(text):
+            self._repair(text, last)
+        elif last is None or text == last:
             self._text = text
-            return
+        else:
+            self._text = last
+            self._restore()
+        self._hear()
+
+    def _hear(self) -> None:
+        """Take up what is to be told of an edit that was set aside when the file was closed."""
+        told = _content(self._told)
+        if told is not None:
+            if self.notice is None and told:
+                self._tell_of_edit(told[:TOLD_BYTES_MAX].decode("utf-8", "replace"))
+            self._told.unlink(missing_ok=True)
+
+    def _repair(self, text: bytes | None, last: bytes | None) -> None:
         backup = _content(self._backup)
-        if text is None and backup is None:
+        if text is None and last is None and backup is None:
             return
         what = f"{self._path} is missing" if text is None else f"{self._path} is damaged, kept as {self._set_aside()}"
-        if backup is not None and _is_good(backup):
+        if last is not None:
+            self._text = last
+            self._restore()
+            what += "; what was written last is used"
+        elif backup is not None and _is_good(backup):
             self._replace(backup)
             what += "; the version before its last change is used"
         else:
@@ -229,6 +287,18 @@ def _is_good(text: bytes) -> bool:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
     return True
+
+
+def _put(path: Path, text: bytes) -> None:
+    """A file of its own, whole or not at all: no other name of the version before is written to."""
+    unfinished = _unfinished(path)
+    unfinished.unlink(missing_ok=True)
+    _write_flushed(unfinished, text)
+    move_into_place(unfinished, path)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f"{path.name}.tmp")
 
 
 def _write_flushed(path: Path, text: bytes) -> None:
