@@ -3,6 +3,7 @@
 from core.registry.catalog import Catalog, FolderFault
 from core.registry.environments import Environments
 from core.registry.reads import Reads
+from core.registry.restored import begin_anew, let_sync, owner_epoch
 from core.registry.service import Service, does_provide, provided
 from core.registry.services import Services
 from core.registry.settings import validate
@@ -14,7 +15,10 @@ __all__ = [
     "Reads",
     "Service",
     "Services",
+    "begin_anew",
     "does_provide",
+    "let_sync",
+    "owner_epoch",
     "provided",
     "validate",
 ]

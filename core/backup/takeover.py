@@ -1,0 +1,65 @@
+"""After a restore: what rests, and letting it go on once the owner says that this device is the one that does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from core.backup.restoring import RESTORED, Restored
+from core.model.clock import Clock, iso
+from core.registry import let_sync
+from core.store import Documents
+from core.vault import sync_folder
+
+RESTORED_BYTES_MAX = 1024 * 1024
+
+_OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)
+
+
+def restored_in(me: Path) -> Restored | None:
+    """What the restore of this Me left to be decided; None where nothing waits."""
+    try:
+        with os.fdopen(os.open(me / RESTORED, _OPEN), "rb") as file:
+            return msgspec.json.decode(file.read(RESTORED_BYTES_MAX), type=Restored)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def restore_notices(me: Path) -> list[str]:
+    """What the owner is told on the dashboard for as long as the restored services rest."""
+    restored = restored_in(me)
+    if restored is None:
+        return []
+    sentence = (
+        f"Everything here was restored from a backup of {iso(restored.made_at)[:16].replace('T', ' ')} UTC. No service "
+        "syncs until you say that this device takes over from the one that was saved: "
+        "python3 locker.py restore --take-over"
+    )
+    if not restored.has_secrets:
+        sentence += " Its secrets were not restored: the accounts need a sign-in."
+    return [sentence]
+
+
+def take_over(me: Path, clock: Clock) -> tuple[str, ...]:
+    """Let the restored services of a Me that no core runs over sync again; their ids. Again does nothing."""
+    restored = restored_in(me)
+    if restored is None:
+        return ()
+    woken = let_sync(Documents(me / "locker.json", clock), restored.resting)
+    forget_restore(me)
+    return woken
+
+
+def forget_restore(me: Path) -> None:
+    """Nothing waits any more."""
+    (me / RESTORED).unlink(missing_ok=True)
+    sync_folder(me)
+
+
+def still_there(restored: Restored, installed: Iterable[str]) -> tuple[str, ...]:
+    """The services that rest since the restore and are still installed."""
+    known = set(installed)
+    return tuple(service_id for service_id in restored.resting if service_id in known)

@@ -1,0 +1,59 @@
+"""Services that came back from a backup: another incarnation of each, at rest until their owner says who goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from tinydb.table import Table
+
+from core.registry.records import TABLE, State
+from core.store import Documents
+
+# Of the device itself: which incarnation of the owner's own log is written here.
+DEVICE_TABLE = "device"
+FIRST_EPOCH = 1
+
+
+def begin_anew(documents: Documents) -> tuple[str, ...]:
+    """Give every log its next epoch and let no service sync; the ids of those that did until now.
+
+    Facts made from here on can then never be taken for others of the same number, made after the backup elsewhere.
+    """
+    with documents.lock:
+        table = documents.table(TABLE)
+        resting = []
+        for row in table.all():
+            epoch = row.get("origin_epoch", FIRST_EPOCH)
+            if row.get("state", State.INSTALLED) == State.INSTALLED and not row.get("paused"):
+                resting.append(str(row.get("id")))
+            table.update(
+                {"origin_epoch": (epoch if isinstance(epoch, int) else FIRST_EPOCH) + 1, "paused": True},
+                doc_ids=[row.doc_id],
+            )
+        _put(documents.table(DEVICE_TABLE), owner_epoch(documents) + 1)
+    return tuple(resting)
+
+
+def let_sync(documents: Documents, service_ids: Collection[str]) -> tuple[str, ...]:
+    """Let those of these services sync again that are there; their ids."""
+    with documents.lock:
+        table = documents.table(TABLE)
+        found = [row for row in table.all() if row.get("id") in service_ids and row.get("paused")]
+        for row in found:
+            table.update({"paused": False}, doc_ids=[row.doc_id])
+    return tuple(str(row["id"]) for row in found)
+
+
+def owner_epoch(documents: Documents) -> int:
+    """Which incarnation of the owner's own log this Me writes."""
+    rows: Sequence[dict[str, object]] = documents.table(DEVICE_TABLE).all()
+    epochs = [row.get("origin_epoch") for row in rows]
+    return max((epoch for epoch in epochs if isinstance(epoch, int)), default=FIRST_EPOCH)
+
+
+def _put(table: Table, epoch: int) -> None:
+    rows = table.all()
+    if rows:
+        table.update({"origin_epoch": epoch}, doc_ids=[rows[0].doc_id])
+    else:
+        table.insert({"origin_epoch": epoch})

@@ -1,0 +1,203 @@
+"""A backup holds everything, at one moment, without its secrets in the open; and it is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import apsw
+import msgspec
+import pytest
+
+from core.backup import back_up, restore
+from core.backup.saving import HEADER, SECRETS, Backup
+from core.backup.unpacking import check_archive, items, text_of
+from core.model.clock import ManualClock
+from core.model.errors import BadRequest, Conflict, NotFound, StorageFull
+from tests.backup.conftest import FILE, PHRASE, SECRET, fill, open_store
+from tests.store.disks import small_disk
+
+
+def save(me: Path, target: Path, *, passphrase: str | None = PHRASE) -> Backup:
+    """A backup of `me`."""
+    return back_up(me, target, passphrase=passphrase, clock=ManualClock(), version="0.1.0")
+
+
+def held(archive: Path) -> dict[str, bytes]:
+    """Every entry of an archive."""
+    return {item.name: text_of(item) for item in items(archive)}
+
+
+def test_everything_is_in_it(me: Path, tmp_path: Path) -> None:
+    """Databases, documents, files, logs and what connectors keep; nothing of the running core, and no link."""
+    made = save(me, tmp_path / "b.tar")
+
+    found = held(tmp_path / "b.tar")
+    names = set(found)
+    assert {
+        "me/locker.json", "me/core.db", "me/feeds/store.db", "me/notes/store.db", "me/feeds/me.json",
+        "me/feeds/own/state", "me/logs/core.log", HEADER, SECRETS, "inventory.json", "contents.jsonl",
+    } <= names  # fmt: skip
+    assert FILE in found.values()
+    assert not [
+        name for name in names if name.endswith(("-wal", ".lock", "core.lock")) or "/tmp/" in name or "run" in name
+    ]
+    assert ["feeds/link", "feeds/pipe"] == [left.name for left in made.inventory.left]
+    assert {"core.db", "feeds/store.db", "notes/store.db"} == set(made.inventory.databases)
+    assert 22 == made.inventory.databases["feeds/store.db"].facts
+    assert [] == check_archive(tmp_path / "b.tar")
+    assert 0o600 == (tmp_path / "b.tar").stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("name", ["b.tar", "b.tar.gz"])
+@pytest.mark.parametrize("passphrase", [PHRASE, None])
+def test_no_secret_lies_open_in_it(me: Path, tmp_path: Path, name: str, passphrase: str | None) -> None:
+    """Neither the key nor a sealed file nor the device's identity: sealed once more, or left out."""
+    secrets = [(me / name).read_bytes() for name in ("key", "device.sealed", "feeds/auth.sealed")]
+    save(me, tmp_path / name, passphrase=passphrase)
+
+    whole = b"".join(held(tmp_path / name).values())
+
+    assert [] == [secret for secret in secrets if secret in whole]
+    assert SECRET.encode() not in whole
+    assert PHRASE.encode() not in whole
+    assert (passphrase is not None) == (SECRETS in held(tmp_path / name))
+
+
+def test_a_store_is_saved_as_it_is_at_one_moment_while_it_is_written(me: Path, tmp_path: Path) -> None:
+    """Writers never stop for it; the copy is a prefix of the log, and folds to its own current."""
+    clock = ManualClock()
+    stop = threading.Event()
+    with open_store(me, "feeds", clock) as store:
+
+        def write() -> None:
+            number = 1000
+            while not stop.is_set():
+                fill(store, facts=5, start=number)
+                number += 5
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        try:
+            before = store.head()
+            made = [save(me, tmp_path / f"{number}.tar") for number in range(3)]
+            after = store.head()
+        finally:
+            stop.set()
+            writing.join()
+
+    heads = [one.inventory.databases["feeds/store.db"].head or 0 for one in made]
+    assert before <= heads[0] < heads[1] < heads[2] <= after
+    assert heads == [one.inventory.databases["feeds/store.db"].facts for one in made]
+    restore(tmp_path / "1.tar", tmp_path / "Back", passphrase=lambda _attempt: PHRASE, clock=clock)
+    with open_store(tmp_path / "Back", "feeds", clock, epoch=2) as back:
+        present = [record.key for record in back.records("entry", limit=1000).records]
+        counts = back.counts()
+        back.rebuild()
+        assert present == [record.key for record in back.records("entry", limit=1000).records]
+        assert counts == back.counts()
+        assert heads[1] == back.head()
+
+
+def test_a_damaged_store_is_saved_as_it_is_and_named(me: Path, tmp_path: Path) -> None:
+    """Its bytes are better than nothing; the others are not held up by it."""
+    path = me / "feeds" / "store.db"
+    whole = bytearray(path.read_bytes())
+    whole[4096:8192] = os.urandom(4096)
+    path.write_bytes(whole)
+
+    made = save(me, tmp_path / "b.tar")
+
+    assert ("feeds/store.db",) == made.inventory.damaged
+    assert bytes(whole) == held(tmp_path / "b.tar")["me/feeds/store.db"]
+    restored = restore(tmp_path / "b.tar", tmp_path / "Back", passphrase=lambda _attempt: PHRASE, clock=ManualClock())
+    assert ("feeds/store.db",) == restored.damaged
+    assert bytes(whole) == (tmp_path / "Back" / "feeds" / "store.db").read_bytes()
+
+
+def test_a_database_of_a_connector_s_own_is_saved_as_one(me: Path, tmp_path: Path) -> None:
+    """What it has only in its log is in the copy too."""
+    db = apsw.Connection(str(me / "feeds" / "own" / "cache"))
+    db.pragma("journal_mode", "wal")
+    db.execute("CREATE TABLE t (x); INSERT INTO t VALUES ('kept')")
+    (tmp_path / "copy").mkdir()
+    save(me, tmp_path / "b.tar")
+    db.close()
+
+    (tmp_path / "copy" / "db").write_bytes(held(tmp_path / "b.tar")["me/feeds/own/cache"])
+
+    assert [("kept",)] == apsw.Connection(str(tmp_path / "copy" / "db")).execute("SELECT x FROM t").fetchall()
+
+
+def test_a_backup_cannot_go_where_it_would_save_itself(me: Path, tmp_path: Path) -> None:
+    """Nor under a name that says another form, nor over something, nor of nothing."""
+    with pytest.raises(BadRequest):
+        save(me, me / "b.tar")
+    with pytest.raises(BadRequest):
+        save(me, tmp_path / "b.zip")
+    with pytest.raises(BadRequest):
+        save(me, tmp_path / "b.tar", passphrase="short")
+    with pytest.raises(NotFound):
+        save(tmp_path / "nothing", tmp_path / "b.tar")
+    (tmp_path / "b.tar").write_text("precious")
+    with pytest.raises(Conflict):
+        save(me, tmp_path / "b.tar")
+
+    assert "precious" == (tmp_path / "b.tar").read_text()
+
+
+def test_a_full_disk_leaves_neither_half_a_backup_nor_a_trace(me: Path, tmp_path: Path) -> None:
+    """It is told, nothing of Me is touched, and with room the same call works."""
+    with small_disk(tmp_path / "disk", size_bytes=256 * 1024) as disk:
+        with pytest.raises(StorageFull):
+            save(me, disk / "b.tar")
+        assert [] == list(disk.iterdir())
+    with small_disk(tmp_path / "larger", size_bytes=8 * 1024 * 1024) as disk:
+        save(me, disk / "b.tar")
+        assert [disk / "b.tar"] == list(disk.iterdir())
+
+
+SAVER = """
+import sys
+from pathlib import Path
+from core.backup import back_up
+from core.model.clock import SystemClock
+print("started", flush=True)
+back_up(Path(sys.argv[1]), Path(sys.argv[2]), passphrase=None, clock=SystemClock(), version="0")
+"""
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.02, 0.05, 0.1])
+def test_a_killed_backup_leaves_no_archive_and_the_next_sweeps(me: Path, tmp_path: Path, after_s: float) -> None:
+    """kill -9 at any moment: whole or not there; what was begun goes with the next one."""
+    place = tmp_path / "backups"
+    place.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", SAVER, str(me), str(place / "b.tar")], stdout=subprocess.PIPE
+    ) as saver:
+        assert saver.stdout is not None
+        saver.stdout.readline()
+        time.sleep(after_s)  # The moment of death itself.
+        saver.send_signal(signal.SIGKILL)
+    if (place / "b.tar").exists():
+        assert [] == check_archive(place / "b.tar")
+        (place / "b.tar").unlink()
+
+    save(me, place / "b.tar")
+
+    assert [place / "b.tar"] == list(place.iterdir())
+    assert [] == check_archive(place / "b.tar")
+
+
+def test_the_header_says_what_it_is(me: Path, tmp_path: Path) -> None:
+    """Readable by anybody who unpacks it."""
+    save(me, tmp_path / "b.tar", passphrase=None)
+
+    header = msgspec.json.decode(held(tmp_path / "b.tar")[HEADER])
+
+    assert {"format": 1, "made_at": ManualClock().now(), "locker": "0.1.0", "has_secrets": False} == header
