@@ -18,6 +18,7 @@ from core.assembly.launching import Launching
 from core.assembly.offices import ServiceDesk
 from core.assembly.repair import open_coredb
 from core.assembly.stores import Stores
+from core.backup import restore_notices
 from core.config import Config
 from core.events import Bus, Deliveries, DeliveryLimits, EventStreams
 from core.gateway import Door, GatewayLimits
@@ -35,7 +36,7 @@ from core.process import (
     holder_of,
     is_below,
 )
-from core.registry import Catalog, Environments, Reads, Services
+from core.registry import Catalog, Environments, Reads, Services, owner_epoch
 from core.schedule import Scheduler
 from core.store import Documents, Origin, Store
 from core.vault import Redactor, open_device, open_master_key
@@ -129,7 +130,8 @@ class House:
         self._stack.callback(self._documents.close)
         self._coredb, self._damage = open_coredb(me / "core.db", clock)
         self._stack.callback(self._coredb.close)
-        self._owner = Store.open(me / "owner", types={}, origin=Origin(log=self._device.id, epoch=1), clock=clock)
+        own_log = Origin(log=self._device.id, epoch=owner_epoch(self._documents))
+        self._owner = Store.open(me / "owner", types={}, origin=own_log, clock=clock)
         self._stack.callback(self._owner.close)
         self._catalog = Catalog(config.connector_paths, on_change=self._connectors_changed)
         self._environments = Environments(CHECKOUT / ".venv.connectors", python=Path(sys.executable))
@@ -209,7 +211,7 @@ class House:
         self._loop.tell(self._door.end, of)
 
     def _notices(self) -> list[Notice]:
-        found = [self._supervisor.sandbox_notice, *self._services.notices]
+        found = [*restore_notices(self._standing.config.me), self._supervisor.sandbox_notice, *self._services.notices]
         damages = [damage for damage in (self._documents.notice, self._damage) if damage is not None]
         found += [f"{damage.detail} {damage.remedy}" for damage in damages]
         advice = [Notice(self._master.notice, is_advice=True)] if self._master.notice else []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from core.backup import is_unfinished
 from core.cli.command_line import Session
 from core.cli.login_token import checked_login_token
 from core.cli.mounts import doubts_here
@@ -33,6 +34,11 @@ def run(session: Session, me: Path | None, config_dir: Path | None, port: int | 
 
 def check_place(me: Path) -> None:
     """Raise FolderUnusable where Me must not be; warn of what speaks against the place. `doctor` tells the rest."""
+    if is_unfinished(me):
+        raise FolderUnusable(
+            f"A restore into {me} was broken off: what stands there is not whole.",
+            remedy="Finish it: run the same restore again.",
+        )
     for doubt in doubts_here(me):
         if doubt.weight == Weight.REFUSED:
             raise FolderUnusable(doubt.sentence, remedy=doubt.cure)

@@ -28,7 +28,7 @@ _CLOSING = ord("}")
 
 
 class FrameFault(StrEnum):
-    """Why framing can no longer be trusted at a place; the code that travels."""
+    """Why framing cannot be trusted from a place on; the code that travels."""
 
     TRUNCATED = "truncated_frame"
     TOO_LARGE = "frame_too_large"
