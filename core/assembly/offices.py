@@ -68,7 +68,7 @@ class ServiceDesk:
         self, connector: str, *, settings: Mapping[str, Any], title: str | None, service_id: str | None
     ) -> Service:
         service = self._services.install(connector, settings=settings, title=title, service_id=service_id)
-        self._loop.run(self._take_up(service.id))
+        self._loop.run(self._take_up(service.id), timeout_s=START_S_MAX)
         return service
 
     def uninstall(self, service_id: str, *, erase: bool) -> None:
@@ -83,7 +83,7 @@ class ServiceDesk:
 
     def enable(self, service_id: str, /) -> Service:
         service = self._services.enable(service_id)
-        self._loop.run(self._take_up(service_id))
+        self._loop.run(self._take_up(service_id), timeout_s=START_S_MAX)
         return service
 
     def disable(self, service_id: str, /) -> Service:
@@ -113,7 +113,7 @@ class ServiceDesk:
 
     def resume(self, service_id: str, /) -> Service:
         service = self._services.resume(service_id)
-        self._loop.run(self._take_up(service_id))
+        self._loop.run(self._take_up(service_id), timeout_s=START_S_MAX)
         return service
 
     def open_doors(self, service_id: str, paths: Sequence[str], /) -> Service:

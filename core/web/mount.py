@@ -31,7 +31,7 @@ FORM_AROUND_BYTES_MAX = 64 * 1024
 BODY_DEADLINE_S = 30.0
 # What waits for a child to start, stop or answer, for an environment to be made, or for a folder to be erased.
 _LONG_DEED = re.compile(
-    r"POST /(core|services)/[^/]+/(install|uninstall|enable|disable|stop|restart|settings|sync|wake|import)"
+    r"POST /(core|services)/[^/]+/(install|uninstall|enable|disable|resume|stop|restart|settings|sync|wake|import)"
     r"|PUT /core/[^/]+/settings|DELETE /kept/[^/]+|POST /install/.+"
 )
 _TAKES_FILES = re.compile(r"/services/[^/]+/import")

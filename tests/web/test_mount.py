@@ -250,8 +250,8 @@ def test_lanes_do_not_wait_for_each_other(flask: Flask) -> None:
 def test_what_may_take_long_has_a_lane_of_its_own() -> None:
     """Of the API and of the dashboard, exactly these changes wait for a child, an environment or a folder."""
     rows = {f"{row.method} {row.path}" for row in openapi.TABLE} | {f"{page.method} {page.path}" for page in PAGES}
-    deeds = ("install", "uninstall", "enable", "disable", "stop", "restart")
-    of_the_dashboard = ("uninstall", "enable", "disable", "stop", "restart", "settings", "sync", "wake", "import")
+    deeds = ("install", "uninstall", "enable", "disable", "resume", "stop", "restart")
+    of_the_dashboard = (*deeds[1:], "settings", "sync", "wake", "import")
     expected = {f"POST /core/<id>/{deed}" for deed in deeds} | {"PUT /core/<id>/settings", "DELETE /kept/<id>"}
     expected |= {f"POST /services/<id>/{deed}" for deed in of_the_dashboard}
     expected |= {"POST /install/<connector>", "POST /install/kept/<id>", "POST /install/kept/<id>/erase"}
