@@ -18,6 +18,7 @@ from core.cli.running_core import SEE_AVAILABLE, RunningCore, connect, find, log
 from core.cli.screen import plain, say, show_json, show_table, warn
 from core.cli.sync import Runs, are_over, run_streams, show_runs
 from core.config import Config
+from core.model.clock import SystemClock
 from core.model.errors import BadRequest, LockerError, NotFound
 from core.model.ids import is_service_id
 from core.store import Reader
@@ -25,6 +26,7 @@ from core.store import Reader
 TITLE_LENGTH_MAX = 80
 FIRST_SYNC_S_MAX = 60
 RUNS_READ = 100
+CLOCK = SystemClock()
 
 
 @click.command()
@@ -125,10 +127,11 @@ def install(
     core = connect(config.me)
     body = {"connector": connector, "settings": settings, **({"title": title} if title else {})}
     path = f"/core/{_fitting_id(connector, service_id)}/install"
+    asked_at = CLOCK.now()
     service = core.ask("POST", path, body=body, unknown=SEE_AVAILABLE)
     if not as_json:
         say(f"Installed {service['id']}. Its page: {core.page('/services/' + service['id'])}")
-    runs = [] if no_wait or not service["streams"] else first_runs(core, config.me, service)
+    runs = [] if no_wait or not service["streams"] else first_runs(core, config.me, service, since=asked_at)
     if as_json:
         show_json({**service, "runs": runs})
     elif runs and are_over(runs):
@@ -148,8 +151,8 @@ def _fitting_id(connector: str, service_id: str | None) -> str:
     return service_id or connector
 
 
-def first_runs(core: RunningCore, me: Path, service: Mapping[str, Any]) -> Runs:
-    """What has come since the service was installed, when its streams have run or a minute has passed.
+def first_runs(core: RunningCore, me: Path, service: Mapping[str, Any], *, since: float) -> Runs:
+    """What has come since the installation was asked for, when the streams have run or a minute has passed.
 
     Why it could not sync is told on standard error: the service is installed all the same.
     """
@@ -157,16 +160,17 @@ def first_runs(core: RunningCore, me: Path, service: Mapping[str, Any]) -> Runs:
         runs = run_streams(core, service["id"], wait_s=FIRST_SYNC_S_MAX)
         # The core begins the first run by itself. If that one is over, joining it came too late, and what ran for us
         # found everything there already: the service's own book has both.
-        return [_since_installed(me, service, run) for run in runs] if are_over(runs) else runs
+        return [_brought(me, service["id"], run, since=since) for run in runs] if are_over(runs) else runs
     except LockerError as err:
         warn(f"{plain(err.detail)}\n{plain(err.remedy)}")
         return []
 
 
-def _since_installed(me: Path, service: Mapping[str, Any], run: Mapping[str, Any]) -> Mapping[str, Any]:
-    with Reader.open(me / service["id"], types={}) as reader:
+def _brought(me: Path, service_id: str, run: Mapping[str, Any], *, since: float) -> Mapping[str, Any]:
+    with Reader.open(me / service_id, types={}) as reader:
         runs = reader.runs(run["stream"], limit=RUNS_READ)
-    brought = [past for past in runs if past.started_at >= service["installed_at"]]
+    # A service that is installed again keeps the book of its earlier life, and the time of its first installation.
+    brought = [past for past in runs if past.started_at >= since]
     if len(brought) < 2:
         return run
     sums = {name: sum(getattr(past, name) for past in brought) for name in ("new", "updated", "deleted", "quarantined")}

@@ -23,6 +23,9 @@ from core.web.api import services as api_services
 from tests.cli.conftest import Locker
 from tests.cli.fake_core import FakeCore
 
+# After whatever this test asks for.
+LATER = 9e9
+
 
 def service(id: str, **changed: Any) -> dict[str, Any]:
     """A service as the core's API tells it."""
@@ -180,12 +183,23 @@ def test_install_waits_for_the_first_sync(locker: Locker, core: FakeCore) -> Non
     counts = {"new": 0, "updated": 0, "same": 3, "deleted": 0, "quarantined": 0}
     core.answer("POST", "/core/feeds/install", service("feeds", installed_at=1.6e9), status=201)
     core.answer("POST", "/Me/feeds/sync?wait_s=60", {"runs": [{"stream": "entry", "status": "ok", **counts}]})
-    store_of(core, "feeds", run_of("ok", new=9, started_at=1.5e9), run_of("ok", new=3), run_of("ok", id="b", new=0))
+    store_of(core, "feeds", run_of("ok", new=3, started_at=LATER), run_of("ok", id="b", new=0, started_at=LATER))
     done = locker("install", "feeds")
 
     assert exits.DONE == done.code
     assert ["entry", "ok", "3", "0", "0", "3", "0"] == done.out.splitlines()[-1].split()
     assert 3 == json.loads(locker("install", "feeds", "--json").out)["runs"][0]["new"]
+
+
+def test_installing_again_tells_what_this_sync_brought(locker: Locker, core: FakeCore) -> None:
+    """What its earlier life brought stands in the same book, and is no news."""
+    counts = {"new": 0, "updated": 0, "same": 3, "deleted": 0, "quarantined": 0}
+    core.answer("POST", "/core/feeds/install", service("feeds", installed_at=1.0), status=201)
+    core.answer("POST", "/Me/feeds/sync?wait_s=60", {"runs": [{"stream": "entry", "status": "ok", **counts}]})
+    store_of(core, "feeds", run_of("ok", id="a", new=21), run_of("ok", id="b", new=9, started_at=1.71e9))
+    done = locker("install", "feeds")
+
+    assert ["entry", "ok", "0", "0", "0", "3", "0"] == done.out.splitlines()[-1].split()
 
 
 def test_install_whose_first_sync_takes_long(locker: Locker, core: FakeCore) -> None:
