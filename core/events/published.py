@@ -26,11 +26,16 @@ _ADD = """
 INSERT INTO published (id, idr, action, service, type, key, at, value) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _PAGE = """
-SELECT seq, id, idr, action, service, type, key, at, value FROM published WHERE seq > ? ORDER BY seq LIMIT ?
+SELECT seq, id, idr, action, service, type, key, at, value FROM published
+WHERE seq > ? AND service != '' ORDER BY seq LIMIT ?
 """
 _HEAD = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'published'), 0)"
 _FLOOR = "SELECT min(seq) - 1 FROM published"
-_ERASE = "DELETE FROM published WHERE service = ?"
+# Nothing is left of the event but its place, which the floor is told by: what erasing takes was not missed by others.
+_ERASE = """
+UPDATE published SET id = 'erased-' || seq, idr = '', action = '', service = '', type = '', key = '', value = ''
+WHERE service = ?
+"""
 _TRIM = "DELETE FROM published WHERE seq <= ? OR at < ?"
 
 
@@ -71,7 +76,7 @@ class PublishedLog:
         return event
 
     def erase(self, service: str) -> None:
-        """Take out everything a service published; positions stand, since their numbers are not given out again."""
+        """Take out everything a service published; positions stand, and whoever reads the others' goes on."""
         self._db.write(lambda connection: connection.execute(_ERASE, (service,)))
 
     def head(self) -> Position:
@@ -79,7 +84,7 @@ class PublishedLog:
         return Position("", int(self._db.read(_HEAD, ())[0][0]))
 
     def floor(self) -> int:
-        """The last position whose event went, 0 as long as none did."""
+        """The last position whose event went for its age or for want of room, 0 as long as none did."""
         lowest = self._db.read(_FLOOR, ())[0][0]
         return self.head().seq if lowest is None else int(lowest)
 

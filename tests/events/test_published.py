@@ -21,6 +21,7 @@ class Book:
     """A log in a core.db of its own, and its clock."""
 
     def __init__(self, coredb: CoreDb) -> None:
+        self.coredb = coredb
         self.clock = ManualClock()
         self.log = PublishedLog(coredb, self.clock)
 
@@ -75,6 +76,32 @@ def test_the_oldest_go_when_they_are_too_old(book: Book) -> None:
     book.add(1)
 
     assert (99, 100) == (book.log.floor(), book.log.head().seq)
+
+
+def test_erasing_a_service_takes_nothing_from_others(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its events are gone to the last word; a reader of the others' goes on where it stood, until those go by age."""
+    monkeypatch.setattr(published, "_TRIM_EVERY", 5)
+    for service in ("gone", "gone", "house", "gone"):
+        book.log.add(service, ALARM, "new", {"of": f"words of {service}"})
+    book.log.erase("gone")
+    rows = book.coredb.read("SELECT * FROM published", ())
+    floor = book.log.floor()
+    book.clock.advance(PUBLISHED_AGE_S_MAX + 1)
+    book.add(1)
+
+    assert 0 == floor
+    assert "gone" not in repr(rows)
+    assert [(5, "house")] == [(entry.seq, entry.service) for entry in book.log.page(0)]
+    assert (4, 5) == (book.log.floor(), book.log.head().seq)
+
+
+def test_pages_pass_over_what_was_erased(book: Book) -> None:
+    """However much of it stands between, a page ends only where the log does."""
+    for service in ("house", *["gone"] * 20, "house"):
+        book.log.add(service, ALARM, "new", {})
+    book.log.erase("gone")
+
+    assert [22] == [entry.seq for entry in book.log.page(1, limit=5)]
 
 
 def test_the_size_is_bounded(book: Book) -> None:
