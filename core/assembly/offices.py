@@ -76,10 +76,10 @@ class ServiceDesk:
         # Nothing may start it, and it may ask for nothing, while its rooms are cleared.
         self._services.disable(service_id)
         self._loop.run(self._let_go(service, erase=erase), timeout_s=START_S_MAX)
-        with self._stores.closed(service_id):
-            self._services.uninstall(service_id, erase=erase)
         if erase:
             self._logs.erase(service_id)
+        with self._stores.closed(service_id):
+            self._services.uninstall(service_id, erase=erase)
 
     def enable(self, service_id: str, /) -> Service:
         service = self._services.enable(service_id)
@@ -95,12 +95,15 @@ class ServiceDesk:
         return self._services.kept()
 
     def erase_kept(self, service_id: str, /) -> None:
-        if service_id not in {service.id for service in self._services.kept()}:
+        uids = {service.id: service.uid for service in self._services.kept()}
+        if service_id not in uids:
             raise NotFound(f"no data is kept of {service_id[:80]!r}", remedy="GET /kept lists what is.")
-        self._services.uninstall(service_id, erase=True)
+        # The record last: as long as it stands, an erasing that was cut short can be asked for again.
         self._loop.run(self._bus.erase(service_id))
+        self._loop.run(self._deliveries.purge(service_id, log=uids[service_id]))
         self._erase_words(service_id)
         self._logs.erase(service_id)
+        self._services.uninstall(service_id, erase=True)
 
     def rename(self, service_id: str, title: str, /) -> Service:
         return self._services.rename(service_id, title)

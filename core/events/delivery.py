@@ -149,12 +149,12 @@ class Deliveries:
             return True
 
     async def purge(self, service: str, *, log: str | None = None) -> None:
-        """Forget an uninstalled service as a listener, and with its uid as `log` as a source too."""
+        """Forget an uninstalled service as a listener, and with its uid as `log` as a source, its words included."""
         async with self._changing:
             for place in [place for place in self._couriers if place[0] == service]:
                 await self._end(place)
             await asyncio.to_thread(self._table.purge, service, log)
-            await asyncio.to_thread(self._letters.purge, service)
+            await asyncio.to_thread(self._letters.purge, service, with_words=log is not None)
 
     async def keep_only(self, services: Collection[str]) -> None:
         """Forget every listener but those of these services: for the start, after a crash in an uninstall."""

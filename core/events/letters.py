@@ -23,6 +23,10 @@ INSERT INTO dead_letter (service, path, first_seen, last_tried, tries, problem, 
 _TRIED = "UPDATE dead_letter SET last_tried = ?, tries = tries + 1, problem = ? WHERE id = ?"
 _DROP = "DELETE FROM dead_letter WHERE id = ?"
 _PURGE = "DELETE FROM dead_letter WHERE service = ?"
+_PURGE_WORDS = """
+DELETE FROM dead_letter
+WHERE EXISTS (SELECT 1 FROM json_each(events) AS event WHERE event.value ->> '$.service' = ?)
+"""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,9 +95,15 @@ class LetterTable:
         if not self._db.write(write):
             raise NotFound(f"there is no dead letter {id_}")
 
-    def purge(self, service: str) -> None:
-        """Forget all that were meant for the service."""
-        self._db.write(lambda connection: connection.execute(_PURGE, (service,)).fetchall())
+    def purge(self, service: str, *, with_words: bool = False) -> None:
+        """Forget all that were meant for the service, and `with_words` what others could not take of what it said."""
+
+        def write(connection: apsw.Connection) -> None:
+            connection.execute(_PURGE, (service,))
+            if with_words:
+                connection.execute(_PURGE_WORDS, (service,))
+
+        self._db.write(write)
 
 
 def _letter(row: tuple[object, ...]) -> DeadLetter:

@@ -71,3 +71,18 @@ def test_a_slow_resident_is_waited_for(deed: str) -> None:
         getattr(desk.desk, deed)("feeds")
 
     assert [START_S_MAX] == desk.waits
+
+
+@pytest.mark.parametrize("breaks_at", ["events", "letters", "words", "logs"])
+def test_an_erasing_that_was_cut_short_can_be_asked_for_again(breaks_at: str) -> None:
+    """The record goes last, so nothing is left that nobody could erase."""
+    desk = Desk()
+    desk.breaks_at = breaks_at
+    with pytest.raises(OSError, match=breaks_at):
+        desk.desk.erase_kept("feeds")
+    before = list(desk.told)
+    desk.breaks_at = ""
+    desk.desk.erase_kept("feeds")
+
+    assert "record" not in before
+    assert ["events", "letters", "words", "logs", "record"] == desk.told[len(before) :]

@@ -664,6 +664,27 @@ def test_an_uninstalled_service_leaves_nothing(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
+def test_an_erased_service_stands_in_nobodys_dead_letters(tmp_path: Path) -> None:
+    """What others could not take of it goes, what they could not take of others stays; all stays where it is kept."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.answer = lambda path, events: 400
+            await desk.deliveries.listen("people", type="contact", path="/cb")
+            for service in ("github", "gitlab"):
+                desk.put(service, "1")
+            await until(lambda: len(desk.coredb.read("SELECT 1 FROM dead_letter")) == 2)
+            await desk.deliveries.purge("github")
+            kept = await desk.deliveries.dead_letters()
+            await desk.deliveries.purge("github", log=desk.shelf("github").uid)
+            [left] = await desk.deliveries.dead_letters()
+
+            assert 2 == len(kept)
+            assert ("people", True, False) == (left.service, "gitlab" in left.events, "github" in left.events)
+
+    asyncio.run(scene())
+
+
 def test_a_service_may_listen_a_hundredfold_and_no_more(tmp_path: Path) -> None:
     """The bound is met exactly, and the same registration again costs nothing."""
 
