@@ -16,10 +16,10 @@ from core.cli.neighbours import running_places
 from core.cli.options import as_json, of_service, placed, read_config
 from core.cli.running_core import SEE_AVAILABLE, RunningCore, connect, find, login_url, way_to_a_core
 from core.cli.screen import plain, say, show_json, show_table, warn
-from core.cli.sync import Runs, are_over, run_streams, show_runs
+from core.cli.sync import Runs, are_over, are_well, run_streams, show_runs
 from core.config import Config
 from core.model.clock import SystemClock
-from core.model.errors import BadRequest, LockerError, NotFound
+from core.model.errors import BadRequest, LockerError, NotFound, Reauthorise, UserActionNeeded
 from core.model.ids import is_service_id
 from core.store import Reader
 
@@ -120,7 +120,7 @@ def _fitting_title(_context: click.Context, _option: click.Parameter, title: str
 def install(
     connector: str, me: Path | None, config_dir: Path | None, service_id: str | None, title: str | None,
     pairs: tuple[str, ...], settings_json: TextIO | None, no_wait: bool, as_json: bool,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Install CONNECTOR as a service, and tell what its first sync brings."""
     settings = settings_from(settings_json.read() if settings_json else "{}", pairs)
     config = read_config(me, config_dir)
@@ -131,13 +131,17 @@ def install(
     service = core.ask("POST", path, body=body, unknown=SEE_AVAILABLE)
     if not as_json:
         say(f"Installed {service['id']}. Its page: {core.page('/services/' + service['id'])}")
-    runs = [] if no_wait or not service["streams"] else first_runs(core, config.me, service, since=asked_at)
+    waits = bool(service["streams"]) and not no_wait
+    runs, fault = first_runs(core, config.me, service, since=asked_at) if waits else ([], None)
     if as_json:
         show_json({**service, "runs": runs})
     elif runs and are_over(runs):
         show_runs(runs, empty="")
     elif runs:
         say("Its first sync goes on; see: python3 locker.py status")
+    # A sign-in, or whatever else the owner does first, is the next step of an installation and no failure of it.
+    is_failed = fault is not None and not isinstance(fault, (Reauthorise, UserActionNeeded))
+    return exits.FAILED if is_failed or (are_over(runs) and not are_well(runs)) else exits.DONE
 
 
 def _fitting_id(connector: str, service_id: str | None) -> str:
@@ -151,7 +155,9 @@ def _fitting_id(connector: str, service_id: str | None) -> str:
     return service_id or connector
 
 
-def first_runs(core: RunningCore, me: Path, service: Mapping[str, Any], *, since: float) -> Runs:
+def first_runs(
+    core: RunningCore, me: Path, service: Mapping[str, Any], *, since: float
+) -> tuple[Runs, LockerError | None]:
     """What has come since the installation was asked for, when the streams have run or a minute has passed.
 
     Why it could not sync is told on standard error: the service is installed all the same.
@@ -160,10 +166,12 @@ def first_runs(core: RunningCore, me: Path, service: Mapping[str, Any], *, since
         runs = run_streams(core, service["id"], wait_s=FIRST_SYNC_S_MAX)
         # The core begins the first run by itself. If that one is over, joining it came too late, and what ran for us
         # found everything there already: the service's own book has both.
-        return [_brought(me, service["id"], run, since=since) for run in runs] if are_over(runs) else runs
+        if are_over(runs):
+            runs = [_brought(me, service["id"], run, since=since) for run in runs]
     except LockerError as err:
         warn(f"{plain(err.detail)}\n{plain(err.remedy)}")
-        return []
+        return [], err
+    return runs, None
 
 
 def _brought(me: Path, service_id: str, run: Mapping[str, Any], *, since: float) -> Mapping[str, Any]:

@@ -42,12 +42,17 @@ def sync(
         say(f"{service_id} is syncing; its page and its log tell how it goes.")
     if not are_over(runs):
         return exits.LATER if wait_s else exits.DONE
-    return exits.FAILED if any(run["status"] != "ok" for run in runs) else exits.DONE
+    return exits.DONE if are_well(runs) else exits.FAILED
 
 
 def are_over(runs: Runs) -> bool:
     """Whether every one of these runs has ended."""
     return all(run.get("status") in ENDED for run in runs)
+
+
+def are_well(runs: Runs) -> bool:
+    """Whether every one of these runs brought all it should."""
+    return all(run.get("status") == "ok" for run in runs)
 
 
 def run_streams(core: RunningCore, service_id: str, stream: str | None = None, *, wait_s: int) -> Runs:

@@ -13,7 +13,7 @@ from core.cli import exits
 from core.cli.screen import moment
 from core.cli.services import TITLE_LENGTH_MAX, settings_from
 from core.model.clock import SystemClock
-from core.model.errors import AuthRequired, BadRequest, NotFound, SettingsInvalid
+from core.model.errors import AuthRequired, BadRequest, ChildDied, NotFound, SettingsInvalid
 from core.model.fact import Change
 from core.model.ids import uuid7
 from core.model.manifest import TypeSpec
@@ -210,6 +210,30 @@ def test_install_whose_first_sync_takes_long(locker: Locker, core: FakeCore) -> 
 
     assert exits.DONE == done.code
     assert "python3 locker.py status" in done.out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("status", ["failed", "partial", "held"])
+def test_install_whose_first_sync_went_wrong(locker: Locker, core: FakeCore, status: str) -> None:
+    """It is installed, and a script hears that the sync failed."""
+    core.answer("POST", "/core/feeds/install", service("feeds"), status=201)
+    problem = {"detail": "The source is away."}
+    core.answer("POST", "/Me/feeds/sync?wait_s=60", {"runs": [{"stream": "e", "status": status, "problem": problem}]})
+    done = locker("install", "feeds")
+
+    assert exits.FAILED == done.code
+    assert "Installed feeds." in done.out
+    assert "The source is away." in done.out
+    assert exits.FAILED == locker("install", "feeds", "--json").code
+    assert exits.DONE == locker("install", "feeds", "--no-wait").code
+
+
+def test_install_of_what_dies(locker: Locker, core: FakeCore) -> None:
+    """A connector that ends before it synced has failed at it too."""
+    core.answer("POST", "/core/feeds/install", service("feeds"), status=201)
+    core.answer("POST", "/Me/feeds/sync?wait_s=60", problem_document(ChildDied("feeds ended")), status=502)
+    done = locker("install", "feeds")
+
+    assert (exits.FAILED, "feeds ended") == (done.code, done.err.splitlines()[0])
 
 
 def test_install_that_cannot_sync_yet(locker: Locker, core: FakeCore) -> None:
