@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ TITLE_CHARS_MAX = 80
 _STEERING = frozenset({"Cc", "Cf", "Cs"})
 # Persian, the scripts of India and joined emoji need the joiners.
 _JOINERS = "\u200c\u200d"
+# A flag of a part of a country, England's for one, is a black flag and that part's code in tag characters.
+_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
 # Letters and symbols by their kind, empty to the eye: the Hangul fillers and the blank of Braille.
 _BLANK = "\u115f\u1160\u3164\uffa0\u2800"
 
@@ -377,7 +380,7 @@ def _checked_title(title: str) -> str:
     title = " ".join(title.split())
     if not 1 <= len(title) <= TITLE_CHARS_MAX:
         raise BadRequest(f"a title has 1 to {TITLE_CHARS_MAX} characters")
-    shown = [letter for letter in title if letter not in _JOINERS]
+    shown = [letter for letter in _FLAG.sub("\U0001f3f4", title) if letter not in _JOINERS]
     if any(unicodedata.category(letter) in _STEERING for letter in shown):
         raise BadRequest("a title holds no control characters, and none that change how the others are shown")
     if all(letter in _BLANK or unicodedata.category(letter)[0] in "MZ" for letter in shown):

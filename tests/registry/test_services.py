@@ -113,6 +113,11 @@ def test_unknown_connectors_and_titles(registry: Registry) -> None:
         "\ufeffa",
         "a\u2066b",
         "a\U000e0041",
+        "a\U000e0067\U000e0062\U000e0065\U000e007f",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0065",
+        "\U0001f3f4\U000e0067\U000e0062\U000e007f",
+        "\U0001f3f4" + "\U000e0061" * 7 + "\U000e007f",
+        "\U0001f3f4\U000e0041\U000e0042\U000e0043\U000e007f",
         "\ud800",
         "\u200d",
         "\u200c\u200d",
@@ -133,7 +138,12 @@ def test_a_title_that_cannot_be_seen_as_it_is(registry: Registry, title: str) ->
     assert [service.title for service in registry.services.list()] == ["Feeds"]
 
 
-@pytest.mark.parametrize("title", ["می\u200cخواهم", "👩\u200d💻", "क्\u200dष", "❤\ufe0f", "e\u0301", "日記", "-"])
+ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+
+
+@pytest.mark.parametrize(
+    "title", [ENGLAND, f"Home {ENGLAND}", "می\u200cخواهم", "👩\u200d💻", "क्\u200dष", "❤\ufe0f", "e\u0301", "日記", "-"]
+)
 def test_titles_of_any_script(registry: Registry, title: str) -> None:
     """Joiners and marks belong to the writing of many people."""
     assert registry.install_feeds(title=title).title == title
