@@ -29,6 +29,7 @@ from core.model.filter import (
     Symbol,
     is_place,
     symbol_terms,
+    value_alone,
 )
 from core.model.manifest import TypeSpec
 from core.store.exact import number_test, sql_of
@@ -107,7 +108,7 @@ def condition(tree: Filter, parameters: Parameters, spec: TypeSpec) -> str:
 class _Where:
     def __init__(self, parameters: Parameters, spec: TypeSpec) -> None:
         self._add = parameters.add
-        self._value_alone = frozenset(spec.index)
+        self._value_alone = value_alone(spec)
         self._declared = {"title": spec.title, **spec.common} if spec.title is not None else spec.common
 
     def node(self, tree: Filter) -> str:
@@ -128,7 +129,7 @@ class _Where:
         """Where the path may lead, each under the condition that it leads there and nowhere before."""
         of_value = [] if path.is_shared else list(_ways(path.steps))
         yield from (_Place("f.value", way, (), self._add) for way in of_value)
-        if of_value and ".".join(path.steps) in self._value_alone:
+        if of_value and path.steps in self._value_alone:
             return
         nothing = [f"coalesce(json_type(f.value, {self._add(way)}), 'null') = 'null'" for way in of_value]
         guards = ["f.common IS NOT NULL", *nothing]

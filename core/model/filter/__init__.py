@@ -9,7 +9,7 @@ from core.model.filter.grammar import (
     parse,
     parse_path,
 )
-from core.model.filter.matching import TIME_KINDS, Predicate, is_place, predicate, symbol_terms
+from core.model.filter.matching import TIME_KINDS, Predicate, is_place, predicate, symbol_terms, value_alone
 from core.model.filter.tree import (
     And,
     Compare,
@@ -52,4 +52,5 @@ __all__ = [
     "parse_path",
     "predicate",
     "symbol_terms",
+    "value_alone",
 ]

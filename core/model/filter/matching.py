@@ -46,16 +46,16 @@ def predicate(tree: Filter, spec: TypeSpec | None = None) -> Predicate:
     >>> starred({"stars": 101, "owner": {"login": "octocat"}}, {}), starred({"stars": "101"}, {})
     (True, False)
     """
-    declared = frozenset(spec.index) if spec is not None else frozenset()
+    declared = value_alone(spec)
     return _node(tree, declared)
 
 
-def found_at(path: Path, value: Mapping[str, Any], common: Mapping[str, Any], declared: frozenset[str]) -> Any:
-    """What a record holds at `path`, None for nothing; `declared` are the dotted paths that mean the value alone."""
-    return _look(path, declared)(value, common)
+def value_alone(spec: TypeSpec | None) -> frozenset[tuple[str, ...]]:
+    """The paths that mean the value alone: those the type declares under `index`."""
+    return frozenset(tuple(path.split(".")) for path in spec.index) if spec is not None else frozenset()
 
 
-def _node(tree: Filter, declared: frozenset[str]) -> Predicate:
+def _node(tree: Filter, declared: frozenset[tuple[str, ...]]) -> Predicate:
     if isinstance(tree, And):
         terms = [_node(term, declared) for term in tree.terms]
         return lambda value, common: all(term(value, common) for term in terms)
@@ -77,11 +77,11 @@ def symbol_terms(symbol: Symbol) -> And:
     return And(tuple(Has(Path((name,))) for name in symbol.name.split("-")))
 
 
-def _look(path: Path, declared: frozenset[str]) -> _Look:
+def _look(path: Path, declared: frozenset[tuple[str, ...]]) -> _Look:
     steps = path.steps
     if path.is_shared:
         return lambda _value, common: _followed(common, steps)
-    if ".".join(steps) in declared:
+    if steps in declared:
         return lambda value, _common: _followed(value, steps)
 
     def look(value: Mapping[str, Any], common: Mapping[str, Any]) -> Any:
