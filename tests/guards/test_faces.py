@@ -11,7 +11,7 @@ from tests.guards.source import modules, tree
 
 ROOMS = [
     "core.store", "core.vault", "core.process", "core.registry", "core.events", "core.gateway", "core.schedule",
-    "core.web", "connectors.sdk",
+    "core.netstore", "core.web", "connectors.sdk",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.guards.source import imports, modules, tree
 
 PURE = (
+    "core.netstore.protocol",
     "core.model.filter.grammar",
     "core.model.filter.matching",
     "core.model.filter.tokens",

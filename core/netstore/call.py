@@ -1,0 +1,96 @@
+"""One request on its way to an answer, with everything that an op may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from core.netstore.counts import Counts
+from core.netstore.desk import Desk
+from core.netstore.door import Door, Grant, ServedStore
+from core.netstore.protocol import Refusal
+
+JsonObject = dict[str, Any]
+
+
+class Unknown(Exception):
+    """The store has no such op; it travels as `unknown_op`."""
+
+
+class LongReply(msgspec.Struct, frozen=True):
+    """A reply too large to be held: its body's length, and its body in pieces, made while it is sent."""
+
+    length: int
+    pieces: Iterator[bytes]
+
+
+class Follow(msgspec.Struct, frozen=True, kw_only=True):
+    """From here on the connection is told of facts: those of `types` (all where empty) after `since`."""
+
+    store: ServedStore
+    types: frozenset[str]
+    since: int
+    head: int
+    heartbeat_s: float | None
+    catches_up: bool
+
+
+class Caller:
+    """Who speaks on a connection, and which service's store they mean; owned by the connection's thread."""
+
+    def __init__(self, door: Door, *, transport: str, address: str) -> None:
+        self.door = door
+        self.transport = transport
+        self.address = address
+        self.grant: Grant | None = door.open_to if door.grant_of is None else None
+        self.service: str | None = None
+        self.failures = 0
+
+    @property
+    def actor(self) -> str:
+        """Who it is, for receipts."""
+        return "nobody" if self.grant is None else self.grant.actor
+
+
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """A request, and whom and what it concerns; `find_store` gives the store it means."""
+
+    op: str
+    request: JsonObject
+    caller: Caller
+    desk: Desk
+    counts: Counts
+    find_store: Callable[[], ServedStore]
+
+    @property
+    def store(self) -> ServedStore:
+        """The store that the request means; raises NotFound or Forbidden."""
+        return self.find_store()
+
+    def ask(self, method: str, *arguments: Any, **named: Any) -> Any:
+        """What the store's own `method` answers; Unknown where it has none."""
+        do = getattr(self.store, method, None)
+        if not callable(do):
+            raise Unknown(self.op)
+        return do(*arguments, **named)
+
+
+Answer = bytes | LongReply | Follow
+Do = Callable[[Call], Answer]
+
+
+class Op(msgspec.Struct, frozen=True):
+    """What does it, and the scope it needs; None: nobody need be known."""
+
+    do: Do
+    scope: str | None
+
+
+class Refused(Exception):
+    """An op's answer is this refusal."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal

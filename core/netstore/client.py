@@ -1,0 +1,310 @@
+"""A store that somebody else serves, with the interface of a store: `NetworkStore`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from core.model.clock import Clock, SystemClock
+from core.model.errors import AnswerInvalid, BadRequest, BodyTooLarge, LockerError
+from core.model.fact import Change, Fact, JsonObject, Record
+from core.model.frames import FRAME_BYTES_MAX
+from core.model.ids import uuid7
+from core.netstore import facts, protocol
+from core.netstore.limits import WRITE_FACTS_MAX
+from core.netstore.line import Address, Line, Transport
+from core.netstore.protocol import Cursor
+from core.netstore.subscriber import Handler, Subscriber
+from core.store import Appended, Aside, Commit, Entry, FactPage, Page, Quarantined, Run
+
+T = TypeVar("T")
+
+TIMEOUT_S = 60.0
+PATIENCE_S = 30.0
+LONG_TIMEOUT_S = 3600.0
+REPLAY_FACTS = 5000
+
+
+class NetworkStore:
+    """The store served at `address`: `127.0.0.1:7400`, `[::1]:7400`, or with `transport="unix"` a socket's path.
+
+    Thread-safe, one request at a time. When the connection breaks it is made again, for up to `patience_s`, and what
+    is harmless to repeat is sent again: reads, and writes of facts, since each has an id. `close` says goodbye.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        transport: Transport = "tcp",
+        token: str | None = None,
+        service: str | None = None,
+        clock: Clock | None = None,
+        patience_s: float = PATIENCE_S,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        if transport not in ("tcp", "unix"):
+            raise BadRequest(f"{transport!r} is no transport", remedy="Use tcp or unix.")
+        self._address = Address(address=address, transport=transport, token=token, service=service)
+        self._line = Line(self._address, timeout_s=timeout_s, patience_s=patience_s)
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._subscribers: list[Subscriber] = []
+
+    def __enter__(self) -> NetworkStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"NetworkStore({self._address})"
+
+    def close(self) -> None:
+        """End the subscriptions, finish what is under way, say goodbye; again does nothing."""
+        with self._lock:
+            subscribers, self._subscribers = self._subscribers, []
+        for subscriber in subscribers:
+            subscriber.close()
+        self._line.close()
+
+    # Writing.
+
+    def append(self, entries: Sequence[Entry], *, atomic: bool = False) -> list[Appended | LockerError]:
+        """Add facts (1000 at most) as somebody made them, in order; durable when it returns. As `Store.append`."""
+        if len(entries) > WRITE_FACTS_MAX:
+            raise BadRequest(f"{len(entries)} facts at once, allowed are {WRITE_FACTS_MAX}")
+        named = [entry if entry.id is not None else self._named(entry) for entry in entries]
+        documents = [facts.document_of(entry) for entry in named]
+        if len(named) == 1:
+            reply = self._line.ask_all([{"op": "write_fact", "fact": documents[0]}])[0]
+            return [self._appended(named[0], reply)]
+        requests = [
+            {"op": "write_facts", "facts": some, "atomic": atomic} for some in _frames_full(documents, is_one=atomic)
+        ]
+        replies = self._line.ask_all(requests)
+        results = [result for reply in replies for result in _results(reply)]
+        return [self._appended(entry, result) for entry, result in zip(named, results, strict=True)]
+
+    def append_each(self, entries: Sequence[Entry]) -> list[Appended | LockerError]:
+        """Add any number of facts by single requests, many of them under way at once."""
+        named = [entry if entry.id is not None else self._named(entry) for entry in entries]
+        replies = self._line.ask_all([{"op": "write_fact", "fact": facts.document_of(entry)} for entry in named])
+        return [self._appended(entry, reply) for entry, reply in zip(named, replies, strict=True)]
+
+    def commit(
+        self,
+        changes: Sequence[Change],
+        *,
+        cursor: tuple[str, Any] | None = None,
+        producer: JsonObject | None = None,
+        bulk: bool = True,
+        aside: Sequence[Aside] = (),
+    ) -> Commit:
+        """Store what `changes` change, and the stream's `cursor` with them. As `Store.commit`.
+
+        Raises Retry where the connection broke before the answer came: whether it was stored is not known then.
+        """
+        request = {
+            "op": "commit",
+            "changes": changes,
+            "aside": aside,
+            "cursor": cursor,
+            "producer": producer,
+            "bulk": bulk,
+        }
+        return _read(self._line.ask(request, is_repeatable=False), "commit", Commit)
+
+    def write_snapshot(self, snapshot: Sequence[Fact]) -> tuple[int, int]:
+        """Check that facts are there and add those that are not, all or none; how many were known, how many added."""
+        documents = [facts.document_of(_entry(fact)) for fact in snapshot]
+        reply = self._line.ask({"op": "write_snapshot", "facts": documents})
+        return _read(reply, "known", int), _read(reply, "added", int)
+
+    def set_cursor(self, stream: str, value: Any) -> None:
+        """Set where the stream resumes; None forgets it."""
+        self._line.ask({"op": "set_cursor", "stream": stream, "value": value})
+
+    def note_run(self, run: Run) -> None:
+        """Keep how a run went; the same id again replaces it."""
+        self._line.ask({"op": "note_run", "run": run})
+
+    def rebuild(self) -> None:
+        """Fold all facts again."""
+        self._line.ask({"op": "rebuild"})
+
+    # Reading.
+
+    def head(self) -> int:
+        """The position of the last fact."""
+        return _read(self._line.ask({"op": "hello"}), "head", int)
+
+    def epoch(self) -> str:
+        """The store's incarnation."""
+        return _read(self._line.ask({"op": "hello"}), "store_epoch", str)
+
+    def opens(self) -> int:
+        """How often a writer opened the store."""
+        return _read(self._line.ask({"op": "counts"}), "opens", int)
+
+    def counts(self) -> dict[str, int]:
+        """How many records of each type there are."""
+        return _read(self._line.ask({"op": "counts"}), "counts", dict[str, int])
+
+    def record(self, type_name: str, key: str) -> Record | None:
+        """The record's latest state; None when there is none or it is deleted."""
+        reply = self._line.ask({"op": "read", "store": type_name, "key": key, "full": True})
+        return None if reply.get("record") is None else _read(reply, "record", Record)
+
+    def records(self, type_name: str, *, limit: int, after: str | None = None, order: str = "key") -> Page:
+        """A page of records. As `Store.records`."""
+        request = {"op": "records", "store": type_name, "limit": limit, "after": after, "order": order}
+        return _whole(self._line.ask(request), Page)
+
+    def history(self, type_name: str, key: str, *, limit: int, after: str | None = None) -> FactPage:
+        """The versions of one record, newest first."""
+        request = {"op": "history", "store": type_name, "key": key, "limit": limit, "after": after, "full": True}
+        reply = self._line.ask(request)
+        return FactPage(facts=_facts(reply), next=None if reply.get("next") is None else str(reply["next"]))
+
+    def facts(self, since: int, *, limit: int) -> list[Fact]:
+        """The facts after position `since`, in order; only an empty answer means that there are no more."""
+        return _facts(self._line.ask({"op": "replay", "since": since, "limit": limit, "full": True}))
+
+    def replay(self, since: int = 0) -> Iterator[Fact]:
+        """Every fact after `since` up to where the log stands now, read in pages."""
+        until: int | None = None
+        following: object = since
+        while following is not None:
+            request = {"op": "replay", "since": following, "until": until, "limit": REPLAY_FACTS, "full": True}
+            reply = self._line.ask(request)
+            yield from _facts(reply)
+            until = until if until is not None else _read(reply, "head", int)
+            following = reply.get("next")
+
+    def previous(self, fact: Fact) -> Fact | None:
+        """The version of the record that `fact` replaced; None for the first."""
+        found = self._line.ask({"op": "previous", "seq": fact.seq}).get("fact")
+        return None if found is None else _fact(found)
+
+    def shared(self, fact: Fact) -> JsonObject:
+        """The fact's shared fields, those declared by path included."""
+        return _read(self._line.ask({"op": "shared", "seq": fact.seq}), "common", JsonObject)
+
+    def cursor(self, stream: str) -> Any:
+        """Where the stream resumes."""
+        return self._line.ask({"op": "cursor", "stream": stream}).get("value")
+
+    def runs(self, stream: str | None = None, *, limit: int) -> list[Run]:
+        """The runs of one stream or of all, the latest first."""
+        return _read(self._line.ask({"op": "runs", "stream": stream, "limit": limit}), "runs", list[Run])
+
+    def quarantined(self, limit: int) -> list[Quarantined]:
+        """The records that could not be stored, the latest first."""
+        return _read(self._line.ask({"op": "quarantined", "limit": limit}), "quarantined", list[Quarantined])
+
+    def ask(self, op: str, **members: Any) -> JsonObject:
+        """The reply to any op of the wire; raises the error that a refusal stands for."""
+        return self._line.ask({**members, "op": op})
+
+    def subscribe(
+        self,
+        handler: Handler,
+        *,
+        stores: Sequence[str] = (),
+        cursor: Cursor | None = None,
+        on_lagged: Callable[[int, int], None] | None = None,
+        heartbeat_s: float | None = None,
+    ) -> Subscriber:
+        """Have `handler` called with each fact of `stores` (all where none is named), in a thread of its own.
+
+        With a `cursor` what followed it comes first; without, only what is committed from now on. It has begun when
+        this returns; end it by its `close`.
+        """
+        subscriber = Subscriber(
+            self._address,
+            handler,
+            stores=stores,
+            cursor=cursor,
+            on_lagged=on_lagged,
+            heartbeat_s=heartbeat_s,
+        )
+        subscriber.start()
+        with self._lock:
+            self._subscribers.append(subscriber)
+        return subscriber
+
+    def _named(self, entry: Entry) -> Entry:
+        """The entry with an id, so that sending it twice adds it once."""
+        return msgspec.structs.replace(entry, id=str(uuid7(self._clock.now())))
+
+    @staticmethod
+    def _appended(entry: Entry, reply: Mapping[str, Any]) -> Appended | LockerError:
+        if reply.get("ok") is not True:
+            return protocol.error_of(reply)
+        return _whole({**reply, "id": entry.id}, Appended)
+
+
+def _results(reply: Mapping[str, Any]) -> list[JsonObject]:
+    if "results" not in reply:
+        raise protocol.error_of(reply)
+    return _read(reply, "results", list[JsonObject])
+
+
+def _frames_full(documents: Sequence[JsonObject], *, is_one: bool) -> Iterator[list[JsonObject]]:
+    """The documents, as many to a request as a frame holds; raises BodyTooLarge where they must be one and are not."""
+    some: list[JsonObject] = []
+    size, room = 0, FRAME_BYTES_MAX - 1024
+    for document in documents:
+        weight = len(protocol.encode(document)) + 1
+        if some and size + weight > room:
+            if is_one:
+                raise BodyTooLarge("these facts are more than one frame holds", remedy="Write them in smaller batches.")
+            yield some
+            some, size = [], 0
+        some.append(document)
+        size += weight
+    yield some
+
+
+def _entry(fact: Fact) -> Entry:
+    return Entry(
+        type=fact.type,
+        key=fact.key,
+        id=fact.id,
+        action=fact.action,
+        value=fact.value,
+        common=fact.common,
+        value_hash=fact.value_hash,
+        causation=fact.causation,
+        transaction_time=fact.transaction_time,
+        valid_time=fact.valid_time,
+        schema_version=fact.schema_version,
+        producer=fact.producer,
+        derivation=fact.derivation,
+    )
+
+
+def _facts(reply: Mapping[str, Any]) -> list[Fact]:
+    return [_fact(document) for document in _read(reply, "facts", list[JsonObject])]
+
+
+def _fact(document: Mapping[str, Any]) -> Fact:
+    try:
+        return facts.fact_of(document)
+    except msgspec.ValidationError as err:
+        raise AnswerInvalid(f"the server sent a fact that is none: {err}") from err
+
+
+def _read(reply: Mapping[str, Any], name: str, form: type[T]) -> T:
+    return _whole(reply.get(name), form)
+
+
+def _whole(value: Any, form: type[T]) -> T:
+    try:
+        return msgspec.convert(value, form)
+    except msgspec.ValidationError as err:
+        raise AnswerInvalid(f"the server's reply does not fit: {err}") from err

@@ -1,0 +1,186 @@
+"""One connection, served by one thread from its first byte to its orderly end.
+
+Threads with blocking sockets, since they were measured as fast as an event loop here: what takes time is the flush,
+which all who write share, and a long read then keeps nobody else waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from zlib import crc32
+
+from core.model.errors import LockerError
+from core.model.frames import LENGTH_BYTES, BadFrame, FrameFault, FrameReader, encode_frame
+from core.netstore import protocol
+from core.netstore.call import Caller, LongReply
+from core.netstore.counts import Counts
+from core.netstore.desk import Desk
+from core.netstore.listening import close_orderly, tune
+from core.netstore.protocol import Refusal
+from core.netstore.push import Subscription
+from core.netstore.session import Session
+
+log = logging.getLogger(__name__)
+
+_RECEIVE_BYTES = 256 * 1024
+
+
+class Connection:
+    """Reads requests, sends replies; owned by its thread, but for `stop` and `cut`."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        caller: Caller,
+        *,
+        desk: Desk,
+        counts: Counts,
+        name: str,
+        admit: Callable[[], None],
+        on_end: Callable[[Connection], None],
+    ) -> None:
+        self._connection = connection
+        self._desk = desk
+        self._counts = counts
+        self._name = name
+        self._admit = admit
+        self._on_end = on_end
+        self._reader = FrameReader(bytes_max=desk.limits.frame_bytes_max)
+        self._session = Session(caller, desk=desk, counts=counts)
+        self._subscription: Subscription | None = None
+        self._thread = threading.Thread(target=self._run, name=f"netstore {name}", daemon=True)
+
+    def start(self) -> None:
+        """Serve, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let it end by itself: what it received is answered, a subscriber is told."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RD)
+        if (subscription := self._subscription) is not None:
+            subscription.wake()
+
+    def cut(self) -> None:
+        """End it now, whoever it waits for."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for its end; whether it came."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            tune(self._connection)
+            self._serve()
+        except (OSError, TimeoutError) as err:
+            log.info("store connection broke name=%s error=%s", self._name, type(err).__name__)
+        except Exception:  # The thread's edge: one connection ends, the server does not.
+            log.exception("store connection failed name=%s", self._name)
+        finally:
+            close_orderly(self._connection, linger_s=self._desk.limits.linger_s)
+            self._desk.left(self._counts)
+            self._on_end(self)
+
+    def _serve(self) -> None:
+        try:
+            self._admit()
+        except LockerError as error:
+            self._refuse(protocol.refusal_of(error) or Refusal("forbidden", "Not allowed."))
+            return
+        while (bodies := self._receive()) is not None:
+            answered = self._session.answer(bodies)
+            self._send(answered.frames)
+            if answered.follow is not None:
+                self._subscription = Subscription(
+                    answered.follow, self._connection, desk=self._desk, counts=self._counts
+                )
+                self._subscription.run(self._reader, answered.unread)
+                return
+            if answered.is_over:
+                return
+
+    def _receive(self) -> list[bytes] | None:
+        """The bodies of the next frames, as many as are there; None at the end."""
+        bodies: list[bytes] = []
+        while True:
+            while len(bodies) < self._desk.limits.pipelined_max and (found := self._reader.take()) is not None:
+                if not isinstance(found, BadFrame):
+                    bodies.append(found)
+                elif bodies:
+                    return bodies
+                else:
+                    self._break_off(found)
+                    return None
+            if bodies:
+                return bodies
+            pending = self._reader.pending
+            self._connection.settimeout(self._desk.limits.frame_timeout_s if pending else None)
+            try:
+                data = self._connection.recv(_RECEIVE_BYTES)
+            except TimeoutError:
+                log.info("store frame not finished name=%s bytes=%d", self._name, pending)
+                self._refuse(Refusal("frame_timeout", "The frame was not finished in time."))
+                return None
+            if not data:
+                if (cut := self._reader.end()) is not None:
+                    _log_cut(self._name, cut)
+                return None
+            self._counts.bytes_in += len(data)
+            self._reader.feed(data)
+
+    def _break_off(self, bad: BadFrame) -> None:
+        """Framing cannot be trusted any more: say so, and end."""
+        limits = self._desk.limits
+        log.info("store frame refused name=%s fault=%s bytes=%d", self._name, bad.fault, bad.wanted)
+        refusal = protocol.refused_frame(bad, frame_bytes_max=limits.frame_bytes_max)
+        if refusal is not None:
+            self._refuse(refusal)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._counts.errors += 1
+        self._send([encode_frame(protocol.refused(refusal))])
+
+    def _send(self, frames: list[bytes | LongReply]) -> None:
+        """Send replies in order; one who does not read them for a while is left."""
+        self._connection.settimeout(self._desk.limits.reply_timeout_s)
+        small = [frame for frame in frames if isinstance(frame, bytes)]
+        if len(small) == len(frames):
+            self._send_all(b"".join(small) if len(small) != 1 else small[0])
+            return
+        for frame in frames:
+            if isinstance(frame, bytes):
+                self._send_all(frame)
+            else:
+                self._send_long(frame)
+
+    def _send_long(self, reply: LongReply) -> None:
+        crc, sent = 0, 0
+        self._send_all(reply.length.to_bytes(LENGTH_BYTES, "big"))
+        for piece in reply.pieces:
+            sent += len(piece)
+            if sent > reply.length:
+                break
+            crc = crc32(piece, crc)
+            self._send_all(piece)
+        if sent != reply.length:
+            # Facts were removed meanwhile: a frame that cannot be finished is the only way to say so now.
+            raise ConnectionAbortedError("the log changed under a long reply")
+        self._send_all(crc.to_bytes(LENGTH_BYTES, "big"))
+
+    def _send_all(self, data: bytes) -> None:
+        """As long as some of it goes out now and then, it goes on."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._connection.send(rest) :]
+        self._counts.bytes_out += len(data)
+
+
+def _log_cut(name: str, cut: BadFrame) -> None:
+    log.info("store frame cut name=%s fault=%s have=%d wanted=%d", name, FrameFault.TRUNCATED, cut.have, cut.wanted)

@@ -1,0 +1,151 @@
+"""What all conversations of one server share: its limits, the ends of the logs it serves, its counts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from core.model.clock import Clock
+from core.model.errors import NotFound
+from core.netstore.counts import Counts
+from core.netstore.door import ServedStore
+from core.netstore.limits import ServerLimits
+from core.netstore.tail import Tail
+
+STATUS_VERSION = 1
+
+Phase = Literal["ready", "draining", "stopped"]
+
+
+class Desk:
+    """Owned by its server; thread-safe."""
+
+    def __init__(self, *, limits: ServerLimits, clock: Clock) -> None:
+        self.limits = limits
+        self.clock = clock
+        self.phase: Phase = "ready"
+        self.last_error: str | None = None
+        self.accepted = self.rejected = self.closed = 0
+        self._started = clock.monotonic()
+        self._lock = threading.Lock()
+        self._tails: dict[int, Tail] = {}
+        self._open: set[Counts] = set()
+        self._past = Counts()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server is about to stop: new writes are refused then."""
+        return self.phase != "ready"
+
+    def tail_of(self, store: ServedStore) -> Tail:
+        """The end of this store's log, kept while the server runs."""
+        with self._lock:
+            tail = self._tails.get(id(store))
+            if tail is None or tail.store is not store:
+                limits = self.limits
+                tail = Tail(store, events_max=limits.live_events_max, bytes_max=limits.live_bytes_max)
+                self._tails[id(store)] = tail
+            return tail
+
+    def committed(self, store: ServedStore) -> None:
+        """Wake those who follow this store."""
+        tail = self._tails.get(id(store))
+        if tail is not None:
+            tail.told()
+
+    def forget(self, store: ServedStore) -> None:
+        """Drop what is held in memory of a store whose facts were removed, or which is served no more."""
+        with self._lock:
+            tail = self._tails.get(id(store))
+        if tail is not None:
+            tail.forget()
+
+    def opened(self, counts: Counts) -> bool:
+        """Count one more connection in; False where there are as many as there may be."""
+        with self._lock:
+            if len(self._open) >= self.limits.connections_max:
+                self.rejected += 1
+                return False
+            self.accepted += 1
+            self._open.add(counts)
+            return True
+
+    def left(self, counts: Counts) -> None:
+        """A connection ended."""
+        with self._lock:
+            if counts in self._open:
+                self._open.discard(counts)
+                self.closed += 1
+                counts.subscriptions = 0
+                self._past.add(counts)
+
+    def total(self) -> tuple[Counts, int]:
+        """The counts of all connections so far, and how many are open."""
+        total = Counts()
+        with self._lock:
+            total.add(self._past)
+            for counts in self._open:
+                total.add(counts)
+            return total, len(self._open)
+
+    def uptime_ms(self) -> int:
+        """How long the server runs."""
+        return round((self.clock.monotonic() - self._started) * 1000)
+
+    def metrics(self) -> dict[str, Any]:
+        """The counts under the names that a status gives them."""
+        total, active = self.total()
+        return {
+            "requests_total": dict(sorted(total.requests.items())),
+            "errors_total": total.errors,
+            "slow_ops_total": total.slow_ops,
+            "facts_written": total.facts_written,
+            "facts_replayed": total.facts_replayed,
+            "bytes_in": total.bytes_in,
+            "bytes_out": total.bytes_out,
+            "active_connections": active,
+            "accepted_connections_total": self.accepted,
+            "closed_connections_total": self.closed,
+            "rejected_connections_total": self.rejected,
+            "subscription_count": total.subscriptions,
+        }
+
+    def snapshot(self, store: ServedStore | None, *, transport: str, address: str) -> Mapping[str, Any]:
+        """The server's state, and that of `store` where one is asked about."""
+        storage = {} if store is None else storage_of(store)
+        return {
+            "schema_version": STATUS_VERSION,
+            "generated_at": self.clock.now(),
+            "status": self.phase,
+            "uptime_ms": self.uptime_ms(),
+            "metrics": self.metrics(),
+            "alerts": ["damaged"] if storage.get("damaged") else [],
+            "storage": storage,
+            "commit": _told(store, "commit_status"),
+            "server": {
+                "backend": "sqlite",
+                "transport": transport,
+                "bind_address": address,
+                "last_error": self.last_error,
+            },
+            "changefeed": {"head": storage.get("head_seq", 0), "store_epoch": storage.get("store_epoch")},
+        }
+
+
+def storage_of(store: ServedStore) -> dict[str, Any]:
+    """What a store says of itself: where it stands, and what else it can tell."""
+    return {"head_seq": store.head(), "store_epoch": store.epoch(), **_told(store, "storage_status")}
+
+
+def _told(store: ServedStore | None, method: str) -> dict[str, Any]:
+    ask = getattr(store, method, None)
+    if not callable(ask):
+        return {}
+    try:
+        told: dict[str, Any] = msgspec.to_builtins(ask())
+    except NotFound:
+        return {}
+    return told

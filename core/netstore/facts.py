@@ -1,0 +1,210 @@
+"""Facts as they stand on the wire: read from a request, written into a reply.
+
+The wire's `store` is the type. Names that the Ruby client once used are taken, unknown ones are ignored; in a reply
+the fields that it knows come first, in its order, then ours, `seq` and `recorded_at` last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from core.model.errors import InvalidFact
+from core.model.fact import Fact, JsonObject
+from core.store import Appended, Entry
+
+_NUMBER = (int, float)
+# By the wire's name: the entry's name, what JSON type it has, and whether it must be there.
+_FIELDS: tuple[tuple[str, str, type | tuple[type, ...], bool], ...] = (
+    ("id", "id", str, True),
+    ("store", "type", str, True),
+    ("key", "key", str, True),
+    ("value", "value", dict, True),
+    ("value_hash", "value_hash", str, False),
+    ("causation", "causation", str, False),
+    ("transaction_time", "transaction_time", _NUMBER, False),
+    ("valid_time", "valid_time", _NUMBER, False),
+    ("schema_version", "schema_version", int, False),
+    ("producer", "producer", dict, False),
+    ("derivation", "derivation", dict, False),
+    ("action", "action", str, False),
+    ("common", "common", dict, False),
+    ("if_seq", "if_seq", int, False),
+)
+# Of facts that another store made: who may add them as they are, says so by a scope of their own.
+_FOREIGN: tuple[tuple[str, str, type | tuple[type, ...], bool], ...] = (
+    ("origin", "origin", str, False),
+    ("origin_epoch", "origin_epoch", int, False),
+    ("origin_seq", "origin_seq", int, False),
+    ("known_at", "known_at", _NUMBER, False),
+    ("rev", "rev", list, False),
+)
+_REV_PARTS = 2
+_EARLIER_NAMES = (("timestamp", "transaction_time"), ("term", "valid_time"))
+_ACTIONS = ("put", "delete")
+
+
+class _Head(msgspec.Struct, gc=False):
+    """What every reader of facts knows; `store` is the type."""
+
+    id: str
+    store: str
+    key: str
+    value: JsonObject
+    value_hash: str
+    causation: str | None
+    transaction_time: float
+    valid_time: float | None
+    schema_version: int
+    producer: JsonObject | None
+    derivation: JsonObject | None
+
+
+class _Tail(msgspec.Struct, omit_defaults=True, gc=False):
+    """What is ours: left out where it says nothing."""
+
+    action: str = "put"
+    common: JsonObject = {}
+    origin: str | None = None
+    origin_epoch: int | None = None
+    origin_seq: int | None = None
+    known_at: float | None = None
+    rev: tuple[int, int] | None = None
+    seq: int = 0
+    recorded_at: float = -1.0
+
+
+class WireFact(_Head, kw_only=True):
+    """A fact as it is read from a reply, with everything that replication needs where it was asked for `full`."""
+
+    action: str = "put"
+    common: JsonObject = {}
+    origin: str = ""
+    origin_epoch: int = 0
+    origin_seq: int = 0
+    known_at: float = 0.0
+    rev: tuple[int, int] = (0, 0)
+    seq: int
+    recorded_at: float
+
+
+class Written(msgspec.Struct, gc=False):
+    """The reply to a fact that is stored."""
+
+    ok: bool
+    seq: int
+    recorded_at: float
+    duplicate: bool
+    causation: str | None
+    warnings: tuple[str, ...]
+    value_hash: str
+
+
+def entry_of(document: object, *, if_seq: object = None, may_be_foreign: bool = False) -> Entry | InvalidFact:
+    """The entry that a wire's fact stands for, or what is wrong with it, the field named.
+
+    Only the JSON types are judged here; what may stand in a field the store judges, for all who write. Where another
+    store made it is read only if it `may_be_foreign`.
+    """
+    if not isinstance(document, dict):
+        return InvalidFact("fact must be a JSON object", field="fact")
+    for earlier, name in _EARLIER_NAMES:
+        if earlier in document and document.get(name) is None:
+            document[name] = document[earlier]
+    given: dict[str, Any] = {}
+    for name, ours, kind, is_required in (*_FIELDS, *_FOREIGN) if may_be_foreign else _FIELDS:
+        part = document.get(name)
+        if part is None:
+            if is_required:
+                return InvalidFact(f"{name} is missing", field=name)
+        elif not isinstance(part, kind) or part is True or part is False:
+            return InvalidFact(f"{name} has the wrong type", field=name)
+        else:
+            given[ours] = part
+    if given.get("action", "put") not in _ACTIONS:
+        return InvalidFact("action must be put or delete", field="action")
+    if if_seq is not None:
+        if type(if_seq) is not int:
+            return InvalidFact("if_seq must be a position", field="if_seq")
+        given["if_seq"] = if_seq
+    if "rev" in given:
+        if len(given["rev"]) != _REV_PARTS:
+            return InvalidFact("rev must be two whole numbers", field="rev")
+        given["rev"] = tuple(given["rev"])
+    return Entry(**given)
+
+
+def document_of(entry: Entry) -> JsonObject:
+    """The wire's fact for `entry`; what is not said is left out."""
+    said = ((name, getattr(entry, ours)) for name, ours, _, _ in (*_FIELDS, *_FOREIGN))
+    return {name: part for name, part in said if part is not None and (name != "common" or part)}
+
+
+def written(appended: Appended) -> bytes:
+    """The reply's body for a stored fact."""
+    return _encode(
+        Written(
+            True,
+            appended.seq,
+            appended.recorded_at,
+            appended.duplicate,
+            appended.causation,
+            appended.warnings,
+            appended.value_hash,
+        )
+    )
+
+
+def fact_text(fact: Fact, *, is_full: bool) -> bytes:
+    """The fact as JSON; `is_full` adds what only another store needs."""
+    head = _Head(
+        fact.id,
+        fact.type,
+        fact.key,
+        fact.value,
+        fact.value_hash,
+        fact.causation,
+        fact.transaction_time,
+        fact.valid_time,
+        fact.schema_version,
+        fact.producer,
+        fact.derivation,
+    )
+    tail = _Tail(fact.action, fact.common)
+    if is_full:
+        tail.origin, tail.origin_epoch, tail.origin_seq = fact.origin, fact.origin_epoch, fact.origin_seq
+        tail.known_at, tail.rev = fact.known_at, fact.rev
+    tail.seq, tail.recorded_at = fact.seq, fact.recorded_at
+    return b"".join((_encode(head)[:-1], b",", _encode(tail)[1:]))
+
+
+def fact_of(document: Mapping[str, Any]) -> Fact:
+    """The fact in a reply; raises msgspec.ValidationError for what is none."""
+    read = msgspec.convert(document, WireFact)
+    return Fact(
+        seq=read.seq,
+        id=read.id,
+        type=read.store,
+        key=read.key,
+        action="delete" if read.action == "delete" else "put",
+        value=read.value,
+        common=read.common,
+        value_hash=read.value_hash,
+        causation=read.causation,
+        transaction_time=read.transaction_time,
+        valid_time=read.valid_time,
+        schema_version=read.schema_version,
+        producer=read.producer,
+        derivation=read.derivation,
+        origin=read.origin,
+        origin_epoch=read.origin_epoch,
+        origin_seq=read.origin_seq,
+        known_at=read.known_at,
+        rev=read.rev,
+        recorded_at=read.recorded_at,
+    )
+
+
+_encode = msgspec.json.Encoder().encode

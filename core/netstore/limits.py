@@ -1,0 +1,30 @@
+"""Every bound of the wire, named once."""
+
+from __future__ import annotations
+
+import msgspec
+
+from core.model.frames import FRAME_BYTES_MAX
+
+REPLAY_FACTS_MAX = 10_000
+WRITE_FACTS_MAX = 1000
+STORES_MAX = 1000
+HEARTBEAT_S_MIN, HEARTBEAT_S_MAX = 1.0, 300.0
+
+
+class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one server gives to all who come, and how long it waits for them."""
+
+    frame_bytes_max: int = FRAME_BYTES_MAX
+    reply_bytes_max: int = 256 * 1024 * 1024
+    connections_max: int = 64
+    pipelined_max: int = 64
+    frame_timeout_s: float = 30.0
+    reply_timeout_s: float = 30.0
+    auth_failures_max: int = 5
+    drain_s: float = 5.0
+    linger_s: float = 1.0
+    slow_op_s: float = 1.0
+    live_events_max: int = 1000
+    live_bytes_max: int = 8 * 1024 * 1024
+    push_bytes: int = 256 * 1024

@@ -1,0 +1,177 @@
+"""Sockets that a server listens at: a Unix socket for this user alone, or a loopback address.
+
+A path too long for a socket's address is replaced by a short hashed name, by the same rule in server and client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import ipaddress
+import os
+import socket
+import stat
+import struct
+import sys
+import time
+from pathlib import Path
+
+from core.model.errors import AlreadyRunning, BadRequest, FolderUnusable, PortTaken
+
+PATH_BYTES_MAX = 100
+PROBE_DEADLINE_S = 2.0
+BACKLOG = 64
+DEFAULT_PORT = 7400
+KEEPALIVE_AFTER_S, KEEPALIVE_EVERY_S, KEEPALIVE_TRIES = 60, 15, 4
+
+_DARWIN_SOL_LOCAL, _DARWIN_PEERCRED, _DARWIN_PEERPID = 0, 1, 2
+# Fixed, so that server and client agree on it whatever their environments say.
+_SHORT_FOLDER = "/tmp/locker-{uid}"  # noqa: S108 -- used only when it is ours alone
+
+
+def socket_path(path: Path) -> Path:
+    """Where the socket wanted at `path` stands: there, or under a short name where that is too long."""
+    path = path.absolute()
+    if len(os.fsencode(path)) <= PATH_BYTES_MAX:
+        return path
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
+    return Path(_SHORT_FOLDER.format(uid=os.getuid())) / f"{name}.sock"
+
+
+def listen_unix(path: Path) -> tuple[socket.socket, Path]:
+    """A socket of mode 0600 in a folder that is this user's alone, and where it stands.
+
+    One that nobody answers is replaced; raises AlreadyRunning when somebody does, FolderUnusable for a folder that
+    others may enter.
+    """
+    place = socket_path(path)
+    _prepare_folder(place.parent)
+    _clear(place)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(place))
+        place.chmod(0o600)
+        listener.listen(BACKLOG)
+    except OSError as err:
+        listener.close()
+        raise FolderUnusable(f"{place} cannot be made: {err.strerror}") from err
+    return listener, place
+
+
+def listen_tcp(host: str, port: int) -> socket.socket:
+    """A socket at a loopback address; raises BadRequest for any other, PortTaken where another program has it."""
+    if not is_loopback(host):
+        raise BadRequest(
+            f"{host} is not this machine alone; the store listens on loopback addresses only",
+            remedy="Listen on 127.0.0.1 or [::1]; reach it from elsewhere through an encrypted tunnel.",
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as err:
+        listener.close()
+        raise PortTaken(f"{host} port {port} cannot be listened at: {err.strerror}") from err
+    return listener
+
+
+def parse_address(text: str, *, port: int = DEFAULT_PORT) -> tuple[str, int]:
+    """Host and port of `127.0.0.1:7400`, `[::1]:7400`, `::1` or a host alone; raises BadRequest for anything else."""
+    host, colon, digits = text.rpartition(":")
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        colon, digits = rest[:1], rest[1:]
+        if not bracket or (rest and colon != ":"):
+            raise BadRequest(f"{text!r} is not an address", remedy="Write it like [::1]:7400.")
+    elif text.count(":") != 1:
+        host, colon = text, ""
+    if colon and not (digits.isascii() and digits.isdigit() and int(digits) < 65536):
+        raise BadRequest(f"{text!r} has no port that can be used", remedy="Write it like 127.0.0.1:7400.")
+    if not host:
+        raise BadRequest(f"{text!r} names no host", remedy="Write it like 127.0.0.1:7400.")
+    return host, int(digits) if colon else port
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`; a name is none but localhost."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def peer_of(connection: socket.socket) -> tuple[int, int]:
+    """User and process at the other end of a Unix socket, as the kernel knows them; (-1, -1) where it cannot say."""
+    if hasattr(socket, "SO_PEERCRED"):
+        pid, uid, _gid = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return uid, pid
+    if sys.platform == "darwin":
+        _version, uid = struct.unpack_from("II", connection.getsockopt(_DARWIN_SOL_LOCAL, _DARWIN_PEERCRED, 76))
+        (pid,) = struct.unpack("i", connection.getsockopt(_DARWIN_SOL_LOCAL, _DARWIN_PEERPID, 4))
+        return uid, pid
+    return -1, -1
+
+
+def tune(connection: socket.socket) -> None:
+    """Send at once, and notice within two minutes that the machine at the other end is gone."""
+    if connection.family == socket.AF_UNIX:
+        return
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_AFTER_S),
+        ("TCP_KEEPINTVL", KEEPALIVE_EVERY_S),
+        ("TCP_KEEPCNT", KEEPALIVE_TRIES),
+    ):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def close_orderly(connection: socket.socket, *, linger_s: float) -> None:
+    """Stop sending, let the other side finish for a while, close: what it was sent last is not lost by a reset."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        end = time.monotonic() + linger_s
+        while (left := end - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not connection.recv(65536):
+                break
+    connection.close()
+
+
+def _prepare_folder(folder: Path) -> None:
+    """Make the short folder if it is needed; use a folder only when nobody else can put anything there."""
+    if str(folder) == _SHORT_FOLDER.format(uid=os.getuid()):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    try:
+        found = folder.lstat()
+    except OSError as err:
+        raise FolderUnusable(f"{folder} cannot be used: {err.strerror}") from err
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise FolderUnusable(f"{folder} is not a folder of this user alone", remedy="Set its mode to 0700.")
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket that nobody answers; whatever else has that name is left alone."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FolderUnusable(f"{path} is in the way: it is not a socket", remedy="Move it away, then start again.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_DEADLINE_S)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+        except OSError as err:
+            raise AlreadyRunning(f"{path} belongs to a server that does not answer: {err.strerror}") from err
+    raise AlreadyRunning(f"A server answers at {path} already.")

@@ -1,0 +1,46 @@
+"""Every op of the wire by its name: what does it, and the scope it needs."""
+
+from __future__ import annotations
+
+from core.netstore import care, greetings, reads, records, replay, writes
+from core.netstore.call import Op
+from core.netstore.door import ADMIN, READ, WRITE
+
+OPS: dict[str, Op] = {
+    # Those of the Ruby client.
+    "write_fact": Op(writes.write_fact, WRITE),
+    "replay": Op(replay.replay, READ),
+    "write_snapshot": Op(writes.write_snapshot, WRITE),
+    "subscribe": Op(replay.subscribe, READ),
+    "stats": Op(greetings.stats, READ),
+    "server_status": Op(greetings.server_status, READ),
+    "ping": Op(greetings.ping, None),
+    "close": Op(greetings.close, None),
+    # Ours.
+    "hello": Op(greetings.hello, None),
+    "auth": Op(greetings.auth, None),
+    "write_facts": Op(writes.write_facts, WRITE),
+    "write": Op(writes.write, WRITE),
+    "append": Op(writes.append, WRITE),
+    "read": Op(reads.read, READ),
+    "history": Op(reads.history, READ),
+    "lineage": Op(reads.lineage, READ),
+    # What a store's own interface has beside these.
+    "records": Op(records.records, READ),
+    "counts": Op(records.counts, READ),
+    "runs": Op(records.runs, READ),
+    "quarantined": Op(records.quarantined, READ),
+    "cursor": Op(records.cursor, READ),
+    "set_cursor": Op(records.set_cursor, WRITE),
+    "note_run": Op(records.note_run, WRITE),
+    "previous": Op(records.previous, READ),
+    "shared": Op(records.shared, READ),
+    "rebuild": Op(records.rebuild, ADMIN),
+    "commit": Op(records.commit, WRITE),
+    # What removes, keeps and checks.
+    "compact": Op(care.compact, ADMIN),
+    "prune": Op(care.prune, ADMIN),
+    "erase": Op(care.erase, ADMIN),
+    "backup": Op(care.backup, ADMIN),
+    "verify": Op(care.verify, ADMIN),
+}

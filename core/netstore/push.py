@@ -1,0 +1,145 @@
+"""A connection that is told of facts: what it missed from the log, then each commit, in one sequence.
+
+The position is what was sent last. Nothing is queued: while the other side does not read, this thread waits in `send`
+and the log grows; it goes on from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from core.model.errors import CursorTooOld
+from core.model.frames import BadFrame, FrameReader, encode_frame
+from core.netstore import protocol
+from core.netstore.call import Follow
+from core.netstore.counts import Counts
+from core.netstore.desk import Desk
+
+log = logging.getLogger(__name__)
+
+# A commit that nobody told of is noticed after this time.
+LOOK_EVERY_S = 5.0
+_RECEIVE_BYTES = 65536
+
+
+class Subscription:
+    """Pushes facts to one socket until either side ends; owned by the connection's thread, `wake` is anybody's."""
+
+    def __init__(self, follow: Follow, connection: socket.socket, *, desk: Desk, counts: Counts) -> None:
+        self._follow = follow
+        self._connection = connection
+        self._desk = desk
+        self._counts = counts
+        self._tail = desk.tail_of(follow.store)
+        self._sent = follow.since
+        self._caught_up = not follow.catches_up
+        self._beat_at = time.monotonic() + (follow.heartbeat_s or 0.0)
+        self._ear, self._mouth = socket.socketpair()
+        self._ear.setblocking(False)
+        self._mouth.setblocking(False)
+
+    def wake(self) -> None:
+        """There may be something to send; returns at once."""
+        # A full pipe has woken the thread already.
+        with contextlib.suppress(OSError):
+            self._mouth.send(b"\0")
+
+    def run(self, reader: FrameReader, unread: Sequence[bytes]) -> None:
+        """Push until the other side closes, or the server stops."""
+        self._tail.join(self.wake)
+        self._counts.subscriptions = 1
+        try:
+            if all(self._hear(body) for body in unread):
+                self._push(reader)
+        finally:
+            self._counts.subscriptions = 0
+            self._tail.leave(self.wake)
+            self._ear.close()
+            self._mouth.close()
+
+    def _push(self, reader: FrameReader) -> None:
+        with selectors.DefaultSelector() as ears:
+            ears.register(self._ear, selectors.EVENT_READ)
+            ears.register(self._connection, selectors.EVENT_READ)
+            while not self._desk.is_draining:
+                while self._send_next() and not self._desk.is_draining:
+                    pass
+                found = {key.fileobj for key, _ in ears.select(self._beat())}
+                if self._ear in found:
+                    with contextlib.suppress(BlockingIOError):
+                        self._ear.recv(_RECEIVE_BYTES)
+                if self._connection in found and not self._desk.is_draining and not self._listen(reader):
+                    return
+        self._tell({"event": "draining"})
+
+    def _beat(self) -> float:
+        """Send the heartbeat that is due; how long to wait at most."""
+        every_s = self._follow.heartbeat_s
+        if every_s is None:
+            return LOOK_EVERY_S
+        if (left_s := self._beat_at - time.monotonic()) <= 0:
+            self._tell({"event": "heartbeat", "head": self._follow.store.head()})
+            self._beat_at = time.monotonic() + every_s
+            left_s = every_s
+        return min(left_s, LOOK_EVERY_S)
+
+    def _send_next(self) -> bool:
+        """Send what follows, as far as it is at hand; whether there may be more."""
+        try:
+            events = self._tail.after(self._sent)
+        except CursorTooOld as gone:
+            self._tell({"event": "lagged", "from": self._sent + 1, "to": gone.floor})
+            self._sent = gone.floor
+            return True
+        types, frames, size = self._follow.types, [], 0
+        for event in events:
+            self._sent = event.seq
+            if types and event.type not in types:
+                continue
+            frames.append(event.frame)
+            size += len(event.frame)
+            if size >= self._desk.limits.push_bytes:
+                break
+        if frames:
+            self._counts.facts_replayed += len(frames)
+            self._send(b"".join(frames))
+        if not self._caught_up and (not events or self._sent >= self._follow.head):
+            self._caught_up = True
+            self._tell({"event": "caught_up", "seq": self._sent})
+        return bool(events)
+
+    def _listen(self, reader: FrameReader) -> bool:
+        """Take what the other side says; whether it goes on."""
+        data = self._connection.recv(_RECEIVE_BYTES)
+        if not data:
+            return False
+        self._counts.bytes_in += len(data)
+        reader.feed(data)
+        return all(not isinstance(body, BadFrame) and self._hear(body) for body in reader)
+
+    def _hear(self, body: bytes) -> bool:
+        """Answer a request in the midst of events; whether it goes on."""
+        request = protocol.read_request(body)
+        op = request.get("op") if isinstance(request, dict) else None
+        if isinstance(request, dict) and op == "close":
+            self._send(encode_frame(protocol.with_request_id(protocol.success(), request)))
+            return False
+        self._counts.errors += 1
+        sentence = "This connection is told of facts; only close is an op here."
+        self._tell({"event": "error", "error_code": "invalid_request", "error": sentence})
+        return True
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        self._send(encode_frame(protocol.encode(event)))
+
+    def _send(self, data: bytes) -> None:
+        """Send everything, however long the other side takes: the system ends the wait for one that is gone."""
+        self._connection.settimeout(None)
+        self._connection.sendall(data)
+        self._counts.bytes_out += len(data)

@@ -1,0 +1,130 @@
+"""Ops that are methods of a store, under their own names, so that a client can be used where a store is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from core.model.fact import Change, Fact
+from core.netstore import protocol
+from core.netstore.call import Answer, Call
+from core.netstore.facts import fact_text
+from core.netstore.reads import LIMIT_DEFAULT, fact_at, moment
+from core.netstore.writes import check_not_draining
+from core.store import Aside, Commit, Page, Run
+
+
+class _Records(msgspec.Struct):
+    store: str
+    limit: int = LIMIT_DEFAULT
+    after: str | None = None
+    order: str = "key"
+    as_of: Any = None
+
+
+class _Stream(msgspec.Struct):
+    stream: str
+    value: Any = None
+
+
+class _Limit(msgspec.Struct):
+    limit: int = LIMIT_DEFAULT
+    stream: str | None = None
+
+
+class _Commit(msgspec.Struct):
+    changes: list[Change] = []
+    aside: list[Aside] = []
+    cursor: tuple[str, Any] | None = None
+    producer: dict[str, Any] | None = None
+    bulk: bool = True
+
+
+class _Place(msgspec.Struct):
+    seq: int
+
+
+class _NoteRun(msgspec.Struct):
+    run: Run
+
+
+def records(call: Call) -> Answer:
+    """A page of records."""
+    asked = protocol.params(call.request, _Records)
+    page: Page = call.ask(
+        "records", asked.store, limit=asked.limit, after=asked.after, order=asked.order, **moment(asked.as_of)
+    )
+    return protocol.success({"records": page.records, "next": page.next})
+
+
+def counts(call: Call) -> Answer:
+    """How many records of each type there are."""
+    return protocol.success({"counts": call.ask("counts"), "opens": call.ask("opens")})
+
+
+def runs(call: Call) -> Answer:
+    """The runs of one stream or of all, the latest first."""
+    asked = protocol.params(call.request, _Limit)
+    return protocol.success({"runs": call.ask("runs", asked.stream, limit=asked.limit)})
+
+
+def quarantined(call: Call) -> Answer:
+    """The records that could not be stored."""
+    asked = protocol.params(call.request, _Limit)
+    return protocol.success({"quarantined": call.ask("quarantined", asked.limit)})
+
+
+def cursor(call: Call) -> Answer:
+    """Where a stream resumes."""
+    return protocol.success({"value": call.ask("cursor", protocol.params(call.request, _Stream).stream)})
+
+
+def set_cursor(call: Call) -> Answer:
+    """Set where a stream resumes."""
+    check_not_draining(call)
+    asked = protocol.params(call.request, _Stream)
+    call.ask("set_cursor", asked.stream, asked.value)
+    return protocol.success()
+
+
+def note_run(call: Call) -> Answer:
+    """Keep how a run went."""
+    check_not_draining(call)
+    call.ask("note_run", protocol.params(call.request, _NoteRun).run)
+    return protocol.success()
+
+
+def commit(call: Call) -> Answer:
+    """Store what changes among these records, and the stream's cursor with them."""
+    check_not_draining(call)
+    asked = protocol.params(call.request, _Commit)
+    done: Commit = call.ask(
+        "commit",
+        asked.changes,
+        cursor=asked.cursor,
+        producer=asked.producer,
+        bulk=asked.bulk,
+        aside=asked.aside,
+    )
+    call.counts.facts_written += done.new + done.updated + done.deleted
+    return protocol.success({"commit": done})
+
+
+def previous(call: Call) -> Answer:
+    """The version that a fact replaced; null for the first."""
+    fact: Fact | None = call.ask("previous", fact_at(call, protocol.params(call.request, _Place).seq))
+    text = b"null" if fact is None else fact_text(fact, is_full=True)
+    return protocol.success({"fact": msgspec.Raw(text)})
+
+
+def shared(call: Call) -> Answer:
+    """A fact's shared fields, those declared by path included."""
+    return protocol.success({"common": call.ask("shared", fact_at(call, protocol.params(call.request, _Place).seq))})
+
+
+def rebuild(call: Call) -> Answer:
+    """Fold all facts again."""
+    check_not_draining(call)
+    call.ask("rebuild")
+    return protocol.success()

@@ -1,0 +1,112 @@
+"""The newest facts of one store as push frames, made once for all who follow it; older ones come from the log.
+
+Nobody has a queue: a subscriber asks for what follows the position it sent last. So a slow one keeps nobody waiting,
+catching up and living are one sequence, and what leaves memory is in the log still.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Callable
+
+import msgspec
+
+from core.model.errors import CursorTooOld
+from core.model.frames import encode_frame
+from core.netstore.door import ServedStore
+from core.netstore.log import lines_after
+
+PAGE_FACTS = 500
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One fact as it is pushed."""
+
+    seq: int
+    type: str
+    frame: bytes
+
+
+class Tail:
+    """The end of one store's log; thread-safe. `told` by whoever commits wakes those who follow."""
+
+    def __init__(self, store: ServedStore, *, events_max: int, bytes_max: int) -> None:
+        self.store = store
+        self._events_max = events_max
+        self._bytes_max = bytes_max
+        self._lock = threading.Lock()
+        # Holds every event after `_since` up to `_last`, and nothing else.
+        self._events: list[Event] = []
+        self._bytes = 0
+        self._since = self._last = store.head()
+        self._wakers: frozenset[Callable[[], None]] = frozenset()
+
+    def told(self) -> None:
+        """Facts were committed."""
+        for wake in self._wakers:
+            wake()
+
+    def join(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called after commits; it must return at once."""
+        with self._lock:
+            self._wakers |= {wake}
+
+    def leave(self, wake: Callable[[], None]) -> None:
+        """No more."""
+        with self._lock:
+            self._wakers -= {wake}
+
+    def forget(self) -> None:
+        """Hold nothing: facts were removed from the log, and what was removed is not to be told from memory."""
+        with self._lock:
+            self._events, self._bytes, self._since = [], 0, self._last
+
+    def after(self, seq: int) -> list[Event]:
+        """The events that follow position `seq`, in order; empty where there are none yet.
+
+        Raises CursorTooOld where retention took what follows.
+        """
+        with self._lock:
+            if seq >= self._last:
+                self._read_on()
+            if seq >= self._since:
+                start = bisect_right(self._events, seq, key=lambda event: event.seq)
+                return self._events[start : start + PAGE_FACTS]
+        floor = floor_of(self.store)
+        if seq < floor:
+            raise CursorTooOld(f"Facts up to {floor} are not retained.", floor=floor)
+        return self._page(seq)
+
+    def _read_on(self) -> None:
+        """Take in what was committed since, forgetting the oldest beyond the bounds."""
+        page = self._page(self._last)
+        if not page:
+            return
+        self._events += page
+        self._last = page[-1].seq
+        self._bytes += sum(len(event.frame) for event in page)
+        surplus = 0
+        while len(self._events) - surplus > self._events_max or self._bytes > self._bytes_max:
+            self._bytes -= len(self._events[surplus].frame)
+            surplus += 1
+        if surplus:
+            self._since = self._events[surplus - 1].seq
+            del self._events[:surplus]
+
+    def _page(self, seq: int) -> list[Event]:
+        return [
+            Event(line.seq, line.type, push_frame(line.text, line.seq))
+            for line in lines_after(self.store, seq, limit=PAGE_FACTS, is_full=True)
+        ]
+
+
+def push_frame(text: bytes, seq: int) -> bytes:
+    """The frame that tells of one fact."""
+    return encode_frame(b"".join((b'{"event":"fact_written","fact":', text, b',"seq":%d}' % seq)))
+
+
+def floor_of(store: ServedStore) -> int:
+    """Up to where facts may be gone; 0 where everything is retained."""
+    floor = getattr(store, "floor", None)
+    return int(floor()) if callable(floor) else 0

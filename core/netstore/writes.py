@@ -1,0 +1,225 @@
+"""Ops that add facts. Each is answered once it is durable."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from core.model.errors import BadRequest, InvalidFact, LockerError
+from core.model.fact import JsonObject
+from core.model.ids import uuid7
+from core.netstore import protocol
+from core.netstore.call import Answer, Call, Refused
+from core.netstore.door import ADMIN
+from core.netstore.facts import entry_of, written
+from core.netstore.limits import WRITE_FACTS_MAX
+from core.netstore.protocol import Refusal
+from core.store import Appended, Entry
+
+SINGLE = "write_fact"
+# A batch passes the store in pieces of this many facts, so that single writes of others get between.
+PIECE_FACTS = 100
+
+_DRAINING = Refusal("draining", "The server is about to stop; write again when it is back.")
+_FAILED_TOGETHER = Refusal("conflict", "Not added, since another fact of the same request could not be.")
+
+
+class _Batch(msgspec.Struct):
+    facts: list[Any]
+    atomic: bool = False
+
+
+class _Write(msgspec.Struct):
+    store: str
+    key: str
+    value: Any = None
+    producer: Any = None
+    valid_time: Any = None
+    schema_version: int = 1
+    if_seq: int | None = None
+    idempotency_key: str | None = None
+
+
+class _Append(msgspec.Struct):
+    history: str
+    event: Any = None
+    idempotency_key: str | None = None
+    producer: Any = None
+    valid_time: Any = None
+
+
+def write_together(calls: Sequence[Call]) -> list[bytes]:
+    """The replies to `write_fact` requests for one store, which are committed together."""
+    if calls[0].desk.is_draining:
+        return [protocol.refused(_DRAINING)] * len(calls)
+    entries = [
+        entry_of(call.request.get("fact"), if_seq=call.request.get("if_seq"), may_be_foreign=_is_trusted(call))
+        for call in calls
+    ]
+    results = _append(calls[0], entries)
+    return [_result(result) for result in results]
+
+
+def write_fact(call: Call) -> Answer:
+    """Add one fact."""
+    return write_together([call])[0]
+
+
+def write_facts(call: Call) -> Answer:
+    """Add facts with one durable answer; `atomic`: all of them or none."""
+    batch = protocol.params(call.request, _Batch)
+    if len(batch.facts) > WRITE_FACTS_MAX:
+        raise BadRequest(f"{len(batch.facts)} facts in one request, allowed are {WRITE_FACTS_MAX}.")
+    check_not_draining(call)
+    entries = _entries(call, batch.facts)
+    if not batch.atomic:
+        results = _append_in_pieces(call, entries)
+        return protocol.spliced({"ok": True}, "results", [_result(result) for result in results], {})
+    results = _append_all(call, entries)
+    failed = next((result for result in results if isinstance(result, LockerError)), None)
+    if failed is None:
+        return protocol.spliced({"ok": True}, "results", [_result(result) for result in results], {})
+    texts = [
+        _result(result) if isinstance(result, LockerError) else protocol.refused(_FAILED_TOGETHER) for result in results
+    ]
+    refusal = _refusal_of(failed)
+    return protocol.spliced(
+        {"ok": False, "error_code": refusal.code, "error": refusal.error, **refusal.details}, "results", texts, {}
+    )
+
+
+def write_snapshot(call: Call) -> Answer:
+    """Check that facts are here, and add those that are not: all or none."""
+    documents = protocol.params(call.request, _Batch).facts
+    check_not_draining(call)
+    results = _append_all(call, _entries(call, documents))
+    for result in results:
+        if isinstance(result, LockerError):
+            raise result
+    known = sum(1 for result in results if isinstance(result, Appended) and result.duplicate)
+    return protocol.success({"known": known, "added": len(results) - known})
+
+
+def write(call: Call) -> Answer:
+    """Build a fact of a record and add it; the receipt says what became of it."""
+    asked = protocol.params(call.request, _Write)
+    document = {
+        "id": _id_of(call, asked.store, asked.key, asked.idempotency_key),
+        "store": asked.store,
+        "key": asked.key,
+        "value": asked.value,
+        "producer": asked.producer,
+        "valid_time": asked.valid_time,
+        "schema_version": asked.schema_version,
+    }
+    return _receipt(call, entry_of(document, if_seq=asked.if_seq), str(document["id"]))
+
+
+def append(call: Call) -> Answer:
+    """Build a fact of a history, where each has a key of its own, and add it; the receipt says what became of it."""
+    asked = protocol.params(call.request, _Append)
+    own_id = _id_of(call, asked.history, "", asked.idempotency_key)
+    document = {
+        "id": own_id,
+        "store": asked.history,
+        "key": own_id,
+        "value": asked.event,
+        "producer": asked.producer,
+        "valid_time": asked.valid_time,
+    }
+    return _receipt(call, entry_of(document), own_id)
+
+
+def _entries(call: Call, documents: Sequence[object]) -> list[Entry | InvalidFact]:
+    is_trusted = _is_trusted(call)
+    return [entry_of(document, may_be_foreign=is_trusted) for document in documents]
+
+
+def _is_trusted(call: Call) -> bool:
+    """Whether this caller may say where a fact was made; from others such fields are ignored."""
+    grant = call.caller.grant
+    return grant is not None and ADMIN in grant.scopes
+
+
+def _receipt(call: Call, entry: Entry | InvalidFact, fact_id: str) -> bytes:
+    check_not_draining(call)
+    result = _append(call, [entry])[0]
+    if isinstance(result, LockerError):
+        refusal = _refusal_of(result)
+        error = {"error_code": refusal.code, "error": refusal.error, **refusal.details}
+        return protocol.encode(
+            {"ok": False, **error, "status": "rejected", "fact_id": fact_id, "warnings": [], "errors": [error]}
+        )
+    return protocol.success(
+        {
+            "status": "duplicate" if result.duplicate else "accepted",
+            "fact_id": result.id,
+            "seq": result.seq,
+            "value_hash": result.value_hash,
+            "warnings": result.warnings,
+            "errors": [],
+        }
+    )
+
+
+def _append(
+    call: Call, entries: Sequence[Entry | InvalidFact], *, atomic: bool = False
+) -> list[Appended | LockerError]:
+    """Add what can be read as facts; the others stand in the answer as they are."""
+    good = [entry for entry in entries if isinstance(entry, Entry)]
+    answers = iter(call.store.append(good, atomic=atomic) if good else ())
+    results = [next(answers) if isinstance(entry, Entry) else entry for entry in entries]
+    if not (atomic and any(isinstance(result, LockerError) for result in results)):
+        call.counts.facts_written += sum(1 for one in results if isinstance(one, Appended) and not one.duplicate)
+    return results
+
+
+def _append_all(call: Call, entries: Sequence[Entry | InvalidFact]) -> list[Appended | LockerError]:
+    """All or none: one that cannot be read keeps the others out too."""
+    if any(isinstance(entry, InvalidFact) for entry in entries):
+        left_out = BadRequest("Not added, since another fact of the same request cannot be read.")
+        return [entry if isinstance(entry, InvalidFact) else left_out for entry in entries]
+    return _append(call, entries, atomic=True)
+
+
+def _append_in_pieces(call: Call, entries: Sequence[Entry | InvalidFact]) -> list[Appended | LockerError]:
+    """Piece by piece: where the disk fails, the pieces before it stay added and say so."""
+    results: list[Appended | LockerError] = []
+    for start in range(0, len(entries), PIECE_FACTS):
+        piece = entries[start : start + PIECE_FACTS]
+        try:
+            results += _append(call, piece)
+        except LockerError as error:
+            if not start:
+                raise
+            return results + [error] * (len(entries) - start)
+    return results
+
+
+def _result(result: Appended | LockerError) -> bytes:
+    if isinstance(result, LockerError):
+        return protocol.refused(_refusal_of(result))
+    return written(result)
+
+
+def _refusal_of(error: LockerError) -> Refusal:
+    """How one fact's error travels; one of ours has no words for outside."""
+    return protocol.refusal_of(error) or Refusal("internal_error", "The fact could not be added; see the server's log.")
+
+
+def _id_of(call: Call, store: str, key: str, idempotency_key: str | None) -> str:
+    """A fresh id, or the one that this key stands for in this store for ever."""
+    if idempotency_key is None:
+        return str(uuid7(call.desk.clock.now()))
+    said: list[JsonObject | str] = [store, key, idempotency_key]
+    return str(uuid.UUID(bytes=hashlib.sha256(protocol.encode(said)).digest()[:16], version=5))
+
+
+def check_not_draining(call: Call) -> None:
+    """Raise what a write is answered with once the server is about to stop."""
+    if call.desk.is_draining:
+        raise Refused(_DRAINING)
