@@ -16,6 +16,7 @@ TYPE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 RESERVED_SERVICE_IDS = frozenset({"owner", "logs", "core", "key"})
 KEY_BYTES_MAX = 512
 
+_UUID7_RANDOM = ((1 << 12) - 1) << 64 | ((1 << 62) - 1)
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 
@@ -31,6 +32,16 @@ def uuid7(now_s: float, random_bytes: bytes | None = None) -> uuid.UUID:
     value[6] = (value[6] & 0x0F) | 0x70
     value[8] = (value[8] & 0x3F) | 0x80
     return uuid.UUID(bytes=bytes(value))
+
+
+def uuid7_head(now_s: float) -> int:
+    """What all UUIDv7 of one millisecond begin with: its time, version and variant, as a 128-bit number."""
+    return (int(now_s * 1000) << 80) | (0x7 << 76) | (0x2 << 62)
+
+
+def uuid7_bytes(head: int, random_bytes: bytes) -> bytes:
+    """The 16 bytes of a UUIDv7 that begins with `head`; `random_bytes` has 16, of which 74 bits are used."""
+    return (head | (int.from_bytes(random_bytes, "big") & _UUID7_RANDOM)).to_bytes(16, "big")
 
 
 def device_id(subject_public_key_info: bytes) -> str:

@@ -41,7 +41,6 @@ PUT_PAST = """
     INSERT INTO past (type, key, seq, deleted, at, until_seq, until_known) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (type, key, seq) DO UPDATE SET until_seq = excluded.until_seq, until_known = excluded.until_known
 """
-SET_CHANGE_HASH = "UPDATE current SET change_hash = ? WHERE type = ? AND key = ?"
 ADD_TO_TALLY = """
     INSERT INTO tally (type, live) VALUES (?, ?) ON CONFLICT (type) DO UPDATE SET live = live + excluded.live
 """

@@ -6,15 +6,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 
-from core.model.ids import uuid7
+from core.model.errors import BadRecord
+from core.model.fact import Change
 from core.model.manifest import TypeSpec
-from core.store import facts
 from core.store.current import Latest
-from core.store.facts import Replaced, object_of
+from core.store.facts import Replaced, json_text, object_of
 from core.store.fold import declared_at
-from core.store.prepare import Batch, Prepared, change_hash, provenance
+from core.store.prepare import Batch, Prepared, Refusal, canonical_value, is_same, provenance, refusal
 from core.store.sheet import New, Sheet
 from core.store.values import Commit
+
+_HASH_OF_NOTHING = hashlib.sha256(b"{}").digest()
 
 
 class Draft:
@@ -27,10 +29,15 @@ class Draft:
         self._types = types
         self._producer = producer
         self._transaction_time = batch.transaction_time
+        self.refused: list[Refusal] = []
+        self.stored: list[tuple[str, str]] = []
         self._did: Counter[str] = Counter()
         sheet.look_up([(good.change.type, good.change.key) for good in batch.prepared])
         for prepared in batch.prepared:
-            self._did[self._take(prepared)] += 1
+            did = self._take(prepared)
+            self._did[did] += 1
+            if did != "refused":
+                self.stored.append((prepared.change.type, prepared.change.key))
 
     def commit(self, *, quarantined: int, head: int) -> Commit:
         """What the batch did, for the one who sent it."""
@@ -44,50 +51,54 @@ class Draft:
         )
 
     def _take(self, prepared: Prepared) -> str:
-        """Decide one change: new, updated, same or deleted."""
+        """Decide one change: new, updated, same, deleted, or refused."""
         change = prepared.change
         latest = self._sheet.latest(change.type, change.key)
         if latest is None:
             if prepared.change_hash is None:
                 return "same"
-            self._add(prepared, None, None)
-            return "new"
+            return "new" if self._add(prepared, None, None) else "refused"
         if latest.change_hash == prepared.change_hash:
             return "same"
         replaced = self._sheet.replaced(latest)
-        if prepared.change_hash is not None and not latest.deleted and self._is_same_today(prepared, replaced):
-            self._sheet.keep_change_hash(change.type, change.key, prepared.change_hash)
+        if not latest.deleted and prepared.change_hash is not None and self._is_same(change, replaced):
             return "same"
-        self._add(prepared, latest, replaced)
+        if not self._add(prepared, latest, replaced):
+            return "refused"
         if prepared.change_hash is None:
             return "deleted"
         return "new" if latest.deleted else "updated"
 
-    def _is_same_today(self, prepared: Prepared, replaced: Replaced) -> bool:
-        """Whether only the manifest changed: with today's volatile fields, both versions hash to the same."""
-        spec = self._types.get(prepared.change.type)
-        volatile = spec.volatile if spec is not None else ()
-        if not volatile:
-            return False
-        return change_hash(object_of(replaced.value), object_of(replaced.common), volatile) == prepared.change_hash
-
-    def _add(self, prepared: Prepared, latest: Latest | None, replaced: Replaced | None) -> None:
-        change = prepared.change
-        is_put = prepared.change_hash is not None
+    def _is_same(self, change: Change, replaced: Replaced) -> bool:
         spec = self._types.get(change.type)
-        valid_time = change.valid_time
-        if valid_time is None and is_put and spec is not None:
-            valid_time = declared_at(spec, change.value)
+        stored = (object_of(replaced.value), object_of(replaced.common))
+        try:
+            return is_same((change.value, change.common), stored, spec.volatile if spec is not None else ())
+        except BadRecord:
+            return False  # Whoever adds it says what is wrong.
+
+    def _add(self, prepared: Prepared, latest: Latest | None, replaced: Replaced | None) -> bool:
+        change = prepared.change
+        if prepared.change_hash is None:
+            self._sheet.add(self._tombstone(change, replaced), latest, replaced)
+            return True
+        try:
+            canonical = canonical_value(change)
+        except BadRecord as err:  # INV-09.
+            self.refused.append(refusal(change.type, change.key, err, change.value))
+            return False
+        spec = self._types.get(change.type)
+        declared = declared_at(spec, change.value) if spec is not None else None
         new = New(
-            uuid7(self._sheet.now).bytes,
+            self._sheet.fresh_id(),
             change.type,
             change.key,
-            change.value if is_put else {},
-            facts.json_text(change.value) if is_put else "{}",
-            facts.json_text(change.common) if is_put and change.common else None,
-            hashlib.sha256(prepared.canonical).digest(),
+            json_text(change.value),
+            json_text(change.common) if change.common else None,
+            hashlib.sha256(canonical).digest(),
             prepared.change_hash,
-            valid_time,
+            declared,
+            declared if change.valid_time is None else change.valid_time,
             order_key=change.order_key,
             causation=None if replaced is None else replaced.id,
             transaction_time=self._transaction_time,
@@ -95,3 +106,22 @@ class Draft:
             derivation=provenance(change.derivation, "derivation"),
         )
         self._sheet.add(new, latest, replaced)
+        return True
+
+    def _tombstone(self, change: Change, replaced: Replaced | None) -> New:
+        return New(
+            self._sheet.fresh_id(),
+            change.type,
+            change.key,
+            "{}",
+            None,
+            _HASH_OF_NOTHING,
+            None,
+            None,
+            change.valid_time,
+            order_key=change.order_key,
+            causation=None if replaced is None else replaced.id,
+            transaction_time=self._transaction_time,
+            producer=self._producer,
+            derivation=provenance(change.derivation, "derivation"),
+        )

@@ -20,7 +20,7 @@ from core.model.errors import (
     SeqMoved,
 )
 from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Fact, JsonObject
-from core.model.ids import KEY_BYTES_MAX, uuid7
+from core.model.ids import KEY_BYTES_MAX
 from core.model.manifest import TypeSpec
 from core.store import facts
 from core.store.fold import declared_at
@@ -56,7 +56,8 @@ def judge(entry: Entry, types: Mapping[str, TypeSpec]) -> Judged | LockerError:
         _check_names(entry)
         _check_numbers(entry)
         value, common = (entry.value, entry.common) if entry.action == "put" else ({}, {})
-        canonical, own = _canonical(value, "value"), _canonical(common, "common")
+        canonical = _canonical(value, "value")
+        _canonical(common, "common")
         if entry.value_hash is not None and not is_hash_of(value, canonical, entry.value_hash):
             return HashMismatch(f"{entry.type} {entry.key}: value_hash is not that of the value")
         spec = types.get(entry.type)
@@ -66,7 +67,7 @@ def judge(entry: Entry, types: Mapping[str, TypeSpec]) -> Judged | LockerError:
             entry,
             canonical,
             hashlib.sha256(canonical).digest() if given is None else bytes.fromhex(given),
-            change_hash(value, common, volatile, encoded=canonical, common=own) if entry.action == "put" else None,
+            change_hash(value, common, volatile) if entry.action == "put" else None,
             facts.json_text(value),
             facts.json_text(common) if common else None,
             _document(entry.producer, "producer"),
@@ -90,7 +91,7 @@ class Intake:
     def take(self, judged: Judged, *, producer: tuple[int, str] | None, source: Source | None) -> Appended:
         """Give one its place. Raises ConflictingDuplicate, or SeqMoved where it asked for another latest fact."""
         entry = judged.entry
-        fact_id = uuid7(self._sheet.now).bytes if entry.id is None else facts.stored_id(entry.id)
+        fact_id = self._sheet.fresh_id() if entry.id is None else facts.stored_id(entry.id)
         if entry.id is not None and (there := self._there(fact_id, judged)) is not None:
             return there
         latest = self._sheet.latest(entry.type, entry.key)
@@ -121,19 +122,17 @@ class Intake:
     ) -> New:
         entry = judged.entry
         spec = self._types.get(entry.type)
-        valid_time = entry.valid_time
-        if valid_time is None and entry.action == "put" and spec is not None and entry.rev is None:
-            valid_time = declared_at(spec, entry.value)
+        declared = None if spec is None or entry.action == "delete" else declared_at(spec, entry.value)
         return New(
             fact_id,
             entry.type,
             entry.key,
-            entry.value if entry.action == "put" else {},
             judged.value,
             judged.common,
             judged.value_hash,
             judged.change_hash,
-            valid_time,
+            declared,
+            entry.valid_time if entry.valid_time is not None or entry.rev is not None else declared,
             causation=causation,
             transaction_time=self._sheet.now if entry.transaction_time is None else entry.transaction_time,
             schema_version=entry.schema_version,

@@ -86,11 +86,12 @@ class Ledger:
         draft = Draft(sheet, batch, types=self._types, producer=self._producer(batch.producer))
         self._write(sheet, place)
         # A record that came both good and bad in one batch stays in quarantine, where it is seen.
-        self._quarantine.clear((good.change.type, good.change.key) for good in batch.prepared)
-        self._quarantine.put(batch.refused, now=sheet.now)
+        refused = [*batch.refused, *draft.refused]
+        self._quarantine.clear(draft.stored)
+        self._quarantine.put(refused, now=sheet.now)
         if batch.cursor is not None:  # In the transaction of its records. INV-02.
             streams.put_cursor(self._db, *batch.cursor, now=sheet.now)
-        return draft.commit(quarantined=len(batch.refused), head=self.head)
+        return draft.commit(quarantined=len(refused), head=self.head)
 
     def append(self, judged: Sequence[Judged | LockerError], *, atomic: bool) -> list[Appended | LockerError]:
         """Add facts as they came; what cannot be added is answered by its error. `atomic`: then none is added."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -25,18 +26,20 @@ ORDER_KEY_LIMIT = 2**63
 CHANGE_HASH_BYTES = 16
 
 _EMPTY = b"{}"
+_sha256 = hashlib.sha256
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _LETTER_BYTES_MAX = 4
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
-    """A change that can be stored, with what deciding about it needs.
+    """A change whose names fit, with what tells whether it changes anything; `change_hash` is None for a deletion.
 
-    `canonical` is the value's canonical form; `change_hash` is None for a deletion.
+    Its value is judged only where it does: an unchanged record costs one encoding and one hash.
     """
 
     change: Change
-    canonical: bytes
+    size_bytes: int
     change_hash: bytes | None
 
 
@@ -93,37 +96,53 @@ def refusal(type_name: object, key: object, err: Skip, value: object) -> Refusal
 
 
 def prepare(change: Change, *, volatile: tuple[str, ...]) -> Prepared:
-    """The change as the store takes it; raises BadRecord naming what is wrong with it."""
+    """The change with its hash; raises BadRecord naming what is wrong with it, as far as hashing it tells."""
     _check_type(change.type)
     _check_fields(change)
     if change.action == "delete":
-        return Prepared(change, _EMPTY, None)
-    if not isinstance(change.value, dict) or not isinstance(change.common, dict):
+        return Prepared(change, len(_EMPTY), None)
+    value, common = change.value, change.common
+    if not isinstance(value, dict) or not isinstance(common, dict):
         raise BadRecord(f"{change.type} {change.key}: value and common must be JSON objects")
+    try:
+        encoded = _encode_sorted(without(value, volatile) if volatile else value)
+        if common:
+            encoded = b"%b\n%b" % (encoded, _encode_sorted(common))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        canonical_json(value)  # It names what is wrong.
+        canonical_json(common)
+        raise
+    if len(encoded) > VALUE_BYTES_MAX:
+        check_change(change)
+    return Prepared(change, len(encoded), _sha256(encoded).digest()[:CHANGE_HASH_BYTES])
+
+
+def change_hash(value: JsonObject, common: JsonObject, volatile: tuple[str, ...]) -> bytes:
+    """16 bytes of SHA-256 over the value less its volatile fields, names sorted, and `common`, where there is any.
+
+    Equal means that nothing worth a fact changed. Different may still mean so: 1 and 1.0 are one number.
+    """
+    encoded = _encode_sorted(without(value, volatile) if volatile else value)
+    if common:
+        encoded = b"%b\n%b" % (encoded, _encode_sorted(common))
+    return _sha256(encoded).digest()[:CHANGE_HASH_BYTES]
+
+
+def is_same(
+    first: tuple[JsonObject, JsonObject], second: tuple[JsonObject, JsonObject], volatile: tuple[str, ...]
+) -> bool:
+    """Whether two (value, common) say the same apart from volatile fields, however their numbers are written."""
+    kept, other = without(first[0], volatile), without(second[0], volatile)
+    return canonical_json(kept) == canonical_json(other) and canonical_json(first[1]) == canonical_json(second[1])
+
+
+def canonical_value(change: Change) -> bytes:
+    """The canonical form of a put's value; raises BadRecord for a value or common that JSON has no form for."""
     encoded = canonical_json(change.value)
     common = canonical_json(change.common) if change.common else _EMPTY
     if len(encoded) > VALUE_BYTES_MAX or len(common) > VALUE_BYTES_MAX:
         check_change(change)
-    return Prepared(change, encoded, change_hash(change.value, change.common, volatile, encoded=encoded, common=common))
-
-
-def change_hash(
-    value: JsonObject,
-    own_common: JsonObject,
-    volatile: tuple[str, ...],
-    *,
-    encoded: bytes | None = None,
-    common: bytes | None = None,
-) -> bytes:
-    """16 bytes of SHA-256 over `[value less its volatile fields, common]`: equal means nothing worth a fact changed.
-
-    `encoded` and `common` are the canonical forms of the two, where the caller has them already.
-    """
-    if volatile or encoded is None:
-        encoded = canonical_json(without(value, volatile))
-    if common is None:
-        common = canonical_json(own_common)
-    return hashlib.sha256(b"[%b,%b]" % (encoded, common)).digest()[:CHANGE_HASH_BYTES]
+    return encoded
 
 
 def provenance(document: JsonObject | None, name: str) -> str | None:
@@ -148,6 +167,7 @@ def checked(changes: Sequence[Change], aside: Sequence[Aside] = ()) -> Sequence[
     return changes
 
 
+@functools.lru_cache(maxsize=256)
 def _check_type(name: str) -> None:
     if not is_name(name, TYPE_BYTES_MAX) or name.startswith(RESERVED_TYPES):
         raise BadRecord(f"{name[:60]!r} cannot be a type's name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,15 +10,17 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 
-from core.model.fact import JsonObject
+from core.model.ids import uuid7_bytes, uuid7_head
 from core.model.manifest import TypeSpec
 from core.store import current, facts
 from core.store.current import Latest
 from core.store.digest import digest_of
 from core.store.facts import FIRST_ORIGIN, Replaced
-from core.store.fold import Rev, Version, at_of, declared_at, rev_above
+from core.store.fold import Rev, Version, at_of, rev_above
 
 Name = tuple[int, str]
+
+_IDS_AT_ONCE = 32
 
 
 class Place(msgspec.Struct, kw_only=True):
@@ -35,17 +38,19 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
 
 
-class New(NamedTuple):
-    """A fact to be written, as far as its maker says; `rev`, `known_at` and `origin_seq` are None for one made here."""
+class New(msgspec.Struct, frozen=True, gc=False):
+    """A fact to be written, as far as its maker says; `value` and `common` are JSON, `declared` is the moment that
+    the type's time path names. `rev`, `known_at` and `origin_seq` are None for one made here.
+    """
 
     id: bytes | str
     type_name: str
     key: str
-    value: JsonObject
-    value_text: str
-    common_text: str | None
+    value: str
+    common: str | None
     value_hash: bytes
     change_hash: bytes | None
+    declared: float | None
     valid_time: float | None
     order_key: int | None = None
     causation: bytes | str | None = None
@@ -57,6 +62,14 @@ class New(NamedTuple):
     origin_seq: int | None = None
     known_at: float | None = None
     rev: Rev | None = None
+
+
+class _Made(NamedTuple):
+    """A fact that stands on the sheet, as far as one that follows it must know."""
+
+    new: New
+    rev: Rev
+    known_at: float
 
 
 class Sheet:
@@ -78,14 +91,15 @@ class Sheet:
         self._place = place
         self._own = own
         self.now = now
+        self._id_head = uuid7_head(now)
         self._latest: dict[Name, Latest] = {}
-        self._made: dict[int, Replaced] = {}
+        self._made: dict[int, _Made] = {}
         self._facts: list[tuple[Any, ...]] = []
-        self._current: dict[Name, current.Row] = {}
-        self._past: dict[tuple[int, str, int], current.Past] = {}
+        self._current: dict[Name, tuple[Any, ...]] = {}
+        self._past: dict[tuple[int, str, int], tuple[Any, ...]] = {}
         self._live: Counter[int] = Counter()
         self._anew: set[Name] = set()
-        self._specs: dict[int, TypeSpec] = {}
+        self._ids: list[bytes] = []
 
     @property
     def size(self) -> int:
@@ -105,29 +119,38 @@ class Sheet:
         """What is known of a record, with the facts gathered so far."""
         return self._latest.get((self._number_of(type_name), key))
 
+    def fresh_id(self) -> bytes:
+        """A UUIDv7 of this moment."""
+        if not self._ids:
+            bits = os.urandom(16 * _IDS_AT_ONCE)
+            self._ids = [uuid7_bytes(self._id_head, bits[n : n + 16]) for n in range(0, len(bits), 16)]
+        return self._ids.pop()
+
     def replaced(self, latest: Latest) -> Replaced:
         """The fact that counts in `latest`."""
-        return self._made.get(latest.seq) or facts.replaced(self._db, latest.seq)
-
-    def keep_change_hash(self, type_name: str, key: str, change_hash: bytes) -> None:
-        """Note under another hash that nothing changed: only what the manifest calls volatile did."""
-        self._db.execute(current.SET_CHANGE_HASH, (change_hash, self._number_of(type_name), key))
+        made = self._made.get(latest.seq)
+        if made is None:
+            return facts.replaced(self._db, latest.seq)
+        new = made.new
+        version = Version(latest.seq, made.rev, new.value_hash, made.known_at)
+        return Replaced(new.id, version, new.value, new.common)
 
     def add(self, new: New, latest: Latest | None, replaced: Replaced | None) -> int:
         """Take a fact that follows `replaced`, the one that counts; its seq."""
         self._place.seq += 1
         seq, type_id = self._place.seq, self._number_of(new.type_name)
         known_at = self.now if new.known_at is None else new.known_at
-        rev = new.rev or rev_above(
-            replaced.version.rev if replaced is not None else None, order_key=new.order_key, known_at=known_at
-        )
+        before = None if replaced is None else replaced.version
+        rev = new.rev or rev_above(None if before is None else before.rev, order_key=new.order_key, known_at=known_at)
         self._facts.append(self._row(new, seq, type_id, known_at, rev))
-        spec = self._specs[type_id] = self._types.get(new.type_name) or TypeSpec(name=new.type_name)
-        at = at_of(declared_at(spec, new.value), valid_time=new.valid_time, known_at=known_at)
-        made = Replaced(new.id, Version(seq, rev, new.value_hash, known_at), new.value_text, new.common_text)
-        self._made[seq] = made
-        row = current.Row(type_id, new.key, seq, new.change_hash is None, new.change_hash, at)
-        self._fold(row, made, latest, replaced)
+        self._made[seq] = _Made(new, rev, known_at)
+        at = at_of(new.declared, valid_time=new.valid_time, known_at=known_at)
+        row = (type_id, new.key, seq, new.change_hash is None, new.change_hash, at)
+        if latest is None or before is None:
+            self._live[type_id] += new.change_hash is not None
+            self._count(row)
+        else:
+            self._follow(row, latest, before, Version(seq, rev, new.value_hash, known_at))
         return seq
 
     def write(self) -> None:
@@ -137,59 +160,62 @@ class Sheet:
         if self._past:
             self._db.executemany(current.PUT_PAST, self._past.values())
         self._db.executemany(current.ADD_TO_TALLY, self._live.items())
-        for type_id, key in self._anew:
-            self._weigh_anew(type_id, key)
+        if self._anew:
+            specs = {self._number_of(name): spec for name, spec in self._types.items()}
+            for type_id, key in self._anew:
+                self._weigh_anew(type_id, key, specs.get(type_id) or TypeSpec(name=""))
 
     def _row(self, new: New, seq: int, type_id: int, known_at: float, rev: Rev) -> tuple[Any, ...]:
-        source = new.source or self._own
-        if new.origin_seq is None:
-            self._place.origin_seq += 1
-        origin_seq = self._place.origin_seq if new.origin_seq is None else new.origin_seq
+        source, origin_seq, now = new.source or self._own, new.origin_seq, self.now
+        if origin_seq is None:
+            origin_seq = self._place.origin_seq = self._place.origin_seq + 1
         number, producer = (None, None) if new.producer is None else new.producer
-        seen = (
-            None if new.transaction_time == self.now else new.transaction_time,
+        said = (
+            int(new.change_hash is None),
+            new.value,
+            new.common,
+            new.value_hash,
+            new.causation,
+            None if new.transaction_time == now else new.transaction_time,
             new.valid_time,
             new.schema_version,
         )
         placed = (
             None if origin_seq == seq and source.number == FIRST_ORIGIN else origin_seq,
-            None if known_at == self.now else known_at,
+            None if known_at == now else known_at,
             rev[0],
             None if rev[1] == int(known_at * 1000) else rev[1],
-            self.now,
+            now,
         )
-        deleted = int(new.change_hash is None)
-        said = (deleted, new.value_text, new.common_text, new.value_hash, new.causation, *seen)
         digest = digest_of(
             (seq, new.id, new.type_name, new.key, *said, producer, new.derivation, source.log, source.epoch, *placed)
         )
         return (seq, new.id, type_id, new.key, *said, number, new.derivation, source.number, *placed, digest)
 
-    def _fold(self, row: current.Row, made: Replaced, latest: Latest | None, replaced: Replaced | None) -> None:
-        name = (row.type, row.key)
-        if latest is None or replaced is None:
-            self._live[row.type] += not row.deleted
-        else:
-            weight, weight_before = _weight(made.version), _weight(replaced.version)
-            if weight <= weight_before or made.version.known_at < replaced.version.known_at:
-                self._anew.add(name)
-            if weight <= weight_before:
-                self._past[*name, row.seq] = current.Past(*row[:4], row.at, row.seq, made.version.known_at)
-                return
-            past = (*name, latest.seq, latest.deleted, latest.at, row.seq, made.version.known_at)
-            self._past[*name, latest.seq] = current.Past(*past)
-            self._live[row.type] += latest.deleted - row.deleted
+    def _count(self, row: tuple[Any, ...]) -> None:
+        """Let this row be its record's."""
+        name = row[:2]
         self._current[name] = row
-        self._latest[name] = Latest(row.seq, row.deleted, row.change_hash, row.at)
+        self._latest[name] = Latest(*row[2:])
 
-    def _weigh_anew(self, type_id: int, key: str) -> None:
+    def _follow(self, row: tuple[Any, ...], latest: Latest, before: Version, version: Version) -> None:
+        """Fold a fact after the one that counts; one from elsewhere may be older than that, here or in time."""
+        type_id, key, seq, deleted, _, at = row
+        counts = (version.rev, version.value_hash) > (before.rev, before.value_hash)
+        if not counts or version.known_at < before.known_at:
+            self._anew.add((type_id, key))
+        if not counts:
+            self._past[type_id, key, seq] = (type_id, key, seq, deleted, at, seq, version.known_at)
+            return
+        self._past[type_id, key, latest.seq] = (
+            type_id, key, latest.seq, latest.deleted, latest.at, seq, version.known_at,
+        )  # fmt: skip
+        self._live[type_id] += latest.deleted - deleted
+        self._count(row)
+
+    def _weigh_anew(self, type_id: int, key: str, spec: TypeSpec) -> None:
         """Fold all facts of a record again: one came from elsewhere that is not simply the newest."""
-        spec = self._specs[type_id]
         versions = current.versions_of(self._db, type_id, key)
         row, past = current.rows_of(self._db, type_id, key, versions, spec)
         self._db.execute(current.UPSERT, row)
         self._db.executemany(current.PUT_PAST, past)
-
-
-def _weight(version: Version) -> tuple[Rev, bytes]:
-    return version.rev, version.value_hash

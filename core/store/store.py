@@ -109,7 +109,7 @@ class Store(Reads):
             producer=_producer(producer),
             transaction_time=self._clock.now(),
         )
-        size = sum(len(good.canonical) for good in prepared)
+        size = sum(good.size_bytes for good in prepared)
         return self._mine().submit(lambda ledger: ledger.apply(batch), bulk=bulk, changes=len(changes), size_bytes=size)
 
     def append(self, entries: Sequence[Entry], *, atomic: bool = False) -> list[Appended | LockerError]:
