@@ -1,16 +1,27 @@
 """What is known: facts, their current fold, and files; also the core's own small databases."""
 
+from core.store.almanac import Almanac
+from core.store.asof import AsOf, AtSeq, AtTime
 from core.store.backup import Holding, copy_database, holding_of, is_database, renew_epoch
 from core.store.coredb import CoreDb
 from core.store.documents import Documents
 from core.store.files import FilePart, Files
+from core.store.pages import place_of, word_of
 from core.store.reader import Reader
+from core.store.search import Found, Hit, Search
+from core.store.snippet import Marked, one_line
 from core.store.store import Store
+from core.store.text import Reading
 from core.store.values import Appended, Aside, Commit, Entry, FactPage, Origin, Page, Quarantined, Run
+from core.store.wanted import parse_query
 
 __all__ = [
+    "Almanac",
     "Appended",
+    "AsOf",
     "Aside",
+    "AtSeq",
+    "AtTime",
     "Commit",
     "CoreDb",
     "Documents",
@@ -18,15 +29,24 @@ __all__ = [
     "FactPage",
     "FilePart",
     "Files",
+    "Found",
+    "Hit",
     "Holding",
+    "Marked",
     "Origin",
     "Page",
     "Quarantined",
     "Reader",
+    "Reading",
     "Run",
+    "Search",
     "Store",
     "copy_database",
     "holding_of",
     "is_database",
+    "one_line",
+    "parse_query",
+    "place_of",
     "renew_epoch",
+    "word_of",
 ]

@@ -10,6 +10,7 @@ import apsw
 
 from core.model.errors import Broken, FileDamaged, LockerError, TooBusy
 from core.model.manifest import TypeSpec
+from core.store import relevance
 from core.store.connection import StepLimit, fault_of, identity, open_for_reading
 from core.store.migrate import version_of
 from core.store.reads import Reads, Row, weight
@@ -64,6 +65,7 @@ class Reader(Reads):
         if found is not None and self._db is None:
             self._db, self._opened = open_for_reading(self.path), found
             self._steps = StepLimit(self._db)
+            relevance.register(self._db)
             version = version_of(self._db, self.path, application_id=APPLICATION_ID, newest=len(MIGRATIONS))
             if version == 0:
                 self._drop()

@@ -51,20 +51,25 @@ class Marker:
 
     def title(self, text: str) -> Marked:
         """The title, marked; cut only when it is very long."""
-        shown = _in_one_line(text)
+        shown = one_line(text)
         if len(shown) > TITLE_LETTERS_MAX:
             shown = shown[: TITLE_LETTERS_MAX - 1] + "…"
         return Marked(shown, tuple(span for span, _ in _matches(self._in_title, shown)))
 
     def snippet(self, text: str) -> Marked:
         """The piece of the text with the most of what was looked for; its beginning where nothing of it is in it."""
-        shown = _in_one_line(text[:LOOKED_AT_LETTERS_MAX])
+        shown = one_line(text[:LOOKED_AT_LETTERS_MAX])
         matches = _matches(self._in_body, shown)
         start, end = _window(shown, _best(matches))
         before, after = "…" if start else "", "…" if end < len(shown) or len(text) > LOOKED_AT_LETTERS_MAX else ""
         shift = len(before) - start
         marks = tuple((a + shift, b + shift) for (a, b), _ in matches if start <= a and b <= end)
         return Marked(before + shown[start:end] + after, marks)
+
+
+def one_line(text: str) -> str:
+    """The text in composed form, its runs of white space as one space each."""
+    return _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip()
 
 
 def _pattern(terms: list[Term]) -> re.Pattern[str] | None:
@@ -137,7 +142,3 @@ def _window(text: str, stretch: Span | None) -> Span:
         space = text.rfind(" ", stretch[1] if stretch is not None else start, end)
         end = space if space > start else end
     return start, end
-
-
-def _in_one_line(text: str) -> str:
-    return _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip()

@@ -63,10 +63,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(term for group in self.groups for term in group)
 
 
-def parse(text: str) -> Wanted:
+def parse_query(text: str) -> Wanted:
     """What `text` asks for; there is no text that it does not understand.
 
-    >>> wanted = parse('north "fog bank" OR mist* -storm')
+    >>> wanted = parse_query('north "fog bank" OR mist* -storm')
     >>> [[term.words for term in group] for group in wanted.groups], wanted.left_out[0].words
     ([[('north',)], [('fog', 'bank'), ('mist',)]], ('storm',))
     """

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.store.snippet import SNIPPET_LETTERS_MAX, TITLE_LETTERS_MAX, Marked, Marker
-from core.store.wanted import parse
+from core.store.wanted import parse_query
 
 FILLER = "nothing of interest stands in these words at all " * 40
 
@@ -39,18 +39,18 @@ def shown(marked: Marked) -> str:
 )
 def test_what_was_looked_for_is_marked(query: str, text: str, expected: str) -> None:
     """As it was folded for the index, on the letters of the text itself."""
-    assert expected == shown(Marker(parse(query)).snippet(text))
+    assert expected == shown(Marker(parse_query(query)).snippet(text))
 
 
 def test_the_title_is_marked_by_words_meant_for_it() -> None:
     """A word wanted in the title is marked there."""
-    assert "The [Fog]" == shown(Marker(parse("title:fog")).title("The Fog"))
+    assert "The [Fog]" == shown(Marker(parse_query("title:fog")).title("The Fog"))
 
 
 def test_the_piece_with_most_different_words_is_shown() -> None:
     """One of each tells more than many of one; words are whole, and dots say that there is more."""
     text = f"{FILLER}fog fog fog {FILLER}the fog hid the keeper of the light {FILLER}"
-    snippet = Marker(parse("fog keeper light")).snippet(text)
+    snippet = Marker(parse_query("fog keeper light")).snippet(text)
 
     assert 3 == len(snippet.marks)
     assert "hid the [keeper] of the [light]" in shown(snippet)
@@ -61,7 +61,7 @@ def test_the_piece_with_most_different_words_is_shown() -> None:
 
 def test_a_text_without_the_words_shows_its_beginning() -> None:
     """Found by its title, or by a word far behind."""
-    snippet = Marker(parse("absent")).snippet(FILLER)
+    snippet = Marker(parse_query("absent")).snippet(FILLER)
 
     assert () == snippet.marks
     assert FILLER.startswith(snippet.text.removesuffix("…"))
@@ -69,14 +69,14 @@ def test_a_text_without_the_words_shows_its_beginning() -> None:
 
 def test_a_long_title_is_cut() -> None:
     """At three hundred letters."""
-    assert TITLE_LETTERS_MAX == len(Marker(parse("x")).title("x" * TITLE_LETTERS_MAX).text)
-    assert ("x" * (TITLE_LETTERS_MAX - 1) + "…") == Marker(parse("x")).title("x" * (TITLE_LETTERS_MAX + 1)).text
+    assert TITLE_LETTERS_MAX == len(Marker(parse_query("x")).title("x" * TITLE_LETTERS_MAX).text)
+    assert ("x" * (TITLE_LETTERS_MAX - 1) + "…") == Marker(parse_query("x")).title("x" * (TITLE_LETTERS_MAX + 1)).text
 
 
 @given(st.text(), st.text())
 def test_marks_are_in_order_within_the_text(query: str, text: str) -> None:
     """Whatever the letters: pieces join to the text, and a mark holds something."""
-    snippet = Marker(parse(query)).snippet(text)
+    snippet = Marker(parse_query(query)).snippet(text)
 
     assert snippet.text == "".join(piece for piece, _ in snippet.pieces)
     assert all(start < end for start, end in snippet.marks)
@@ -86,7 +86,7 @@ def test_marks_are_in_order_within_the_text(query: str, text: str) -> None:
 @pytest.mark.parametrize("text", ["fog " * 65536, "é" * 262144, "f" * 262144, "fog é " * 43690, "日本" * 131072])
 def test_a_great_text_takes_little_time(text: str) -> None:
     """Only its beginning is looked at, and only so many matches."""
-    marker = Marker(parse('fog "fog fog" 日本 f* é'))
+    marker = Marker(parse_query('fog "fog fog" 日本 f* é'))
     began = time.perf_counter()
     marker.snippet(text)
 

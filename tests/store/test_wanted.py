@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.store.letters import fold
-from core.store.wanted import LETTERS_MAX, TERMS_MAX, Term, expression, parse
+from core.store.wanted import LETTERS_MAX, TERMS_MAX, Term, expression, parse_query
 
 DOCUMENTS = {
     1: ("North wind", "The fog bank lay over the light house"),
@@ -30,7 +30,7 @@ def index() -> apsw.Connection:
 
 
 def found(index: apsw.Connection, query: str) -> list[int]:
-    wanted = parse(query)
+    wanted = parse_query(query)
     if wanted.is_empty:
         return []
     rows = index.execute("SELECT rowid FROM text WHERE text MATCH ? ORDER BY rowid", (expression(wanted),))
@@ -112,12 +112,12 @@ def test_no_heap_of_operators_is_a_syntax_error(pieces: list[str]) -> None:
 
 def test_a_long_text_is_cut() -> None:
     """Ten kilobytes are no more work than one, and the answer says so."""
-    assert parse("word " * 2000).is_cut
-    assert (TERMS_MAX, True) == (len(parse(" ".join(f"w{n}" for n in range(TERMS_MAX + 1))).groups), True)
-    assert not parse(" ".join(f"w{n}" for n in range(TERMS_MAX))).is_cut
-    assert parse(" ".join(f"w{n}" for n in range(TERMS_MAX + 1))).is_cut
-    assert not parse("x" * LETTERS_MAX).is_cut
-    assert parse("x" * (LETTERS_MAX + 1)).is_cut
+    assert parse_query("word " * 2000).is_cut
+    assert (TERMS_MAX, True) == (len(parse_query(" ".join(f"w{n}" for n in range(TERMS_MAX + 1))).groups), True)
+    assert not parse_query(" ".join(f"w{n}" for n in range(TERMS_MAX))).is_cut
+    assert parse_query(" ".join(f"w{n}" for n in range(TERMS_MAX + 1))).is_cut
+    assert not parse_query("x" * LETTERS_MAX).is_cut
+    assert parse_query("x" * (LETTERS_MAX + 1)).is_cut
 
 
 def test_a_phrase_of_a_thousand_letters_is_asked_for(index: apsw.Connection) -> None:
@@ -127,10 +127,12 @@ def test_a_phrase_of_a_thousand_letters_is_asked_for(index: apsw.Connection) -> 
 
 def test_one_letter_is_no_beginning() -> None:
     """`a*` would look at a good part of all words; a sign of a script without spaces is a word already."""
-    assert (Term(("a",)),) == parse("a*").terms
-    assert (Term(("ab",), is_prefix=True), Term(("日",), is_prefix=True)) == parse("ab* 日*").terms
+    assert (Term(("a",)),) == parse_query("a*").terms
+    assert (Term(("ab",), is_prefix=True), Term(("日",), is_prefix=True)) == parse_query("ab* 日*").terms
 
 
 def test_the_index_own_marks_limit_a_query() -> None:
     """A mark is looked for in the title, beside everything else."""
-    assert '(("fog")) AND title : ("\ue0003" OR "\ue0004")' == expression(parse("fog"), marks=("\ue0003", "\ue0004"))
+    assert '(("fog")) AND title : ("\ue0003" OR "\ue0004")' == expression(
+        parse_query("fog"), marks=("\ue0003", "\ue0004")
+    )
