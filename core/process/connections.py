@@ -52,11 +52,11 @@ def holder_of(client: Address, server: Address) -> Holder:
     holder, hidden = _outside(inode)
     if holder is not None:
         return Holder.BELOW if is_below(holder) else Holder.OUTSIDE
+    if uid != os.getuid():
+        return Holder.STRANGER
     # Asked once more, of each alone: whoever was born or was hidden during the search is judged by where it stands.
     if any(_may_hold(pid, inode) for pid in _descendants()) or any(map(is_below, hidden)):
         return Holder.BELOW
-    if uid != os.getuid():
-        return Holder.STRANGER
     return Holder.UNSEEN if hidden else Holder.BELOW
 
 
@@ -67,7 +67,7 @@ def _outside(inode: str) -> tuple[int | None, list[int]]:
         if pid in below:
             continue
         held = sockets_in(Path(f"/proc/{pid}/fd"))
-        if held is None and _is_ours(pid):
+        if held is None and _is_ours(pid) and _is_alive(pid):
             hidden.append(pid)
         elif held is not None and inode in held:
             return pid, hidden
@@ -85,12 +85,35 @@ def is_below(pid: int) -> bool:
 
 
 def _may_hold(pid: int, inode: str) -> bool:
-    """Whether any thread of a process holds the socket, or keeps us from seeing what it holds."""
+    """Whether any thread of a process holds the socket, or keeps us from seeing what it holds.
+
+    One that is gone by now may have handed it on.
+    """
     try:
-        tables = [sockets_in(thread / "fd") for thread in Path(f"/proc/{pid}/task").iterdir()]
+        tables = [sockets_in(thread / "fd") for thread in _living(pid)]
     except OSError:
         return True
     return any(table is None or inode in table for table in tables)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return bool(_living(pid))
+    except OSError:
+        return False
+
+
+def _living(pid: int) -> list[Path]:
+    """The threads of a process but for those that ended and wait to be reaped: they hold nothing, and hide that."""
+    return [thread for thread in Path(f"/proc/{pid}/task").iterdir() if not _has_ended(thread)]
+
+
+def _has_ended(thread: Path) -> bool:
+    try:
+        # The name stands in brackets and may hold anything, brackets too.
+        return (thread / "stat").read_text().rpartition(") ")[2][:1] in ("Z", "X")
+    except OSError:
+        return True
 
 
 def _is_ours(pid: int) -> bool:
