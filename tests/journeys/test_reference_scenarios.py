@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -12,6 +14,7 @@ import psutil
 import pytest
 import requests
 
+from tests.fakes.feed_source import FeedSource
 from tests.fakes.house import ROOT, House, open_house
 
 APP_KEY, APP_SECRET = "app-key-0123456789", "app-secret-0123456789"
@@ -127,3 +130,40 @@ def test_diary_torn_line(house: House) -> None:
     assert kept in (answered[-1000:], asked[-1000:])
     assert house.post("/core/obedient/diary", json={"message": "and on"}).ok
     assert "and on" == house.get("/diary?since=0").json()["entries"][0]["message"]
+
+
+def test_append_answers_after_write(house: House) -> None:
+    """What was answered stands on the disk: killed at that moment, the core has lost nothing of it."""
+    house.install("obedient")
+    event = {"idr": "note://obedient/#1", "action": "new", "data": {"text": "answered"}}
+    answers = [
+        house.post("/core/obedient/event", json=event),
+        house.post("/core/obedient/diary", json={"message": "answered"}),
+        house.post("/tokens", json={"label": "answered", "scopes": ["read"]}),
+    ]
+    house.kill()
+    with contextlib.closing(sqlite3.connect(house.me / "core.db")) as db:
+        published = [json.loads(value) for (value,) in db.execute("SELECT value FROM published")]
+    house.start()
+
+    assert all(answer.ok for answer in answers)
+    assert [event["data"]] == published
+    assert "answered" in [entry["message"] for entry in house.get("/diary?since=0").json()["entries"]]
+    assert ["answered"] == [token["label"] for token in house.get("/tokens").json()]
+
+
+def test_state_updated_is_stable(house: House) -> None:
+    """When a service was last updated is when its run ended: asked again, later or after a restart, it is the same."""
+    with FeedSource() as source:
+        source.entries["news"] = {"1": "First"}
+        house.install("feeds", settings={"urls": [source.url("news")]})
+        house.sync("feeds")
+        told = [house.get("/Me/feeds/status").json()["streams"]["feeds"]["run"] for _ in range(2)]
+        house.post("/core/feeds/restart")
+        told.append(house.get("/Me/feeds/status").json()["streams"]["feeds"]["run"])
+        house.sync("feeds")
+        later = house.get("/Me/feeds/status").json()["streams"]["feeds"]["run"]
+
+    assert told[0]["ended_at"] is not None
+    assert [told[0]] * 3 == told
+    assert later["ended_at"] > told[0]["ended_at"]

@@ -243,3 +243,15 @@ def test_errors_of_requests_are_the_sources(bench: Bench) -> None:
     assert isinstance(error_of(requests.exceptions.JSONDecodeError("x", "doc", 0)), Retry)
     assert isinstance(error_of(requests.exceptions.ChunkedEncodingError()), Retry)
     assert isinstance(error_of(requests.ConnectionError()), Offline)
+
+
+@pytest.mark.parametrize("data", ["bad data from the source", b"x", 7, None, [1]])
+def test_string_as_data(bench: Bench, data: Any) -> None:
+    """What is no row is not stored as one: the run fails with what it was, and resumes where the run before it did."""
+    bench.pull(lambda: iter([Put(type="thing", key="1", value={"n": 1}), Cursor("before")]))
+    before = bench.store.head()
+    ended, _ = bench.pull(lambda: iter([data, Cursor("after")]))
+
+    assert isinstance(ended.error, Broken)
+    assert f"a {type(data).__name__}," in ended.error.detail
+    assert (before, "before") == (bench.store.head(), bench.store.cursor("thing"))
