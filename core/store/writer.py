@@ -1,4 +1,8 @@
-"""The one thread that writes a store: it commits what waits in groups, each with one flush, then answers."""
+"""The one at a time who writes a store: it commits what waits in groups, each with one flush, then answers.
+
+Whoever comes while nobody writes becomes the writer until its own work is done, and hands on to one who waits: a lone
+client pays for no other thread's waking, and many share a flush.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,8 @@ GROUP_FACTS_MAX = 256
 GROUP_BYTES_MAX = 1024 * 1024
 WAITING_MAX = 1024
 
+_HANDED_ON = 0  # No thread's number: one who waits has been told to write, and has not begun.
+
 # Errors of the disk or the file: no work is to blame for them, and none would fare better alone.
 _EVERYBODYS = (
     apsw.FullError,
@@ -45,20 +51,33 @@ class Work(Generic[T]):
         self.do = do
         self.changes = changes
         self.size_bytes = size_bytes
-        self.result: T | None = None
-        self.error: LockerError | None = None
-        self._done = threading.Event()
+        self.is_done = False
+        self._result: T | None = None
+        self._error: LockerError | None = None
+        self._turn = threading.Lock()
+        self._turn.acquire()
 
     def finish(self, *, result: T | None = None, error: LockerError | None = None) -> None:
-        self.result, self.error = result, error
-        self._done.set()
+        """Give the answer to the one who waits."""
+        self._result, self._error = result, error
+        self.is_done = True
+        self._turn.release()
 
-    def wait(self) -> T:
-        """The result, once it is durable."""
-        self._done.wait()
-        if self.error is not None:
-            raise self.error
-        return cast(T, self.result)
+    def wait(self) -> bool:
+        """Wait for the answer, or for the turn to write: whether it is the turn."""
+        self._turn.acquire()
+        return not self.is_done
+
+    def lead(self) -> None:
+        """Let the one who waits be the next to write."""
+        self._turn.release()
+
+    @property
+    def result(self) -> T:
+        """What was done, durable; raises what kept it from being done."""
+        if self._error is not None:
+            raise self._error
+        return cast(T, self._result)
 
 
 class Lane:
@@ -77,6 +96,10 @@ class Lane:
             raise TooBusy(f"{WAITING_MAX} writes are waiting already")
         self._works.append(work)
 
+    def first(self) -> Work[Any]:
+        """The work that waits longest."""
+        return self._works[0]
+
     def take(self) -> list[Work[Any]]:
         """The next group: one work of any size, or as many as fit together."""
         group = [self._works.popleft()]
@@ -91,7 +114,7 @@ class Lane:
 
 
 class Writer:
-    """Owns the ledger and its thread, from the first to `close`.
+    """Owns the ledger, from the first to `close`; one thread at a time works on it.
 
     Two lanes: single writes pass between bulk batches, and neither lane starves the other. A failed group leaves
     nothing behind; the database is closed then and opened again before the next write.
@@ -105,49 +128,65 @@ class Writer:
         self._reopen = reopen
         self._after_commit = after_commit
         self._told = ledger.head
-        self._wake = threading.Condition()
+        self._state = threading.Condition()
         self._singles = Lane(GROUP_FACTS_MAX)
         self._bulk = Lane(BATCH_CHANGES_MAX)
         self._turn_of_bulk = False
+        self._leader: int | None = None
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name=f"store-writer {path.parent.name}", daemon=True)
-        self._thread.start()
 
     def submit(self, do: Callable[[Ledger], T], *, bulk: bool, changes: int = 1, size_bytes: int = 0) -> T:
         """What `do` returns, once it is flushed. Raises StorageFull, TooBusy or what else kept it from being stored."""
-        if threading.current_thread() is self._thread:
-            raise Broken(f"{self._path}: a callback after a commit may not write")
+        me = threading.get_ident()
         work = Work(do, changes=changes, size_bytes=size_bytes)
-        with self._wake:
+        with self._state:
+            if self._leader == me:
+                raise Broken(f"{self._path}: a callback after a commit may not write")
             if self._closing:
                 raise Broken(f"{self._path} is closed")
             (self._bulk if bulk else self._singles).put(work)
-            self._wake.notify()
-        return work.wait()
+            leads = self._leader is None
+            if leads:
+                self._leader = me
+        if leads or work.wait():
+            self._lead(work)
+        return work.result
 
     def close(self) -> bool:
-        """Commit what waits, end the thread, close the database; whether it was whole and closed properly."""
-        with self._wake:
+        """Commit what waits, close the database; whether it was whole and closed properly."""
+        with self._state:
             self._closing = True
-            self._wake.notify()
-        self._thread.join()
+            while self._leader is not None:
+                self._state.wait()
         ledger, self._ledger = self._ledger, None
         if ledger is None:
             return False
         ledger.close()
         return True
 
-    def _run(self) -> None:
-        while (group := self._next_group()) is not None:
-            self._commit(group)
-            self._tell()
+    def _lead(self, mine: Work[T]) -> None:
+        """Commit groups until the one with `mine` is done, then hand on."""
+        with self._state:
+            self._leader = threading.get_ident()
+        try:
+            while not mine.is_done:
+                self._commit(self._next_group())
+                self._tell()
+        finally:
+            self._hand_on()
 
-    def _next_group(self) -> list[Work[Any]] | None:
-        with self._wake:
-            while not self._singles and not self._bulk:
-                if self._closing:
-                    return None
-                self._wake.wait()
+    def _hand_on(self) -> None:
+        with self._state:
+            lane = self._singles if self._singles else self._bulk
+            if lane:
+                self._leader = _HANDED_ON
+                lane.first().lead()
+                return
+            self._leader = None
+            self._state.notify_all()
+
+    def _next_group(self) -> list[Work[Any]]:
+        with self._state:
             from_bulk = bool(self._bulk) and (self._turn_of_bulk or not self._singles)
             self._turn_of_bulk = not from_bulk
             return (self._bulk if from_bulk else self._singles).take()
