@@ -79,6 +79,14 @@ def judge(entry: Entry, types: Mapping[str, TypeSpec]) -> Judged | LockerError:
         return InvalidFact("a field of the fact has the wrong type", field="fact")
 
 
+def own_fact(type_name: str, key: str, value: JsonObject) -> Judged:
+    """A fact that the store itself has to say, under a type that nobody else may write."""
+    canonical = canonical_json(value)
+    value_hash, changed = hashlib.sha256(canonical).digest(), change_hash(value, {}, ())
+    entry = Entry(type=type_name, key=key, value=value)
+    return Judged(entry, canonical, value_hash, changed, facts.json_text(value), None, None, None)
+
+
 class Intake:
     """Judged entries, given their place one after the other on the sheet of a transaction."""
 

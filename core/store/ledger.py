@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,16 +12,22 @@ import apsw
 
 from core.model.clock import Clock
 from core.model.errors import LockerError
+from core.model.fact import JsonObject
 from core.model.manifest import TypeSpec
 from core.store import current, facts, streams
+from core.store.checkpoint import Chain
 from core.store.connection import close_checkpointed, open_for_writing
 from core.store.declarations import Declarations
 from core.store.draft import Draft
-from core.store.entries import Intake, Judged, names
+from core.store.entries import Intake, Judged, names, own_fact
+from core.store.erasure import Erasable, erase, finish
 from core.store.migrate import migrate
 from core.store.prepare import Batch
 from core.store.quarantine import Quarantine
+from core.store.receipts import Verb, put_receipt
+from core.store.retention import Retention
 from core.store.schema import APPLICATION_ID, MIGRATIONS
+from core.store.seal import put_seal, remove_seal
 from core.store.sheet import Place, Sheet, Source
 from core.store.values import Appended, Commit, Origin
 
@@ -49,6 +56,7 @@ class Ledger:
         self._types = types
         self._clock = clock
         self._quarantine = Quarantine(db)
+        self._chain = Chain(db)
         self._recorded_at: float = db.execute(facts.LAST_RECORDED_AT).get or 0.0
         self._numbers: dict[str, int] = {}
         self._own = self._source(origin.log, origin.epoch)
@@ -69,6 +77,7 @@ class Ledger:
     def count_open(self) -> None:
         """Note that a writer came; the first one gives the store its epoch."""
         with self._db:
+            remove_seal(self._db)
             self._db.execute(_NEW_META, ("store_epoch", secrets.token_bytes(EPOCH_BYTES)))
             self._db.execute(_NEW_META, ("opens", 0))
             self._db.execute(_COUNT_OPEN)
@@ -121,8 +130,28 @@ class Ledger:
         if not Declarations(self._db, self._types).are_folded:
             self.rebuild()
 
+    def retention(self, *, actor: str) -> Retention:
+        """What lets facts go, for `actor`, within the transaction that is under way."""
+        return Retention(self._db, types=self._types, chain=self._chain, note=self._note, now=self._now(), actor=actor)
+
+    def erase(self, folder: Path, what: Erasable, *, actor: str) -> JsonObject:
+        """Erase what facts said, within the transaction that is under way; `finish_erasing` after its commit."""
+        return erase(self._db, self.retention(actor=actor), what, folder=folder)
+
+    def finish_erasing(self, folder: Path) -> bool:
+        """Do outside of any transaction what an erasure left to do; whether all is done."""
+        return finish(self._db, folder)
+
+    def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
+        """Keep for good what was done; the receipt's number."""
+        return put_receipt(self._db, verb, actor=actor, at=self._now(), document=document)
+
     def close(self) -> None:
-        """Close properly, the write-ahead log folded into the file."""
+        """Close properly: the chain ended, the small tables sealed, the write-ahead log folded into the file."""
+        # A full disk keeps both from being written; the store is whole without.
+        with suppress(apsw.Error), self._db:
+            self._chain.close()
+            put_seal(self._db)
         close_checkpointed(self._db)
 
     def abandon(self) -> None:
@@ -138,7 +167,16 @@ class Ledger:
 
     def _write(self, sheet: Sheet, place: Place) -> None:
         sheet.write()
+        if sheet.size:
+            self._chain.add(place.seq, sheet.digests)
         self.head, self._origin_seq = place.seq, place.origin_seq
+
+    def _note(self, type_name: str, key: str, value: JsonObject) -> int:
+        """Add a fact of the store's own, whose type nobody else may write."""
+        (added,) = self.append([own_fact(type_name, key, value)], atomic=True)
+        if isinstance(added, LockerError):
+            raise added
+        return added.seq
 
     def _take(self, intake: Intake, one: Judged | LockerError) -> Appended | LockerError:
         if isinstance(one, LockerError):

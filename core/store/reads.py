@@ -120,18 +120,18 @@ class Reads:
     def runs(self, stream: str | None = None, *, limit: int) -> list[Run]:
         """The runs of one stream or of all, the latest first."""
         statement, of = (streams.RUNS, ()) if stream is None else (streams.RUNS_OF_STREAM, (stream,))
-        return self._all(streams.run_of, statement, (*of, _bounded(limit)))
+        return self._all(streams.run_of, statement, (*of, bounded(limit)))
 
     def quarantined(self, limit: int) -> list[Quarantined]:
         """The records that could not be stored, the latest first."""
-        return self._all(quarantine.quarantined_of, quarantine.LIST, (_bounded(limit),))
+        return self._all(quarantine.quarantined_of, quarantine.LIST, (bounded(limit),))
 
     def _record(self, row: Row) -> Record:
         return current.record_of(row, self._types.get(row[2]) or TypeSpec(name=row[2]))
 
     def _page(self, read: Callable[[Row], T], statement: str, parameters: Row, *, limit: int) -> tuple[list[T], bool]:
         """At most `limit` answers, and whether there may be more."""
-        rows = self.rows(statement, (*parameters, _bounded(limit) + 1), bytes_max=PAGE_BYTES_MAX)
+        rows = self.rows(statement, (*parameters, bounded(limit) + 1), bytes_max=PAGE_BYTES_MAX)
         more = len(rows) > limit or sum(map(weight, rows)) >= PAGE_BYTES_MAX
         return self._read(read, rows[:limit]), more
 
@@ -160,7 +160,8 @@ def _hex(row: Row) -> str:
     return row[0].hex()
 
 
-def _bounded(limit: int) -> int:
+def bounded(limit: int) -> int:
+    """`limit` where it is one that may be asked for; raises BadRequest."""
     if not 1 <= limit <= LIMIT_MAX:
         raise BadRequest(f"limit is {limit}", remedy=f"Ask for 1 to {LIMIT_MAX}.")
     return limit

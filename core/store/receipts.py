@@ -9,7 +9,7 @@ import msgspec
 
 from core.model.fact import JsonObject
 
-Verb = Literal["compact", "prune", "erase", "salvage", "import", "collect"]
+Verb = Literal["compact", "prune", "erase", "salvage", "import", "collect", "delete_samples", "drop"]
 
 COMPACT: Verb = "compact"
 PRUNE: Verb = "prune"

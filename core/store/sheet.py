@@ -106,6 +106,11 @@ class Sheet:
         """How many facts there are."""
         return len(self._facts)
 
+    @property
+    def digests(self) -> list[bytes]:
+        """The facts' own digests, in order."""
+        return [row[-1] for row in self._facts]
+
     def look_up(self, names: list[tuple[str, str]]) -> None:
         """Learn what is known of the records (type, key), all at once; only of these may be asked."""
         wanted: dict[int, list[str]] = {}
@@ -122,7 +127,7 @@ class Sheet:
     def fresh_id(self) -> bytes:
         """A UUIDv7 of this moment."""
         if not self._ids:
-            bits = os.urandom(16 * _IDS_AT_ONCE)
+            bits = os.urandom(16 * (_IDS_AT_ONCE if self._facts else 1))
             self._ids = [uuid7_bytes(self._id_head, bits[n : n + 16]) for n in range(0, len(bits), 16)]
         return self._ids.pop()
 

@@ -14,11 +14,17 @@ from core.model.manifest import TypeSpec
 from core.store.connection import fault_of
 from core.store.durable import FOLDER_MODE
 from core.store.entries import judge
+from core.store.erasure import Erasable, finish_in
+from core.store.facts import SEQ_MAX
+from core.store.findings import Findings
 from core.store.ledger import Ledger
 from core.store.lock import WriterLock
 from core.store.prepare import Batch, checked, prepare_all, provenance, set_aside
 from core.store.reader import STORE_NAME, Reader
-from core.store.reads import Reads, Row
+from core.store.reads import Reads, Row, bounded
+from core.store.receipts import LIST, Receipt, Verb, receipt_of
+from core.store.recovery import refuse_damaged, settle
+from core.store.retention import POLICIES, Policy, policies_of
 from core.store.streams import cursor_text, run_row
 from core.store.values import Appended, Aside, Commit, Entry, Origin, Run
 from core.store.writer import Writer
@@ -38,11 +44,19 @@ class Store(Reads):
     """
 
     def __init__(
-        self, path: Path, *, types: Mapping[str, TypeSpec], origin: Origin, clock: Clock, lock: WriterLock
+        self,
+        path: Path,
+        *,
+        types: Mapping[str, TypeSpec],
+        origin: Origin,
+        clock: Clock,
+        lock: WriterLock,
+        found: Findings | None = None,
     ) -> None:
         super().__init__(path, types)
         self.on_commit: Callable[[int], None] = _no_one
         self.was_clean = lock.was_clean
+        self.found = found
         self._clock = clock
         self._origin = origin
         self._lock = lock
@@ -52,7 +66,8 @@ class Store(Reads):
         ledger = self._open_ledger()
         try:
             ledger.count_open()
-            ledger.transaction([Ledger.keep_up])
+            ledger.transaction([Ledger.rebuild if found is not None and found.folds_differ else Ledger.keep_up])
+            ledger.finish_erasing(path.parent)
         except BaseException:
             ledger.abandon()
             raise
@@ -63,7 +78,8 @@ class Store(Reads):
         """The store in `folder`, made where there is none; nobody else may write it until `close`.
 
         Raises WriterBusy naming the process that writes it now, FormatTooNew, or FileDamaged.
-        `was_clean` then tells whether the writer before closed it properly.
+        `was_clean` then tells whether the writer before closed it properly, and `found` what was found if not. A
+        damaged store is FileDamaged until its owner accepts what could be salvaged (`accept_salvage`).
         """
         path = folder / STORE_NAME
         _make(folder)
@@ -72,7 +88,9 @@ class Store(Reads):
         except OSError as err:
             raise fault_of(err, path) from err
         try:
-            return cls(path, types=types, origin=origin, clock=clock, lock=lock)
+            found = settle(folder, was_clean=lock.was_clean, at=clock.now())
+            refuse_damaged(folder, found)
+            return cls(path, types=types, origin=origin, clock=clock, lock=lock, found=found)
         except Exception as err:
             lock.release(clean=lock.was_clean)
             raise fault_of(err, path) from err
@@ -139,6 +157,52 @@ class Store(Reads):
         """Keep how a run went; the same id again replaces it."""
         row = run_row(run)
         self._mine().submit(lambda ledger: ledger.note_run(row), bulk=False)
+
+    def set_policy(self, type_name: str, policy: Policy, *, actor: str) -> None:
+        """Keep how long superseded facts of a type are kept; it takes effect with the next `compact`."""
+        self._mine().submit(lambda ledger: ledger.retention(actor=actor).set_policy(type_name, policy), bulk=False)
+
+    def policies(self) -> dict[str, Policy]:
+        """The policies of the types that have one; all others are permanent."""
+        return self._one(policies_of, POLICIES) or {}
+
+    def compact(self, *, actor: str) -> list[JsonObject]:
+        """Let go what the types' policies let go, in steps between which others write; the receipts."""
+        receipts: list[JsonObject] = []
+        while done := self._mine().submit(lambda ledger: ledger.retention(actor=actor).compact(), bulk=True):
+            receipts.append(done)
+        return receipts
+
+    def prune(self, ids: Sequence[str], *, actor: str) -> JsonObject:
+        """Remove the facts with these ids (1000 at most); the receipt. Raises NotFound where there is none."""
+        return self._mine().submit(lambda ledger: ledger.retention(actor=actor).prune(ids), bulk=True)
+
+    def erase(
+        self,
+        *,
+        ids: Sequence[str] = (),
+        record: tuple[str, str] | None = None,
+        drop_hash: bool = False,
+        actor: str,
+    ) -> JsonObject:
+        """Erase what the facts with these ids, or all facts of a record (type, key), said, in every copy in reach.
+
+        The receipt names copies that are out of reach. Where a reader keeps old bytes in the write-ahead log, they go
+        when the store is closed. Raises NotFound where there is no such fact.
+        """
+        what = Erasable(ids=tuple(ids), record=record, drop_hash=drop_hash)
+        folder = self.path.parent
+        receipt = self._mine().submit(lambda ledger: ledger.erase(folder, what, actor=actor), bulk=True)
+        finish_in(folder, self.path, mode_of=self._lock.path)
+        return receipt
+
+    def receipts(self, limit: int, *, before: int | None = None) -> list[Receipt]:
+        """The receipts of what left this store or came by other than the usual way, the latest first."""
+        return self._all(receipt_of, LIST, (SEQ_MAX if before is None else before, bounded(limit)))
+
+    def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
+        """Keep for good what was done to this store from elsewhere; the receipt's number."""
+        return self._mine().submit(lambda ledger: ledger.leave_receipt(verb, actor=actor, document=document), bulk=False)
 
     def rebuild(self) -> None:
         """Fold all facts into the current state again, in one transaction; it ends as it was."""
