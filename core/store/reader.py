@@ -65,7 +65,6 @@ class Reader(Reads):
         if found is not None and self._db is None:
             self._db, self._opened = open_for_reading(self.path), found
             self._steps = StepLimit(self._db)
-            relevance.register(self._db)
             version = version_of(self._db, self.path, application_id=APPLICATION_ID, newest=len(MIGRATIONS))
             if version == 0:
                 self._drop()
@@ -74,6 +73,8 @@ class Reader(Reads):
                     f"{self.path} is of an earlier version of Locker",
                     remedy="Start its service once: whoever writes it brings it up, after a backup.",
                 )
+            else:
+                relevance.register(self._db)
         if self._steps is not None:
             self._steps.restart()
         return self._db

@@ -1,7 +1,7 @@
 """Finding records by their words: those of today, or as they stood at some position or time.
 
 Of very many matches only a bounded number is ranked at once: the 500 that were recorded last, then the 500 before,
-and so on as pages are turned. So a search for the most frequent word takes no longer than one for a rare one.
+and so on as pages are turned. So the most frequent word is found as quickly as a rare one.
 """
 
 from __future__ import annotations

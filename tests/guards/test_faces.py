@@ -11,7 +11,7 @@ from tests.guards.source import modules, tree
 
 ROOMS = [
     "core.store", "core.vault", "core.process", "core.registry", "core.events", "core.gateway", "core.schedule",
-    "core.netstore", "core.web", "connectors.sdk",
+    "core.library", "core.netstore", "core.web", "connectors.sdk",
 ]  # fmt: skip
 
 

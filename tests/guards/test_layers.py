@@ -9,6 +9,7 @@ RANKS = {
     "core.store": 1, "core.vault": 1, "core.config": 1, "core.environment": 1,
     "core.process": 2, "core.registry": 2, "core.netstore": 2,
     "core.events": 3, "core.gateway": 3, "core.schedule": 3, "core.backup": 3,
+    "core.library": 3,
     "core.web": 4,
     "core.assembly": 5,
     "core.cli": 6,
