@@ -52,14 +52,20 @@ Taking = Generator[Message, None, Outcome | Job]
 class Tally:
     """How far a run is: what is left to do, what could not be reached, what failed.
 
-    `others` is how many failed before, which this run does not ask.
+    `others` is how many failed before, which this run does not ask; `well` how many it need not ask.
     """
 
     left: set[str]
     others: int = 0
+    well: int = 0
     done: int = 0
     unreached: list[Outcome] = field(default_factory=list)
     failed: list[Outcome] = field(default_factory=list)
+
+    @property
+    def is_nothing_read(self) -> bool:
+        """Whether not one feed that is followed can be read."""
+        return not self.left and not self.well and len(self.failed) == self.done + self.others
 
     def note(self, outcome: Outcome) -> None:
         """Count one feed as done."""
@@ -88,15 +94,18 @@ def feeds(context: Context, cursor: Any) -> Iterator[Message]:
     with Reading() as reading:
         waiting = [feed for feed in followed if feed.key not in asked and states[feed.key].not_before > now]
         failing = [*broken_off, *_left_alone(waiting, states, known)]
-        yield from _crawled(context, reading, _from(due, cursor), states, failed=failing)
+        left = {feed.key for feed in due}
+        well = sum(_is_well(states[feed.key]) for feed in waiting)
+        tally = Tally(left=left, failed=failing, others=len(failing), well=well)
+        yield from _crawled(context, reading, _from(due, cursor), states, tally)
     if context.settings.get("keep_enclosures") is True:
         yield from enclosures(context)
 
 
 def _crawled(
-    context: Context, reading: Reading, due: list[Subscription], states: dict[str, State], *, failed: list[Outcome]
+    context: Context, reading: Reading, due: list[Subscription], states: dict[str, State], tally: Tally
 ) -> Iterator[Message]:
-    started, tally = context.now(), Tally(left={feed.key for feed in due}, failed=failed, others=len(failed))
+    started = context.now()
     jobs = [Job(feed=feed, state=states[feed.key]) for feed in due]
     while jobs and not _is_late(context, started):
         pages: list[Job] = []
@@ -122,11 +131,13 @@ def _ended(context: Context, due: list[Subscription], tally: Tally) -> Iterator[
         yield Cursor({})
     if tally.unreached and len(tally.unreached) == tally.done:
         # Not one server answered: it is our network that is away, and no feed is blamed for that.
-        raise Offline(f"none of the feeds can be reached: {tally.unreached[0].error}")
+        offline = Offline(f"none of the feeds can be reached: {tally.unreached[0].error}")
+        yield Partial(offline, is_all=True)
+        raise offline
     for outcome in tally.unreached:
         yield from _feed_rows(context, outcome)
     if tally.failed:
-        yield Partial(_summary(tally.failed, tally.done + tally.others))
+        yield Partial(_summary(tally.failed, tally.done + tally.others), is_all=tally.is_nothing_read)
 
 
 def _visited(context: Context, reading: Reading, visited: Visit) -> Taking:
@@ -283,6 +294,10 @@ def _left_alone(
         if problem and state.failures and not (state.gone or state.reading):
             error = Retry(str(problem.get("detail")), remedy=str(problem.get("remedy")))
             yield Outcome(feed=feed, fetched=Fetched(state=state, error=error))
+
+
+def _is_well(state: State) -> bool:
+    return not (state.failures or state.gone or state.reading)
 
 
 def _is_late(context: Context, started: float) -> bool:

@@ -74,9 +74,13 @@ class Note:
 
 @dataclass(frozen=True)
 class Partial:
-    """A part of the source failed and the rest goes on; the run ends as `partial` with this as its problem."""
+    """A part of the source failed and the rest goes on; the run ends as `partial` with this as its problem.
+
+    `is_all` says that nothing of the source could be read: the run ends as `failed`, whatever it noted of that.
+    """
 
     error: LockerError
+    is_all: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,16 @@ RunStatus = Literal["ok", "partial", "failed", "held"]
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What a run came to: the error that ended it, parts that failed, and whether it was told to stop."""
+    """What a run came to: the error that ended it, parts that failed, and whether it was told to stop.
+
+    `is_nothing_read` says that every part failed: what was stored then is only what was noted of that.
+    """
 
     stored: int
     quarantined: int
     error: LockerError | None = None
     partial: LockerError | None = None
+    is_nothing_read: bool = False
     stopped: bool = False
     again_s: float | None = None
 
@@ -58,14 +62,18 @@ def outcome_of(ended: Ended, *, now: float, every_s: float, failures: int, rando
         lapsed = isinstance(error, Reauthorise)
         return Outcome(status="held", problem=problem, next_at=now + HELD_RETRY_S, sign_in_lapsed=lapsed)
     if error is not None:
-        status: RunStatus = "partial" if ended.stored and not isinstance(error, Broken) else "failed"
+        has_some = ended.stored and not ended.is_nothing_read
+        status: RunStatus = "partial" if has_some and not isinstance(error, Broken) else "failed"
         return Outcome(status=status, problem=problem, next_at=now + retry_after_s(error, failures, random_unit))
     if ended.stopped:
         return Outcome(status="partial", problem=None, next_at=now + RESUME_AFTER_STOP_S)
     if ended.partial is not None:
         problem = problem_document(ended.partial)
+    if ended.is_nothing_read:
+        status = "failed"
+    else:
+        status = "partial" if ended.partial is not None or ended.quarantined else "ok"
     wait_s = every_s * (1 + JITTER * (2 * random_unit - 1)) if ended.again_s is None else ended.again_s
-    status = "partial" if ended.partial is not None or ended.quarantined else "ok"
     return Outcome(status=status, problem=problem, next_at=now + wait_s)
 
 

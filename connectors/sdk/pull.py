@@ -89,6 +89,7 @@ class Pull:
         self._batch_bytes = 0
         self._notes = 0
         self._partial: LockerError | None = None
+        self._is_nothing_read = False
         self._again_s: float | None = None
         self.tally = Tally()
 
@@ -106,6 +107,7 @@ class Pull:
             quarantined=self.tally.quarantined,
             error=error,
             partial=self._partial,
+            is_nothing_read=self._is_nothing_read,
             stopped=stopped,
             again_s=self._again_s,
         )
@@ -148,6 +150,7 @@ class Pull:
             self._set_aside(self._unnamed(message))
         elif isinstance(message, Partial):
             self._partial = self._partial or message.error
+            self._is_nothing_read = self._is_nothing_read or message.is_all
         elif isinstance(message, Again):
             self._again_s = max(0.0, message.after_s)
         else:

@@ -190,7 +190,7 @@ def test_the_owner_waits_as_long_as_a_server_asked(site: Site, follow: Callable[
     run = child.sync(actor="owner")[0]
 
     assert 1 == site.count("/busy")
-    assert ("partial", "failing") == (run["status"], _feed(child, site, "/busy")["status"])
+    assert ("failed", "failing") == (run["status"], _feed(child, site, "/busy")["status"])
 
 
 def test_for_the_owner_a_server_may_ask_for_a_day() -> None:
@@ -253,6 +253,17 @@ def test_one_bad_feed_spares_the_others(site: Site, follow: Callable[..., Child]
     assert "ok" == feeds.pop("good")["status"]
     assert {"failing"} == {feed["status"] for feed in feeds.values()}
     assert all(feed["problem"]["detail"] and feed["problem"]["remedy"] for feed in feeds.values())
+
+
+def test_a_run_without_a_readable_feed_failed(site: Site, follow: Callable[..., Child]) -> None:
+    """The records of how the feeds are do not make it a success; one feed that is well does, asked or not."""
+    child = follow(site.url("/a"), site.url("/b"))
+    runs = [child.sync()[0] for _ in range(3)]
+    site.pages["/a"] = Reply(rss(item("1", "one")))
+    runs += child.sync(actor="owner") + child.sync(actor="owner")
+
+    assert ["failed", "failed", "failed", "partial", "partial"] == [run["status"] for run in runs]
+    assert 2 == len(child.records("feed"))
 
 
 def test_no_network_blames_no_feed(site: Site, follow: Callable[..., Child]) -> None:

@@ -35,7 +35,7 @@ def test_a_page_that_names_a_page_is_no_feed(site: Site, follow: Callable[..., C
     child = follow(site.url("/"))
     run = child.sync()[0]
 
-    assert ("partial", "user_action_needed") == (run["status"], run["problem"]["type"])
+    assert ("failed", "user_action_needed") == (run["status"], run["problem"]["type"])
     assert 2 == site.count("/")
 
 

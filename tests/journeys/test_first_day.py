@@ -106,7 +106,7 @@ def test_sync_now_asks_what_the_schedule_leaves_alone(tmp_path: Path) -> None:
         _press_sync(house)
         house.wait(lambda: house.records("feeds", "entry"), what="the entry")
 
-    assert ["partial"] * 3 == runs
+    assert ["failed"] * 3 == runs
     assert asked == left_alone
 
 

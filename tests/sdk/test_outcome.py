@@ -50,6 +50,8 @@ def test_there_may_be_more_at_once() -> None:
         (Ended(stored=0, quarantined=0), "ok"),
         (Ended(stored=3, quarantined=1), "partial"),
         (Ended(stored=3, quarantined=0, partial=Offline("one of two")), "partial"),
+        (Ended(stored=3, quarantined=0, partial=Offline("all of two"), is_nothing_read=True), "failed"),
+        (Ended(stored=3, quarantined=0, error=Offline("away"), is_nothing_read=True), "failed"),
         (Ended(stored=3, quarantined=0, stopped=True), "partial"),
         (Ended(stored=3, quarantined=0, error=Offline("away")), "partial"),
         (Ended(stored=0, quarantined=0, error=Offline("away")), "failed"),

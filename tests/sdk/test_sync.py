@@ -216,6 +216,13 @@ def test_a_partial_run_says_what_failed(play: Callable[..., Child]) -> None:
     assert ("partial", "one page of two", 3) == (run["status"], run["problem"]["detail"], run["new"])
 
 
+def test_a_run_that_read_nothing_failed(play: Callable[..., Child]) -> None:
+    """What was noted of the failure, though stored, is no success; the next run is due by the frequency."""
+    run = play(first=[[*ROWS, ["partial", "both pages", True]]]).sync("first")[0]
+
+    assert ("failed", "both pages", 3) == (run["status"], run["problem"]["detail"], run["new"])
+
+
 def test_a_secret_in_an_unexpected_error_is_not_told(play: Callable[..., Child]) -> None:
     """The text of a foreign exception may hold anything: only its class is told."""
     child = play(first=[[["break", "the-secret-of-somebody"]]])

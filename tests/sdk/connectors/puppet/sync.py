@@ -38,7 +38,7 @@ def act(context, what, *rest):
     elif what == "bad":
         yield errors.BadRecord(rest[0])
     elif what == "partial":
-        yield Partial(errors.Offline(rest[0]))
+        yield Partial(errors.Offline(rest[0]), *rest[1:])
     elif what == "pause":
         context.pause(rest[0])
     elif what == "wait_for":
