@@ -6,6 +6,7 @@ the fields that it knows come first, in its order, then ours, `seq` and `recorde
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,7 +44,15 @@ _FOREIGN: tuple[tuple[str, str, type | tuple[type, ...], bool], ...] = (
 )
 _REV_PARTS = 2
 _EARLIER_NAMES = (("timestamp", "transaction_time"), ("term", "valid_time"))
+_UNUSUAL = frozenset({*(name for name, _ in _EARLIER_NAMES), *(name for name, _, _, _ in _FOREIGN)})
 _ACTIONS = ("put", "delete")
+
+
+class _Wired(Entry, kw_only=True, frozen=True, rename={"type": "store"}):
+    """What a fact of the usual shape is read as at once; every other is looked at field by field."""
+
+    id: str
+    value: JsonObject
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -110,6 +119,13 @@ def entry_of(document: object, *, if_seq: object = None, may_be_foreign: bool = 
     """
     if not isinstance(document, dict):
         return InvalidFact("fact must be a JSON object", field="fact")
+    if if_seq is None and _UNUSUAL.isdisjoint(document):
+        with contextlib.suppress(msgspec.ValidationError):
+            return msgspec.convert(document, _Wired)
+    return _entry_by_field(document, if_seq=if_seq, may_be_foreign=may_be_foreign)
+
+
+def _entry_by_field(document: JsonObject, *, if_seq: object, may_be_foreign: bool) -> Entry | InvalidFact:
     for earlier, name in _EARLIER_NAMES:
         if earlier in document and document.get(name) is None:
             document[name] = document[earlier]

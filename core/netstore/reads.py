@@ -91,7 +91,7 @@ def lineage(call: Call) -> Answer:
 
 
 def moment(as_of: object) -> dict[str, Any]:
-    """The store's argument for `{"seq": n}`, `{"time": t}` or a bare time; nothing for now."""
+    """The store's argument for `{"seq": n}`, `{"time": t}` or a bare time; nothing where none is said."""
     if as_of is None:
         return {}
     raise BadRequest('as_of is a position, {"seq": n}, or a time in epoch seconds.')

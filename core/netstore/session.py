@@ -16,13 +16,15 @@ from core.netstore import greetings, ops, protocol, writes
 from core.netstore.call import Call, Caller, Follow, LongReply, Refused, Unknown
 from core.netstore.counts import Counts
 from core.netstore.desk import Desk
-from core.netstore.door import WRITE, ServedStore
+from core.netstore.door import WRITE
 from core.netstore.protocol import Refusal
 
 log = logging.getLogger(__name__)
 
 INCIDENT_BYTES = 6
 LAST_OPS = ("close",)
+# A write that says these for itself does not go with others.
+_OWN_TERMS = frozenset({"token", "service"})
 
 JsonObject = dict[str, Any]
 
@@ -43,8 +45,8 @@ class Session:
         self.caller = caller
         self._desk = desk
         self._counts = counts
-        self._writes: list[Call] = []
-        self._store: ServedStore | None = None
+        self._writes: list[JsonObject] = []
+        self._call: Call | None = None
 
     def answer(self, bodies: Sequence[bytes]) -> Answered:
         """Answer `bodies`; single writes that follow one another are committed together."""
@@ -67,35 +69,32 @@ class Session:
 
     def _joins(self, request: JsonObject) -> bool:
         """Let a single write wait for those that follow it, where it may be done and goes to the same store."""
-        if "token" in request:
+        if not _OWN_TERMS.isdisjoint(request):
             return False
         try:
-            call = self._call(writes.SINGLE, request, WRITE)
-            store = call.store
-        except Exception:  # It is answered on its own, with whatever is wrong with it.
+            protocol.check_request_id(request)
+            if self._call is None:
+                self._call = self._call_of(writes.SINGLE, {}, WRITE)
+        except LockerError:  # It is answered on its own, with what is wrong with it.
             return False
-        if self._writes and store is not self._store:
-            return False
-        self._store = store
-        self._writes.append(call)
+        self._writes.append(request)
         return True
 
     def _flush(self, answered: Answered) -> None:
         """Commit the writes that wait, and answer each."""
-        if not self._writes:
+        if self._call is None:
             return
-        calls, self._writes = self._writes, []
-        self._counts.requests[writes.SINGLE] += len(calls)
+        call, self._call = self._call, None
+        requests, self._writes = self._writes, []
+        self._counts.requests[writes.SINGLE] += len(requests)
         started = time.monotonic()
         try:
-            bodies = writes.write_together(calls)
+            bodies = writes.write_together(call, requests)
         except Exception as error:
-            bodies = [self._refusal(error, writes.SINGLE)] * len(calls)
+            bodies = [self._refusal(error, writes.SINGLE)] * len(requests)
         self._time(writes.SINGLE, started)
-        for call, body in zip(calls, bodies, strict=True):
-            if body.startswith(protocol.REFUSED):
-                self._counts.errors += 1
-            answered.frames.append(encode_frame(protocol.with_request_id(body, call.request)))
+        for request, body in zip(requests, bodies, strict=True):
+            self._reply(body, request, answered)
 
     def _one(self, request: JsonObject, answered: Answered) -> None:
         name = request.get("op")
@@ -108,7 +107,7 @@ class Session:
         self._counts.requests[name] += 1
         started = time.monotonic()
         try:
-            answer = op.do(self._call(name, request, op.scope))
+            answer = op.do(self._call_of(name, request, op.scope))
         except Exception as error:
             answer = self._refusal(error, name)
         self._time(name, started)
@@ -126,7 +125,7 @@ class Session:
             self._counts.errors += 1
         answered.frames.append(encode_frame(protocol.with_request_id(body, request)))
 
-    def _call(self, name: str, request: JsonObject, scope: str | None) -> Call:
+    def _call_of(self, name: str, request: JsonObject, scope: str | None) -> Call:
         """The call, once its caller may make it."""
         protocol.check_request_id(request)
         caller = self.caller

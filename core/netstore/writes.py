@@ -52,21 +52,21 @@ class _Append(msgspec.Struct):
     valid_time: Any = None
 
 
-def write_together(calls: Sequence[Call]) -> list[bytes]:
-    """The replies to `write_fact` requests for one store, which are committed together."""
-    if calls[0].desk.is_draining:
-        return [protocol.refused(_DRAINING)] * len(calls)
+def write_together(call: Call, requests: Sequence[JsonObject]) -> list[bytes]:
+    """The replies to `write_fact` requests of one caller, which are committed together."""
+    if call.desk.is_draining:
+        return [protocol.refused(_DRAINING)] * len(requests)
+    is_trusted = _is_trusted(call)
     entries = [
-        entry_of(call.request.get("fact"), if_seq=call.request.get("if_seq"), may_be_foreign=_is_trusted(call))
-        for call in calls
+        entry_of(request.get("fact"), if_seq=request.get("if_seq"), may_be_foreign=is_trusted) for request in requests
     ]
-    results = _append(calls[0], entries)
+    results = _append(call, entries)
     return [_result(result) for result in results]
 
 
 def write_fact(call: Call) -> Answer:
     """Add one fact."""
-    return write_together([call])[0]
+    return write_together(call, [call.request])[0]
 
 
 def write_facts(call: Call) -> Answer:
