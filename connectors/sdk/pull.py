@@ -163,7 +163,6 @@ class Pull:
         self._commit_if_large()
 
     def _set_aside(self, record: Aside) -> None:
-        log.warning("a record was set aside stream=%s %s", self._spec.name, record.reason)
         self._note_size(0)
         self._aside.append(record)
         self._commit_if_large()
@@ -226,10 +225,9 @@ class Pull:
         error = error_of(err)
         if isinstance(error, Broken):
             log.exception("run failed stream=%s", self._spec.name)
-        else:
+        elif not isinstance(err, LockerError):
             # What the network raised says more than its class; it is for the log alone.
-            shown = None if isinstance(err, LockerError) else err
-            log.warning("run ended early stream=%s problem=%s", self._spec.name, error.detail, exc_info=shown)
+            log.warning("run ended early stream=%s", self._spec.name, exc_info=err)
         return error
 
 

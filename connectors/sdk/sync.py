@@ -16,6 +16,7 @@ from typing import Any
 
 from connectors.sdk.context import Service
 from connectors.sdk.due import Due
+from connectors.sdk.epilogue import log_run
 from connectors.sdk.outcome import RESUME_AFTER_STOP_S, Outcome, failures_before, outcome_of
 from connectors.sdk.pull import Pull, Report, Tally
 from connectors.sdk.source import Source
@@ -194,10 +195,6 @@ class Sync:
         self._publish("run", document)
 
     def _note_run(self, handle: Handle, started_at: float, outcome: Outcome, tally: Tally) -> None:
-        log.info(
-            "run ended stream=%s status=%s new=%d updated=%d same=%d deleted=%d quarantined=%d",
-            *(handle.stream, outcome.status, tally.new, tally.updated, tally.same, tally.deleted, tally.quarantined),
-        )
         run = Run(
             id=handle.id,
             stream=handle.stream,
@@ -211,6 +208,7 @@ class Sync:
             quarantined=tally.quarantined,
             problem=outcome.problem,
         )
+        log_run(run, self._service.store)
         try:
             self._service.store.note_run(run)
         except Exception:

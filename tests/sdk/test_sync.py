@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from connectors.sdk.epilogue import ASIDE_TOLD_MAX
 from connectors.sdk.testing import Child, FakeCore
 from core.model.errors import Forbidden
 
@@ -113,6 +114,30 @@ def test_a_yielded_bad_record_is_counted_and_spares_the_rest(play: Callable[...,
     run = play(first=[[ROWS[0], ["bad", "row 2 has no date"], ROWS[1]]]).sync("first")[0]
 
     assert (2, 1, "partial") == (run["new"], run["quarantined"], run["status"])
+
+
+def test_the_log_tells_what_went_wrong(play: Callable[..., Child]) -> None:
+    """The run's problem, and each record that was not set aside before, by type, key and reason."""
+    deep: Any = 1
+    for _ in range(70):
+        deep = [deep]
+    odd = ["put", {"type": "thing", "key": "k7", "value": {"deep": deep}}]
+    child = play(first=[[odd, ["partial", "page two is away"]]])
+    child.sync("first")
+    child.sync("first")
+    lines = child.log
+
+    assert 2 == sum("run partial stream=first problem: page two is away" in line for line in lines)
+    assert 1 == sum("record set aside stream=first type=thing key='k7': " in line for line in lines)
+
+
+def test_the_log_tells_of_so_many_only(play: Callable[..., Child]) -> None:
+    """A source that went bad altogether does not fill the log."""
+    child = play(first=[[["bad", f"row {n}"] for n in range(ASIDE_TOLD_MAX + 1)]])
+    child.sync("first")
+
+    assert ASIDE_TOLD_MAX == sum("record set aside stream=first" in line for line in child.log)
+    assert f"more records were set aside stream=first quarantined={ASIDE_TOLD_MAX + 1}" in "\n".join(child.log)
 
 
 def test_the_cursor_is_given_back(play: Callable[..., Child]) -> None:
