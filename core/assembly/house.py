@@ -22,6 +22,7 @@ from core.backup import restore_notices
 from core.config import Config
 from core.events import Bus, Deliveries, DeliveryLimits, EventStreams
 from core.gateway import Door, GatewayLimits
+from core.library import Library
 from core.model.clock import Clock
 from core.model.errors import FolderUnusable, NotFound, ServiceDisabled
 from core.process import (
@@ -141,6 +142,8 @@ class House:
         )  # fmt: skip
         self._stores = Stores(me, self._services, self._catalog)
         self._stack.callback(self._stores.close)
+        self._library = Library(self._stores.shelves, timezone=config.timezone, clock=clock)
+        self._stack.callback(self._library.close)
 
     def _open_processes(self) -> None:
         config, clock = self._standing.config, self._standing.clock
@@ -191,6 +194,7 @@ class House:
             schedule=ScheduleBridge(self._loop, self._scheduler),
             events=EventsBridge(self._loop, self._bus, self._deliveries),
             reader=self._stores.reader,
+            library=self._library,
             coredb=self._coredb,
             documents=self._documents,
             door=self._door,

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from core.events import LogSource
+from core.library import Shelf
 from core.model.errors import NotFound
 from core.model.fact import Fact
 from core.model.manifest import TypeSpec
@@ -92,6 +93,15 @@ class Stores:
                 logs[service.id] = StoreLog(service, self._known, networks, otherwise)
         return logs
 
+    def shelves(self) -> Sequence[Shelf]:
+        """The store of every installed service; none of one that is being uninstalled."""
+        shelves: list[Shelf] = []
+        for service in self._services.list():
+            with contextlib.suppress(NotFound):
+                reader = self._reader(service)
+                shelves.append(Shelf(service.id, service.title, reader, self._types(service)))
+        return shelves
+
     @contextlib.contextmanager
     def closed(self, service_id: str) -> Iterator[None]:
         """Let go of a service's file, and open it for nobody while its folder goes or changes."""
@@ -116,9 +126,7 @@ class Stores:
             opened.reader.close()
 
     def _reader(self, service: Service) -> Reader:
-        types: Mapping[str, TypeSpec] = {}
-        with contextlib.suppress(NotFound):
-            types = self._catalog.get(service.connector).types
+        types = self._types(service)
         with self._lock:
             if service.id in self._closed:
                 raise NotFound(f"{service.id} is being uninstalled")
@@ -130,6 +138,12 @@ class Stores:
         if known is not None:
             known.reader.close()
         return reader
+
+    def _types(self, service: Service) -> Mapping[str, TypeSpec]:
+        try:
+            return self._catalog.get(service.connector).types
+        except NotFound:
+            return {}
 
     def _known(self, service: Service) -> Reader | None:
         """The reader that is open for this very service, not for another one of its id."""

@@ -18,6 +18,7 @@ GROUPS = {
     "services": "A service's life, as its owner decides it.",
     "schedules": "When a service wants to be called back.",
     "events": "What a service tells and hears.",
+    "library": "Everything that all services hold, looked through at once.",
     "diary": "What services write for their owner to read.",
     "tokens": "Tokens for scripts and apps.",
     "system": "The core itself.",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from core.events import DeadLetter, Listener
+from core.library import Day, Matches
 from core.model.clock import Clock
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Record
@@ -202,6 +203,31 @@ class Reader(Protocol):
     def quarantined(self, limit: int, /) -> Sequence[Quarantined]: ...
 
 
+class Library(Protocol):
+    """The stores of all services at once, read-only; no child is woken."""
+
+    def search(
+        self,
+        text: str,
+        /,
+        *,
+        services: Sequence[str],
+        types: Sequence[str],
+        as_of: float | None,
+        limit: int,
+        after: str | None,
+    ) -> Matches:
+        """The best matches; BadRequest for an `after` that no page gave."""
+
+    def day(
+        self, day: str | None, /, *, services: Sequence[str], types: Sequence[str], limit: int, after: str | None
+    ) -> Day:
+        """The records of a day such as 2026-11-20, or of today; BadRequest for what is no day."""
+
+    def moment(self, text: str, /) -> float:
+        """What a day (its last moment), a time or a number of seconds means; BadRequest for anything else."""
+
+
 @dataclass(frozen=True)
 class Notice:
     """Something the owner should know, as one sentence, with the address that mends it.
@@ -238,6 +264,7 @@ class Parts:
     schedule: Schedule
     events: Events
     reader: Callable[[str], AbstractContextManager[Reader]]
+    library: Library
     coredb: CoreDb
     documents: Documents
     door: AsgiApp

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from core.events import DeadLetter, Listener
+from core.library import Day, Matches
+from core.library.days import parse_day, parse_moment
 from core.model.clock import ManualClock
 from core.model.errors import BadRequest, Conflict, NotFound, SettingsInvalid
 from core.model.event import Event, EventAction, Idr
@@ -320,6 +323,28 @@ class FakeChildren:
         return self.logs.get(service_id, [])[-lines:]
 
 
+class FakeLibrary:
+    """What was put on its tables, whatever is asked; what was asked is remembered."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.found = Matches(matches=[], next=None, counts={}, is_capped=False, is_cut=False, skipped=[])
+        self.days: dict[str, Day] = {}
+
+    def search(self, text: str, /, **options: Any) -> Matches:
+        self.asked.append({"text": text, **options})
+        return self.found
+
+    def day(self, day: str | None, /, **options: Any) -> Day:
+        self.asked.append({"day": day, **options})
+        chosen = str(parse_day(day or "2026-03-10"))
+        empty = Day(day=chosen, moments=[], next=None, older=None, newer=None, skipped=[])
+        return self.days.get(chosen, empty)
+
+    def moment(self, text: str, /) -> float:
+        return parse_moment(text, ZoneInfo("UTC"))
+
+
 class FakeSchedule:
     """Pending calls in a dictionary, refused as the schedule itself refuses them."""
 
@@ -522,6 +547,7 @@ class World:
         self.child_tokens: dict[str, str] = {}
         self.holder = Holder.OUTSIDE
         self.looks = 0
+        self.library = FakeLibrary()
         self.open_doors: set[bytes] = set()
         self.notices: list[Notice] = []
         self.parts = Parts(
@@ -536,6 +562,7 @@ class World:
             schedule=self.schedule,
             events=self.events,
             reader=self.reader,
+            library=self.library,
             coredb=self.coredb,
             documents=self.documents,
             door=self.door,

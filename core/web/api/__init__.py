@@ -6,12 +6,13 @@ from core.web.api.diary import ROUTES as DIARY
 from core.web.api.doors import ROUTES as DOORS
 from core.web.api.events import ROUTES as EVENTS
 from core.web.api.kept import ROUTES as KEPT
+from core.web.api.library import ROUTES as LIBRARY
 from core.web.api.schedules import ROUTES as SCHEDULES
 from core.web.api.services import ROUTES as SERVICES
 from core.web.api.system import ROUTES as SYSTEM
 from core.web.api.tokens import ROUTES as TOKENS
 
-ROUTES = (*CATALOG, *SERVICES, *DOORS, *KEPT, *SCHEDULES, *EVENTS, *DIARY, *TOKENS, *ACCESSES, *SYSTEM)
+ROUTES = (*CATALOG, *SERVICES, *DOORS, *KEPT, *SCHEDULES, *EVENTS, *LIBRARY, *DIARY, *TOKENS, *ACCESSES, *SYSTEM)
 
 __all__ = [
     "ACCESSES",
@@ -20,6 +21,7 @@ __all__ = [
     "DOORS",
     "EVENTS",
     "KEPT",
+    "LIBRARY",
     "ROUTES",
     "SCHEDULES",
     "SERVICES",
