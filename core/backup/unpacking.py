@@ -44,7 +44,7 @@ class _Piece:
 
 def is_archive(path: Path) -> bool:
     """Whether the file begins as an archive does."""
-    with _opened(path) as file:
+    with opened(path) as file:
         head = file.read(_BLOCK)
     return head.startswith((_GZIP, _ZIP)) or head[257:262] == b"ustar"
 
@@ -101,7 +101,7 @@ def _items(archive: Path, budget: _Budget) -> Iterator[Item]:
     if archive.is_dir():
         yield from _in_folder(archive, budget)
         return
-    with _opened(archive) as file:
+    with opened(archive) as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(len(_GZIP))
         file.seek(0)
@@ -125,8 +125,8 @@ def _in_folder(folder: Path, budget: _Budget) -> Iterator[Item]:
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 raise FileDamaged(f"{path} is neither a file nor a folder")
         found += [(str((Path(place) / name).relative_to(folder).as_posix()), Path(place) / name) for name in files]
-    for name, path in sorted(found, key=lambda pair: (pair[0] == CONTENTS, pair[0])):
-        with _opened(path) as file:
+    for name, path in sorted(found, key=lambda pair: (pair[0] == CONTENTS, "/" in pair[0], pair[0])):
+        with opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             yield _Piece(name, size, _chunks(file, size, budget))
 
@@ -232,7 +232,8 @@ def _words() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The file at `path`, a plain one; raises NotFound or FileDamaged."""
     try:
         handle = os.open(path, _OPEN)
     except FileNotFoundError as err:

@@ -15,6 +15,7 @@ from core.store.connection import fault_of, identity, open_for_reading
 from core.store.durable import FILE_MODE, NO_FOLLOW, move_into_place
 from core.store.migrate import version_of
 from core.store.schema import APPLICATION_ID, MIGRATIONS
+from core.store.seal import put_seal
 
 EPOCH_BYTES = 16
 MAGIC = b"SQLite format 3\x00"
@@ -80,7 +81,10 @@ def renew_epoch(path: Path) -> str:
     try:
         db.pragma("synchronous", "full")
         with db:
+            is_sealed = db.execute("SELECT 1 FROM meta WHERE name = 'sealed'").get is not None
             db.execute("UPDATE meta SET value = ? WHERE name = 'store_epoch'", (epoch,))
+            if is_sealed:
+                put_seal(db)
     except apsw.Error as err:
         raise fault_of(err, path) from err
     finally:

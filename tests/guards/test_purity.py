@@ -27,6 +27,7 @@ PURE = (
     "core.gateway.address",
     "core.library.days",
     "core.store.exact",
+    "core.store.columns",
     "core.store.fold",
     "core.store.letters",
     "core.store.markup",
