@@ -20,6 +20,7 @@ Rows = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
 
 FLOOR = "SELECT value FROM meta WHERE name = 'floor_seq'"
 LAST = "SELECT seq, recorded_at FROM fact ORDER BY seq DESC LIMIT 1"
+_NUMBERED = "SELECT 1 FROM fact INDEXED BY fact_of_origin WHERE origin_seq IS NOT NULL LIMIT 1"
 _UP_TO = "SELECT seq, recorded_at FROM fact WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
 
 
@@ -38,28 +39,25 @@ class AtTime(msgspec.Struct, frozen=True):
 AsOf = AtSeq | AtTime
 
 
-class Moment:
-    """A moment in the past of one store, as the conditions by which SQL tells what counted then."""
+def had(as_of: AsOf, row: str, parameters: Parameters) -> str:
+    """The condition that the fact of a row with a `seq` was there already."""
+    if isinstance(as_of, AtSeq):
+        return f"{row}.seq <= {parameters.add(as_of.seq)}"
+    return f"(SELECT {KNOWN_AT} FROM fact f WHERE f.seq = {row}.seq) <= {parameters.add(float(as_of.time))}"
 
-    def __init__(self, as_of: AsOf, parameters: Parameters) -> None:
-        self._is_position = isinstance(as_of, AtSeq)
-        self._value = parameters.add(as_of.seq if isinstance(as_of, AtSeq) else float(as_of.time))
 
-    def had(self, row: str) -> str:
-        """That the fact of a row with a `seq` was there already."""
-        if self._is_position:
-            return f"{row}.seq <= {self._value}"
-        return f"(SELECT {KNOWN_AT} FROM fact f WHERE f.seq = {row}.seq) <= {self._value}"
-
-    def spans(self, row: str) -> str:
-        """That a row of `past` spans the moment."""
-        until = "until_seq" if self._is_position else "until_known"
-        return f"{row}.{until} > {self._value} AND {self.had(row)}"
+def spanned(as_of: AsOf, row: str, parameters: Parameters) -> str:
+    """The condition that a row of `past` counted then."""
+    if isinstance(as_of, AtSeq):
+        return f"{row}.until_seq > {parameters.add(as_of.seq)} AND {had(as_of, row, parameters)}"
+    return f"{row}.until_known > {parameters.add(float(as_of.time))} AND {had(as_of, row, parameters)}"
 
 
 def settled(rows: Rows, as_of: AsOf | None) -> AsOf | None:
     """The moment where it is one of the past, None where it is the present: a position at or beyond the last one.
 
+    A time is given as a position where that says the same: facts known elsewhere before they came here are there only
+    where some have a number of their own, and recorded times never fall.
     Raises CursorTooOld for one below the retained floor, BadRequest for what is no moment.
     """
     if as_of is None:
@@ -68,12 +66,14 @@ def settled(rows: Rows, as_of: AsOf | None) -> AsOf | None:
     if isinstance(as_of, AtTime):
         if not math.isfinite(as_of.time):
             raise BadRequest("a time to look back to is a finite number of seconds")
-        if floor:
-            _check(seq_at(rows, as_of.time), floor)
-        return as_of
+        if rows(_NUMBERED, ()):
+            if floor:
+                _check(seq_at(rows, as_of.time), floor)
+            return as_of
+        as_of = AtSeq(seq_at(rows, as_of.time))
     if as_of.seq < 0:
         raise BadRequest(f"{as_of.seq} is no position", remedy="Ask for a position from 0 on, or for a time.")
-    if as_of.seq >= _last(rows):
+    if as_of.seq >= last_of(rows):
         return None
     _check(as_of.seq, floor)
     return as_of
@@ -87,7 +87,7 @@ def floor_of(rows: Rows) -> int:
 
 def seq_at(rows: Rows, time: float) -> int:
     """The last position that this store had recorded by `time`; 0 for none. Recorded times never fall."""
-    low, high = 0, _last(rows)
+    low, high = 0, last_of(rows)
     while low < high:
         middle = (low + high + 1) // 2
         found = rows(_UP_TO, (middle,))
@@ -99,7 +99,8 @@ def seq_at(rows: Rows, time: float) -> int:
     return int(found[0][0]) if found else 0
 
 
-def _last(rows: Rows) -> int:
+def last_of(rows: Rows) -> int:
+    """The position of the last fact; 0 where there is none."""
     found = rows(LAST, ())
     return int(found[0][0]) if found else 0
 

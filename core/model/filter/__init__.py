@@ -9,7 +9,7 @@ from core.model.filter.grammar import (
     parse,
     parse_path,
 )
-from core.model.filter.matching import TIME_KINDS, Predicate, is_place, predicate, symbol_terms, value_alone
+from core.model.filter.matching import TIME_KINDS, Predicate, found_at, is_place, predicate, symbol_terms, value_alone
 from core.model.filter.tree import (
     And,
     Compare,
@@ -47,6 +47,7 @@ __all__ = [
     "Predicate",
     "Spec",
     "Symbol",
+    "found_at",
     "is_place",
     "parse",
     "parse_path",

@@ -80,18 +80,19 @@ def symbol_terms(symbol: Symbol) -> And:
 def _look(path: Path, declared: frozenset[tuple[str, ...]]) -> _Look:
     steps = path.steps
     if path.is_shared:
-        return lambda _value, common: _followed(common, steps)
+        return lambda _value, common: found_at(common, steps)
     if steps in declared:
-        return lambda value, _common: _followed(value, steps)
+        return lambda value, _common: found_at(value, steps)
 
     def look(value: Mapping[str, Any], common: Mapping[str, Any]) -> Any:
-        found = _followed(value, steps)
-        return _followed(common, steps) if found is None else found
+        found = found_at(value, steps)
+        return found_at(common, steps) if found is None else found
 
     return look
 
 
-def _followed(document: Any, steps: tuple[str, ...]) -> Any:
+def found_at(document: Any, steps: tuple[str, ...]) -> Any:
+    """What the names lead to from the top of a document; None for nothing."""
     for step in steps:
         if isinstance(document, Mapping):
             document = document.get(step)
