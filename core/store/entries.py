@@ -135,6 +135,8 @@ class Intake:
             fact_id,
             entry.type,
             entry.key,
+            entry.value,
+            entry.common,
             judged.value,
             judged.common,
             judged.value_hash,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 
+from core.model.fact import JsonObject
 from core.model.ids import uuid7_bytes, uuid7_head
 from core.model.manifest import TypeSpec
 from core.store import current, facts
@@ -17,6 +18,7 @@ from core.store.current import Latest
 from core.store.digest import digest_of
 from core.store.facts import FIRST_ORIGIN, Replaced
 from core.store.fold import Rev, Version, at_of, rev_above
+from core.store.text import Put
 
 Name = tuple[int, str]
 
@@ -38,14 +40,17 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
 
 
-class New(msgspec.Struct, frozen=True, gc=False):
-    """A fact to be written, as far as its maker says; `value` and `common` are JSON, `declared` is the moment that
-    the type's time path names. `rev`, `known_at` and `origin_seq` are None for one made here.
+class New(msgspec.Struct, frozen=True):
+    """A fact to be written, as far as its maker says; `value` and `common` are JSON, `document` and `own` what they
+    say, `declared` is the moment that the type's time path names. `rev`, `known_at` and `origin_seq` are None for one
+    made here.
     """
 
     id: bytes | str
     type_name: str
     key: str
+    document: JsonObject
+    own: JsonObject
     value: str
     common: str | None
     value_hash: bytes
@@ -95,6 +100,7 @@ class Sheet:
         self._latest: dict[Name, Latest] = {}
         self._made: dict[int, _Made] = {}
         self._facts: list[tuple[Any, ...]] = []
+        self.puts: list[Put] = []
         self._current: dict[Name, tuple[Any, ...]] = {}
         self._past: dict[tuple[int, str, int], tuple[Any, ...]] = {}
         self._live: Counter[int] = Counter()
@@ -148,6 +154,8 @@ class Sheet:
         before = None if replaced is None else replaced.version
         rev = new.rev or rev_above(None if before is None else before.rev, order_key=new.order_key, known_at=known_at)
         self._facts.append(self._row(new, seq, type_id, known_at, rev))
+        if new.change_hash is not None:
+            self.puts.append(Put(seq, type_id, new.type_name, new.document, new.own))
         self._made[seq] = _Made(new, rev, known_at)
         at = at_of(new.declared, valid_time=new.valid_time, known_at=known_at)
         row = (type_id, new.key, seq, new.change_hash is None, new.change_hash, at)
