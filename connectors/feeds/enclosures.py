@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from connectors.feeds.entries import enclosures_of
-from connectors.sdk import Again, AnswerTooLarge, Context, Cursor, Message, Progress, Put, checked
+from connectors.sdk import Again, AnswerTooLarge, Context, Cursor, Message, Progress, Put, checked, why_unanswered
 from core.model.errors import BodyTooLarge, LockerError, StorageFull
 
 PART = "enclosures"
@@ -81,5 +81,5 @@ def _fetched(context: Context, key: str, entry: str, enclosure: dict[str, Any]) 
     except StorageFull:
         raise
     except (LockerError, requests.RequestException) as err:
-        detail = err.detail if isinstance(err, LockerError) else f"the server did not answer ({type(err).__name__})"
+        detail = err.detail if isinstance(err, LockerError) else f"the server did not answer: {why_unanswered(err)}"
         return {**value, "status": "failed", "detail": detail}

@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 import requests
 
-from connectors.sdk import AnswerTooLarge, Session, retry_after_s
+from connectors.sdk import AnswerTooLarge, Session, retry_after_s, why_unanswered
 from core.model.errors import Broken, Forbidden, LockerError, NotFound, Offline, RateLimited, Retry, UserActionNeeded
 
 ACCEPT = (
@@ -151,8 +151,8 @@ def _fault(error: Exception, host: str) -> LockerError:
     if isinstance(error, requests.TooManyRedirects):
         return Broken(f"{host} redirects in circles", remedy="Look for the feed's new address.")
     if isinstance(error, (requests.exceptions.ContentDecodingError, requests.exceptions.ChunkedEncodingError)):
-        return Retry(f"{host}: the answer broke off or is damaged ({type(error).__name__})")
-    return Offline(f"{host} did not answer ({type(error).__name__})")
+        return Retry(f"{host}: the answer broke off or is damaged")
+    return Offline(f"{host} did not answer: {why_unanswered(error)}")
 
 
 def _refusal(answer: requests.Response, now: float) -> LockerError:

@@ -75,7 +75,7 @@ class Reading:
         if "alternates" in found:
             return WebPage(alternates=tuple(found["alternates"]))
         if "fault" in found:
-            raise Broken(f"the feed is too large or too deep to be read ({found['fault']})")
+            raise Broken("the feed is too large or too deep to be read")
         with contextlib.suppress(ValueError):
             found["link"] = urljoin(url, found["link"])
         return msgspec.convert(found, Document)

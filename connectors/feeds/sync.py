@@ -20,13 +20,13 @@ from connectors.feeds.fetch import Fetched, State, interrupted, put_off
 from connectors.feeds.identity import identified
 from connectors.feeds.reading import Document, Reading, WebPage
 from connectors.feeds.subscriptions import Subscription, known_feeds, shown_url, subscriptions
+from connectors.feeds.summary import summary
 from connectors.feeds.visit import Job, Visit, named_by, visit
 from connectors.sdk import Again, Context, Cursor, Message, Note, Partial, Progress, Put, Unfit, stream
 from core.model.errors import Broken, LockerError, Offline, Retry, UserActionNeeded
 
 RUN_S_MAX = 600.0
 AGAIN_S = 60.0
-FAILURES_TOLD_MAX = 5
 # A document of this size could cost the process its memory; the reading of a smaller one is not worth a mark on disk.
 MARKED_BYTES_MIN = 256 * 1024
 
@@ -137,7 +137,8 @@ def _ended(context: Context, due: list[Subscription], tally: Tally) -> Iterator[
     for outcome in tally.unreached:
         yield from _feed_rows(context, outcome)
     if tally.failed:
-        yield Partial(_summary(tally.failed, tally.done + tally.others), is_all=tally.is_nothing_read)
+        failures = [(shown_url(one.feed.url), one.error) for one in tally.failed if one.error is not None]
+        yield Partial(summary(failures, tally.done + tally.others + tally.well), is_all=tally.is_nothing_read)
 
 
 def _visited(context: Context, reading: Reading, visited: Visit) -> Taking:
@@ -225,7 +226,7 @@ def _failed(context: Context, job: Job, error: LockerError) -> Outcome:
 
 def _unexpected(context: Context, job: Job, error: Exception) -> LockerError:
     context.log.error("a feed could not be read key=%s", job.feed.key, exc_info=error)
-    return Broken(f"an unexpected {type(error).__name__} while reading it")
+    return Broken("Locker met something unexpected while reading it", remedy="See the service's log.")
 
 
 def _broken_off(context: Context, feed: Subscription, state: State) -> Outcome:
@@ -309,13 +310,3 @@ def _from(due: list[Subscription], cursor: Any) -> list[Subscription]:
     resume = cursor.get("resume") if isinstance(cursor, dict) else None
     place = next((n for n, feed in enumerate(due) if feed.key == resume), 0)
     return due[place:] + due[:place]
-
-
-def _summary(failed: list[Outcome], count: int) -> LockerError:
-    first = failed[0]
-    assert first.error is not None
-    if len(failed) == 1 and count <= 1:
-        return first.error
-    told = "; ".join(f"{shown_url(outcome.feed.url)}: {outcome.error}" for outcome in failed[:FAILURES_TOLD_MAX])
-    more = f"; and {len(failed) - FAILURES_TOLD_MAX} more" if len(failed) > FAILURES_TOLD_MAX else ""
-    return type(first.error)(f"{len(failed)} of {count} feeds: {told}{more}", remedy=first.error.remedy)

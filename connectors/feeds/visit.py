@@ -44,10 +44,10 @@ def visit(context: Context, job: Job) -> Visit:
     try:
         with context.new_session(body_bytes_max=FEED_BYTES_MAX, deadline_s=FETCH_S) as session:
             fetched = fetch(session, job.feed.url, job.state, now=context.now())
-    except Exception as err:
+    except Exception:
         # The edge of a thread that hears what strangers say: whatever it is, it is one feed's.
         context.log.exception("a feed could not be asked key=%s", job.feed.key)
-        error = Broken(f"an unexpected {type(err).__name__} while asking for it")
+        error = Broken("Locker met something unexpected while asking for it", remedy="See the service's log.")
         fetched = Fetched(state=job.state, error=error)
     if fetched.error is not None and job.page is not None:
         # What a page names is believed when it has answered once.

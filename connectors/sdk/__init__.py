@@ -8,6 +8,7 @@ from connectors.sdk.messages import Again, Cursor, Delete, Message, Note, Partia
 from connectors.sdk.routes import events_in, route
 from connectors.sdk.session import AnswerTooLarge, Session, checked, retry_after_s, text_of
 from connectors.sdk.streams import Stream, stream
+from connectors.sdk.unanswered import why_unanswered
 
 __all__ = [
     "Again",
@@ -33,4 +34,5 @@ __all__ = [
     "run",
     "stream",
     "text_of",
+    "why_unanswered",
 ]

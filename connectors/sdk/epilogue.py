@@ -10,7 +10,7 @@ from core.model.errors import LockerError
 from core.store import Run, Store
 
 ASIDE_TOLD_MAX = 20
-TEXT_LENGTH_MAX = 400
+TEXT_LENGTH_MAX = 2000
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,9 @@ def _log_set_aside(run: Run, store: Store) -> None:
 
 
 def _reason(problem: Mapping[str, Any]) -> str:
-    return _cut(" ".join(str(problem.get("detail") or problem.get("title") or "").split()))
+    said = str(problem.get("detail") or problem.get("title") or "")
+    parts = "; ".join(f"{part['name']}: {part['detail']}" for part in problem.get("parts", ()))
+    return _cut(" ".join(f"{said} {parts}".split()))
 
 
 def _cut(text: str) -> str:

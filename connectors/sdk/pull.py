@@ -23,6 +23,7 @@ from connectors.sdk.messages import Again, Cursor, Delete, Message, Note, Partia
 from connectors.sdk.outcome import Ended
 from connectors.sdk.rows import Rows
 from connectors.sdk.streams import Stream
+from connectors.sdk.unanswered import why_unanswered
 from core.model.errors import Broken, LockerError, Offline, Retry, Skip, StorageFull
 from core.model.fact import Change
 from core.model.manifest import StreamSpec
@@ -238,11 +239,11 @@ def error_of(error: Exception) -> LockerError:
     if isinstance(error, LockerError):
         return error
     if isinstance(error, (requests.ConnectionError, requests.Timeout)):
-        return Offline(f"the source did not answer ({type(error).__name__})")
+        return Offline(f"the source did not answer: {why_unanswered(error)}")
     if isinstance(error, requests.JSONDecodeError):
         return Retry("the source answered something that is not JSON")
     if isinstance(error, requests.RequestException):
-        return Retry(f"the source's answer cannot be used ({type(error).__name__})")
+        return Retry("the source's answer cannot be used")
     if isinstance(error, apsw.FullError) or (isinstance(error, OSError) and error.errno in _FULL):
         return StorageFull("there is no room left on the disk")
     # The text of a foreign exception may hold a secret; the service's log has it, redacted.

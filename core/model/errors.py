@@ -62,6 +62,8 @@ class LockerError(Exception):
     status = 500
     title = "Something went wrong"
     default_remedy = "See Me/logs/core.log."
+    # Where one error stands for several: the name of each and what it met.
+    parts: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, message: str = "", *, remedy: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message or self.title)

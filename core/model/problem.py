@@ -23,6 +23,8 @@ def problem_document(error: LockerError) -> dict[str, Any]:
     }
     if error.retry_after_s is not None:
         document["retry_after_s"] = round(error.retry_after_s, 3)
+    if error.parts:
+        document["parts"] = [{"name": name, "detail": detail} for name, detail in error.parts]
     document |= {name: getattr(error, name) for name in error.members}
     if isinstance(error, ManifestInvalid):
         document["faults"] = list(error.faults)

@@ -132,5 +132,7 @@ def test_a_feed_that_fails_is_told_as_long_as_it_fails(tmp_path: Path) -> None:
         source.entries["missing"] = {"2": "Second"}
 
         assert ["partial"] * 4 == [run["status"] for run in runs]
-        assert all(f"1 of 2 feeds: {source.url('missing')}" in run["problem"]["detail"] for run in runs)
+        assert all(
+            f"1 of 2 feeds could not be read: {source.url('missing')}" in run["problem"]["detail"] for run in runs
+        )
         assert {"First"} == {r["common"]["title"] for r in house.records("feeds", "entry").values()}
