@@ -25,6 +25,7 @@ the class alone; `code` is the finer name that travels as the problem's `type`.
             FolderUnusable       Me or the checkout cannot be used as it is
             FormatTooNew         a file was written by a newer Locker
             FileDamaged          a file cannot be read and was set aside
+            FactDamaged          a fact is not what was written; its position is named
             KeyMissing           a sealed file cannot be opened with the key at hand
         Skip                     this record only; the run goes on
             BadRecord            a record cannot be stored as it is
@@ -220,6 +221,17 @@ class FileDamaged(UserActionNeeded):
 
     code, status, title = "file_damaged", 500, "A file is damaged"
     default_remedy = "The damaged file is kept beside the new one; restore it from a backup."
+
+
+class FactDamaged(UserActionNeeded):
+    """A fact is not what was written there; `seq` is its position. The facts after it can be read."""
+
+    code, status, title = "fact_damaged", 500, "A fact is damaged"
+    default_remedy = "Run doctor; a backup holds the fact as it was written."
+
+    def __init__(self, message: str = "", *, seq: int, remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.seq = seq
 
 
 class KeyMissing(UserActionNeeded):

@@ -93,6 +93,8 @@ class _Maker:
 
     def take(self, source: apsw.Connection) -> None:
         """Add the good facts of a view that are not there yet, and the rows of the other tables."""
+        if not _has_facts(source):
+            return
         head = seen_head(source)
         self._heads.append(head)
         for statement in _SEQS:
@@ -138,6 +140,13 @@ class _Maker:
                 self._target.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row)
             except apsw.Error:
                 continue  # A row that no table of ours takes is none of ours.
+
+
+def _has_facts(source: apsw.Connection) -> bool:
+    try:
+        return source.execute("SELECT row_digest FROM fact LIMIT 0").fetchall() == []
+    except (apsw.Error, ValueError):
+        return False
 
 
 def _each(source: apsw.Connection, statement: str) -> Iterator[tuple[Any, ...]]:

@@ -19,9 +19,9 @@ from core.store.connection import open_for_writing
 from core.store.digest import digest_of
 from core.store.durable import flush_folder
 from core.store.facts import id_text
+from core.store.findings import QUARANTINE
 from core.store.receipts import ERASE
 from core.store.retention import Retention, Target
-from core.store.salvage import QUARANTINE
 from core.store.verify import COLUMNS, FROM
 
 log = logging.getLogger(__name__)

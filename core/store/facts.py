@@ -8,22 +8,24 @@ from typing import Any
 import apsw
 import msgspec
 
+from core.model.errors import FactDamaged
 from core.model.fact import Action, Fact, JsonObject
+from core.store.digest import digest_of
 from core.store.fold import Version
 
 KNOWN_AT = "coalesce(f.known_at, f.recorded_at)"
 REV_ORDER = f"coalesce(f.rev_order, cast({KNOWN_AT} * 1000 AS INTEGER))"
 
 # The two documents come first, so that a page can be weighed by its first two columns.
-COLUMNS = f"""
+COLUMNS = """
     f.value, f.common, f.seq, f.id, t.name, f.key, f.deleted, f.value_hash, f.causation,
-    coalesce(f.transaction_time, f.recorded_at), f.valid_time, f.schema_version, p.document, f.derivation,
-    o.log, o.epoch, coalesce(f.origin_seq, f.seq), {KNOWN_AT}, f.rev_generation, {REV_ORDER}, f.recorded_at
+    f.transaction_time, f.valid_time, f.schema_version, p.document, f.derivation,
+    o.log, o.epoch, f.origin_seq, f.known_at, f.rev_generation, f.rev_order, f.recorded_at, f.row_digest
 """
 _SHAPE: tuple[Any, ...] = (
     str, (str, NoneType), int, (bytes, str), str, str, int, bytes, (bytes, str, NoneType),
-    float, (float, NoneType), int, (str, NoneType), (str, NoneType),
-    str, int, int, float, int, int, float,
+    (float, NoneType), (float, NoneType), int, (str, NoneType), (str, NoneType),
+    str, int, (int, NoneType), (float, NoneType), int, (int, NoneType), float, bytes,
 )  # fmt: skip
 _NAMED = """
     CROSS JOIN type t ON t.id = f.type CROSS JOIN origin o ON o.id = f.origin LEFT JOIN producer p ON p.id = f.producer
@@ -74,11 +76,18 @@ _encode = msgspec.json.encode
 
 
 def fact_of(row: tuple[Any, ...]) -> Fact:
-    """The fact in a row of this module's statements; raises ValueError for one that no store of ours wrote."""
+    """The fact in a row of this module's statements.
+
+    Raises FactDamaged for one that is not what was written, and ValueError for one that no store of ours wrote.
+    """
+    if digest_of((*row[2:7], *row[:2], *row[7:21])) != row[21]:
+        raise FactDamaged(f"fact {row[2]} is not what was written", seq=row[2])
     if not all(map(isinstance, row, _SHAPE)) or not 0 <= row[6] <= 1:
         raise ValueError("a fact's column has a type it cannot have")
+    seq, recorded_at = row[2], row[20]
+    known_at = recorded_at if row[17] is None else row[17]
     return Fact(
-        seq=row[2],
+        seq=seq,
         id=id_text(row[3]),
         type=row[4],
         key=row[5],
@@ -87,17 +96,17 @@ def fact_of(row: tuple[Any, ...]) -> Fact:
         common=object_of(row[1]),
         value_hash=row[7].hex(),
         causation=None if row[8] is None else id_text(row[8]),
-        transaction_time=row[9],
+        transaction_time=recorded_at if row[9] is None else row[9],
         valid_time=row[10],
         schema_version=row[11],
         producer=None if row[12] is None else _decode_object(row[12]),
         derivation=None if row[13] is None else _decode_object(row[13]),
         origin=row[14],
         origin_epoch=row[15],
-        origin_seq=row[16],
-        known_at=row[17],
-        rev=(row[18], row[19]),
-        recorded_at=row[20],
+        origin_seq=seq if row[16] is None else row[16],
+        known_at=known_at,
+        rev=(row[18], int(known_at * 1000) if row[19] is None else row[19]),
+        recorded_at=recorded_at,
     )
 
 

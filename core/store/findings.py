@@ -8,6 +8,11 @@ import msgspec
 
 from core.store.verify import Span
 
+QUARANTINE = "quarantine"
+MARKER = "damaged.json"
+SALVAGED = "salvage.db"
+INSPECT, MEND = "inspect", "mend"
+
 Verdict = Literal["whole", "tail_dropped", "damaged"]
 
 

@@ -20,11 +20,10 @@ from core.model.clock import Clock
 from core.model.errors import Broken, FileDamaged, LockerError, NotFound
 from core.store.connection import fault_of, identity
 from core.store.durable import NO_FOLLOW, flush_folder, move_into_place
-from core.store.findings import Findings
+from core.store.findings import INSPECT, MARKER, MEND, SALVAGED, Findings
 from core.store.lock import WriterLock
 from core.store.reader import STORE_NAME
 from core.store.receipts import SALVAGE, put_receipt
-from core.store.salvage import INSPECT, MARKER, MEND, SALVAGED
 
 log = logging.getLogger(__name__)
 

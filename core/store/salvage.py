@@ -21,17 +21,12 @@ from core.model.errors import FolderUnusable, LockerError
 from core.store.candidate import build, seen_head
 from core.store.connection import fault_of, open_for_writing
 from core.store.durable import FILE_MODE, FOLDER_MODE, NO_FOLLOW, flush_folder, move_into_place
-from core.store.findings import Findings, spans_of
+from core.store.findings import MARKER, MEND, QUARANTINE, SALVAGED, Findings, spans_of
 from core.store.lock import LOCK_NAME
 from core.store.overlay import ReadAt, overlaid, raw
 from core.store.reader import STORE_NAME
 from core.store.soundness import Soundness, soundness
 from core.store.walfile import FRAME_HEADER_BYTES, PAGE_BYTES_MAX, PAGE_BYTES_MIN, Frame, Verdict, walk
-
-QUARANTINE = "quarantine"
-MARKER = "damaged.json"
-SALVAGED = "salvage.db"
-INSPECT, MEND = "inspect", "mend"
 
 _PAGE_BYTES_USUAL = 4096
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | NO_FOLLOW

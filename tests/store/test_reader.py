@@ -18,7 +18,7 @@ import apsw
 import pytest
 
 from core.model.clock import ManualClock
-from core.model.errors import FileDamaged, FolderUnusable, FormatTooNew, LockerError, TooBusy
+from core.model.errors import FactDamaged, FileDamaged, FolderUnusable, FormatTooNew, LockerError, TooBusy
 from core.model.fact import Change
 from core.store import Page, Reader, Store
 from core.store import connection as connection_module
@@ -241,12 +241,12 @@ QUESTIONS: list[Callable[[Reader], Any]] = [
 
 
 def _damages(reader: Reader) -> int:
-    """How many questions met FileDamaged; any other exception goes through."""
+    """How many questions met damage, of the file or of one fact; any other exception goes through."""
     damages = 0
     for ask in QUESTIONS:
         try:
             ask(reader)
-        except FileDamaged:
+        except (FileDamaged, FactDamaged):
             damages += 1
     return damages
 
