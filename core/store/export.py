@@ -16,15 +16,15 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
-from core.model.errors import FileDamaged, NotFound
-from core.model.fact import Fact, JsonObject, Record
+from core.model.errors import FactDamaged, FileDamaged, NotFound
+from core.model.fact import Fact, JsonObject
 from core.model.ids import key_to_path
 from core.model.manifest import TypeSpec
 from core.store import current
 from core.store.columns import Column, Columns, csv_row, safe_text
 from core.store.facts import OF_TYPE_1
 from core.store.framed import framed_snapshot
-from core.store.reads import PAGE_BYTES_MAX, Reads, Row
+from core.store.reads import PAGE_BYTES_MAX, Reads
 from core.store.values import LIMIT_MAX
 
 FORMAT = 1
@@ -79,11 +79,18 @@ class Exported(msgspec.Struct, kw_only=True):
     head: int
     facts: int = 0
     facts_sha256: str = ""
+    # Positions of facts that are not what was written; they and what they made of a record are left out.
+    damaged_facts: list[int] = []
     records: dict[str, int] = {}
     files: int = 0
     file_bytes: int = 0
     damaged_files: list[str] = []
     columns_left_out: dict[str, int] = {}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that the store held went out."""
+        return not (self.damaged_facts or self.damaged_files)
 
 
 class Export:
@@ -99,10 +106,11 @@ class Export:
         self._table = scratch / "table"
         self._schema = schema
         self._types: set[str] = set()
+        self._damaged: set[int] = set()
         self._done = Exported(service=service, exported_at=now, store_epoch=reads.epoch(), head=reads.head())
 
     def run(self, forms: Forms, specs: dict[str, TypeSpec]) -> Exported:
-        """Send everything; what went out. Raises FileDamaged for a row that cannot be read."""
+        """Send everything; what went out. Raises FileDamaged where the store cannot be read at all."""
         self._add(SCHEMA, [_pretty(self._schema)])
         self._add_facts()
         for name in sorted(self._types):
@@ -126,6 +134,7 @@ class Export:
                 yield line
 
         self._add(FACTS, lines())
+        self._done.damaged_facts = sorted(self._damaged)
         self._done.facts_sha256 = digest.hexdigest()
 
     def _add_records(self, type_name: str, spec: TypeSpec, forms: Forms) -> None:
@@ -176,7 +185,12 @@ class Export:
     def _facts(self) -> Iterator[Fact]:
         since = 0
         while since < self._done.head:
-            page = self._reads.facts(since, limit=LIMIT_MAX)
+            try:
+                page = self._reads.facts(since, limit=LIMIT_MAX)
+            except FactDamaged as err:  # It is told; it hides none that follow.
+                self._damaged.add(err.seq)
+                since = err.seq
+                continue
             if not page:
                 return
             yield from (fact for fact in page if fact.seq <= self._done.head)
@@ -185,15 +199,15 @@ class Export:
     def _records(self, type_name: str, spec: TypeSpec) -> Iterator[JsonObject]:
         after = current.BEFORE_FIRST_KEY
         while page := self._reads.rows(_THEN, (type_name, after, self._done.head, LIMIT_MAX), bytes_max=PAGE_BYTES_MAX):
-            for one in self._read(page, spec):
+            for row in page:
+                after = row[3]
+                if row[5] in self._damaged:
+                    continue
+                try:
+                    one = current.record_of(row, spec)
+                except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as err:
+                    raise FileDamaged(f"{self._reads.path} holds a row that cannot be read") from err
                 yield {"key": one.key, "at": one.at, "seq": one.seq, "value": one.value, "common": one.common}
-                after = one.key
-
-    def _read(self, page: list[Row], spec: TypeSpec) -> list[Record]:
-        try:
-            return [current.record_of(row, spec) for row in page]
-        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as err:
-            raise FileDamaged(f"{self._reads.path} holds a row that cannot be read") from err
 
     def _add(self, name: str, chunks: Iterable[bytes]) -> None:
         self._make(chunks)
