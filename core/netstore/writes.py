@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from core.model.errors import BadRequest, InvalidFact, LockerError
+from core.model.errors import BadRequest, Conflict, InvalidFact, LockerError
 from core.model.fact import JsonObject
 from core.model.ids import uuid7
 from core.netstore import protocol
@@ -25,7 +25,7 @@ SINGLE = "write_fact"
 PIECE_FACTS = 100
 
 _DRAINING = Refusal("draining", "The server is about to stop; write again when it is back.")
-_FAILED_TOGETHER = Refusal("conflict", "Not added, since another fact of the same request could not be.")
+_LEFT_OUT = Conflict("Not added, since another fact of the same request could not be.")
 
 
 class _Batch(msgspec.Struct):
@@ -80,12 +80,10 @@ def write_facts(call: Call) -> Answer:
         results = _append_in_pieces(call, entries)
         return protocol.spliced({"ok": True}, "results", [_result(result) for result in results], {})
     results = _append_all(call, entries)
-    failed = next((result for result in results if isinstance(result, LockerError)), None)
+    failed = _first_fault(results)
     if failed is None:
         return protocol.spliced({"ok": True}, "results", [_result(result) for result in results], {})
-    texts = [
-        _result(result) if isinstance(result, LockerError) else protocol.refused(_FAILED_TOGETHER) for result in results
-    ]
+    texts = [_result(result if isinstance(result, LockerError) else _LEFT_OUT) for result in results]
     refusal = _refusal_of(failed)
     return protocol.spliced(
         {"ok": False, "error_code": refusal.code, "error": refusal.error, **refusal.details}, "results", texts, {}
@@ -97,9 +95,8 @@ def write_snapshot(call: Call) -> Answer:
     documents = protocol.params(call.request, _Batch).facts
     check_not_draining(call)
     results = _append_all(call, _entries(call, documents))
-    for result in results:
-        if isinstance(result, LockerError):
-            raise result
+    if (failed := _first_fault(results)) is not None:
+        raise failed
     known = sum(1 for result in results if isinstance(result, Appended) and result.duplicate)
     return protocol.success({"known": known, "added": len(results) - known})
 
@@ -181,8 +178,7 @@ def _append(
 def _append_all(call: Call, entries: Sequence[Entry | InvalidFact]) -> list[Appended | LockerError]:
     """All or none: one that cannot be read keeps the others out too."""
     if any(isinstance(entry, InvalidFact) for entry in entries):
-        left_out = BadRequest("Not added, since another fact of the same request cannot be read.")
-        return [entry if isinstance(entry, InvalidFact) else left_out for entry in entries]
+        return [entry if isinstance(entry, InvalidFact) else _LEFT_OUT for entry in entries]
     return _append(call, entries, atomic=True)
 
 
@@ -198,6 +194,10 @@ def _append_in_pieces(call: Call, entries: Sequence[Entry | InvalidFact]) -> lis
                 raise
             return results + [error] * (len(entries) - start)
     return results
+
+
+def _first_fault(results: Sequence[Appended | LockerError]) -> LockerError | None:
+    return next((one for one in results if isinstance(one, LockerError) and one is not _LEFT_OUT), None)
 
 
 def _result(result: Appended | LockerError) -> bytes:
