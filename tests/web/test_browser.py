@@ -33,6 +33,7 @@ PAGES = (
     "/", "/install", "/install/mail", "/services/feeds", "/services/mail-work", "/services/mail/settings",
     "/services/feeds/log", "/services/feeds/uninstall", "/services/feeds/records/entry",
     "/services/feeds/records/entry/plain-key", "/services/feeds/records/entry/awkward", "/owner/diary", "/owner/tokens",
+    "/owner/search", "/owner/search?q=lighthouse", "/owner/timeline", "/owner/timeline?day=2026-03-10",
     "/owner/letters", "/owner/about", "/services/notes", "/owner/access",
     "/install/kept/feeds-gone", "/install/kept/mail-gone/erase", "/services/nothing",
 )  # fmt: skip

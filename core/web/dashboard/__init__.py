@@ -5,13 +5,14 @@ from flask import Flask
 from core.web.dashboard.about import PAGES as ABOUT
 from core.web.dashboard.home import PAGES as HOME
 from core.web.dashboard.kept import PAGES as KEPT
+from core.web.dashboard.library import PAGES as LIBRARY
 from core.web.dashboard.owner import PAGES as OWNER
 from core.web.dashboard.records import PAGES as RECORDS
 from core.web.dashboard.service import PAGES as SERVICE
 from core.web.dashboard.visit import serve_pages
 from core.web.routes import Desk
 
-PAGES = (*HOME, *KEPT, *SERVICE, *RECORDS, *OWNER, *ABOUT)
+PAGES = (*HOME, *KEPT, *SERVICE, *RECORDS, *LIBRARY, *OWNER, *ABOUT)
 
 
 def serve_dashboard(flask: Flask, desk: Desk) -> None:
@@ -19,4 +20,4 @@ def serve_dashboard(flask: Flask, desk: Desk) -> None:
     serve_pages(flask, PAGES, desk)
 
 
-__all__ = ["ABOUT", "HOME", "KEPT", "OWNER", "PAGES", "RECORDS", "SERVICE", "serve_dashboard"]
+__all__ = ["ABOUT", "HOME", "KEPT", "LIBRARY", "OWNER", "PAGES", "RECORDS", "SERVICE", "serve_dashboard"]
