@@ -14,6 +14,7 @@ import msgspec
 
 from core.cli.running_core import RunningCore, class_of
 from core.cli.screen import moment
+from core.cli.trouble import Trouble
 from core.model.errors import LockerError
 from core.store import Reader, Run
 
@@ -24,7 +25,7 @@ OUTCOMES = ("failed", "held", "partial", "ok")
 
 @dataclass(frozen=True)
 class Condition:
-    """What is known of one service: `runs` has the newest of each stream, `problem` is empty where all is well.
+    """What is known of one service: `runs` has the newest of each stream, `trouble` is None where all is well.
 
     `is_of_sync` says that the problem is one of syncing: what is there can be read all the same.
     """
@@ -33,9 +34,18 @@ class Condition:
     runs: tuple[Run, ...] = ()
     next_at: float | None = None
     counts: Mapping[str, int] | None = None
-    problem: str = ""
-    remedy: str = ""
+    trouble: Trouble | None = None
     is_of_sync: bool = False
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, in a sentence; empty where nothing is."""
+        return self.trouble.detail if self.trouble else ""
+
+    @property
+    def remedy(self) -> str:
+        """What helps."""
+        return self.trouble.remedy if self.trouble else ""
 
     @property
     def outcome(self) -> str:
@@ -74,14 +84,12 @@ def condition_of(core: RunningCore, me: Path, service: Mapping[str, Any]) -> Con
         with Reader.open(me / service["id"], types={}) as reader:
             counts, runs = reader.counts(), newest_of_each(reader.runs(limit=RUNS_READ))
     except LockerError as err:
-        return Condition(_state(service), problem=err.detail, remedy=err.remedy)
+        return Condition(_state(service), trouble=Trouble(err.detail, err.remedy))
     next_at = min((call["at"] for call in pending), default=None) if _may_sync(service) else None
     known = Condition(_state(service), runs, next_at, counts)
     if service["state"] == "failed" or service["reason"] == "connector_missing":
-        problem, remedy = sentence_of(service["reason"])
-        return replace(known, problem=problem, remedy=remedy)
-    problem, remedy = _sync_trouble(runs, pending)
-    return replace(known, problem=problem, remedy=remedy, is_of_sync=True)
+        return replace(known, trouble=Trouble(*sentence_of(service["reason"])))
+    return replace(known, trouble=_sync_trouble(runs, pending), is_of_sync=True)
 
 
 def is_sync(path: str) -> bool:
@@ -127,10 +135,9 @@ def _may_sync(service: Mapping[str, Any]) -> bool:
     return bool(service["enabled"]) and not service.get("paused")
 
 
-def _sync_trouble(runs: Iterable[Run], pending: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+def _sync_trouble(runs: Iterable[Run], pending: Iterable[Mapping[str, Any]]) -> Trouble | None:
     """The worst of the syncs that went wrong and what helps, else why one could not even begin."""
     for run in sorted(runs, key=lambda run: _weight(run.status)):
         if run.status != "ok":
-            problem = run.problem or {}
-            return str(problem.get("detail") or f"{run.stream}: {run.status}"), str(problem.get("remedy") or "")
-    return next((str(call["last_problem"]) for call in pending if call.get("last_problem")), ""), ""
+            return Trouble.of_run(msgspec.to_builtins(run))
+    return next((Trouble(str(call["last_problem"])) for call in pending if call.get("last_problem")), None)

@@ -17,6 +17,7 @@ from core.cli.options import as_json, of_service, placed, read_config
 from core.cli.running_core import SEE_AVAILABLE, RunningCore, connect, find, login_url, way_to_a_core
 from core.cli.screen import plain, say, show_json, show_table, warn
 from core.cli.sync import Runs, are_over, are_well, run_streams, show_runs
+from core.cli.trouble import show_trouble
 from core.config import Config
 from core.model.clock import SystemClock
 from core.model.errors import BadRequest, LockerError, NotFound, Reauthorise, UserActionNeeded
@@ -49,9 +50,11 @@ def status(me: Path | None, config_dir: Path | None, as_json: bool) -> int:
         return exits.DONE
     say(f"Locker runs over {config.me} and answers programs at {core.url}.")
     say(f"To log in, open once, within the hour: {address}")
-    rows = [(s["id"], how.state, how.last_sync, how.next_sync, how.records, how.problem) for s, how in services]
-    columns = ("service", "state", "last sync", "next sync", "records", "problem")
-    show_table(columns, rows, empty="No service is installed.")
+    rows = [(s["id"], how.state, how.last_sync, how.next_sync, how.records) for s, how in services]
+    show_table(("service", "state", "last sync", "next sync", "records"), rows, empty="No service is installed.")
+    for service, how in services:
+        if how.trouble is not None:
+            show_trouble(service["id"], how.trouble)
     return exits.DONE
 
 

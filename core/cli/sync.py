@@ -13,6 +13,7 @@ from core.cli import exits
 from core.cli.options import as_json, of_service, placed, read_config
 from core.cli.running_core import RunningCore, connect
 from core.cli.screen import say, show_json, show_table
+from core.cli.trouble import Trouble, show_trouble
 from core.model.errors import AnswerInvalid, NotFound
 
 WAIT_S_MAX = 600
@@ -79,22 +80,19 @@ def run_streams(core: RunningCore, service_id: str, stream: str | None = None, *
 
 
 def show_runs(runs: Runs, *, empty: str) -> None:
-    """A row for each run."""
-    columns = ("stream", "status", "new", "updated", "deleted", "same", "set aside", "problem")
+    """A row for each run, and below them what went wrong."""
+    columns = ("stream", "status", "new", "updated", "deleted", "same", "set aside")
     members = ("stream", "status", "new", "updated", "deleted", "same", "quarantined")
-    rows = [(*(run.get(member) for member in members), _problem(run)) for run in runs]
-    show_table(columns, rows, empty=empty)
+    show_table(columns, [tuple(run.get(member) for member in members) for run in runs], empty=empty)
+    for run in runs:
+        if (trouble := Trouble.of_run(run)) is not None:
+            show_trouble(str(run.get("stream")), trouble)
 
 
 def _streams(core: RunningCore, service_id: str) -> Sequence[str] | None:
     """The streams of an installed service; None where none of that id is installed."""
     service = core.get("/map")["installed"].get(service_id)
     return None if service is None else list(service["streams"])
-
-
-def _problem(run: Mapping[str, Any]) -> object:
-    problem = run.get("problem")
-    return problem.get("detail") if isinstance(problem, Mapping) else None
 
 
 COMMANDS = {"sync": sync}

@@ -88,9 +88,10 @@ def test_status_tells_each_service(locker: Locker, services: FakeCore) -> None:
     assert services.url in done.out
     assert 1 == services.logins
     assert services.login_url in done.out
-    assert ["work", "failed", moment(1.8e9), "The connector ended unexpectedly."] == re.split(
-        r"\s{2,}", done.out.splitlines()[-1].strip()
-    )
+    *_, row, problem, cure = done.out.splitlines()
+    assert ["work", "failed", moment(1.8e9)] == re.split(r"\s{2,}", row.strip())
+    assert "work: The connector ended unexpectedly." == problem
+    assert cure.startswith("  Look at the service's log")
 
 
 def test_status_and_list_tell_syncs_and_records(locker: Locker, services: FakeCore) -> None:

@@ -42,6 +42,26 @@ def test_sync_that_did_not_go_well(locker: Locker, core: FakeCore, status: str) 
     assert runs == json.loads(locker("sync", "feeds", "--json").out)["runs"]
 
 
+def test_a_long_problem_stands_below_the_rows(locker: Locker, core: FakeCore) -> None:
+    """A line for each part of it, what helps last; the rows stay narrow."""
+    parts = [{"name": f"https://{n}.example/", "detail": "it is away " * 20} for n in range(2)]
+    problem = {"detail": "2 of 2 feeds could not be read.", "remedy": "Wait.", "parts": parts}
+    core.answer("POST", "/Me/feeds/sync?wait_s=600", {"runs": [run("failed", problem=problem)]})
+    lines = locker("sync", "feeds").out.splitlines()
+
+    assert "entry: 2 of 2 feeds could not be read." == lines[2]
+    assert ["  https://0.example/: it", "  https://1.example/: it"] == [line.partition(" is")[0] for line in lines[3:5]]
+    assert "  Wait." == lines[5]
+    assert all(len(line) < 80 for line in lines[:3])
+
+
+def test_what_was_set_aside_is_a_reason(locker: Locker, core: FakeCore) -> None:
+    """A run that is partial for bad records alone says so."""
+    core.answer("POST", "/Me/feeds/sync?wait_s=600", {"runs": [run("partial", quarantined=3)]})
+
+    assert "entry: 3 records could not be stored and were set aside." in locker("sync", "feeds").out
+
+
 def test_sync_one_stream_without_waiting(locker: Locker, core: FakeCore) -> None:
     """--wait 0 only starts it: a run that has not ended tells no figures."""
     core.answer("POST", "/Me/feeds/sync/entry", {"runs": [{"stream": "entry", "status": "queued"}]}, status=202)
