@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 import requests
 
 from connectors.sdk import AnswerTooLarge, Session, retry_after_s, why_unanswered
-from core.model.errors import Broken, Forbidden, LockerError, NotFound, Offline, RateLimited, Retry, UserActionNeeded
+from core.model.errors import (
+    Broken,
+    Forbidden,
+    LockerError,
+    NotFound,
+    Offline,
+    RateLimited,
+    Reauthorise,
+    Retry,
+    UserActionNeeded,
+)
 
 ACCEPT = (
     "application/atom+xml, application/rss+xml, application/feed+json, application/rdf+xml;q=0.9, "
@@ -24,6 +36,7 @@ RETRY_AFTER_MAX_S = 7 * 86400.0
 RETRY_AFTER_OWNER_S = 86400.0
 
 _PERMANENT = (301, 308)
+_KINDS = {kind.code: kind for kind in (Broken, NotFound, Offline, RateLimited, Reauthorise, Retry, UserActionNeeded)}
 
 
 class State(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -125,6 +138,12 @@ def put_off(state: State, *, now: float, asked_s: float | None) -> State:
         not_before=now + wait_s if wait_s else 0.0,
         asked_until=now + min(asked_s, RETRY_AFTER_OWNER_S) if asked_s else 0.0,
     )
+
+
+def met(problem: Mapping[str, Any]) -> LockerError:
+    """The problem that a feed's record tells, as the error that it was: what helps follows from its class."""
+    kind = _KINDS.get(str(problem.get("type")), Retry)
+    return kind(str(problem.get("detail")), remedy=str(problem.get("remedy")))
 
 
 def interrupted(state: State, *, now: float) -> State:

@@ -16,14 +16,14 @@ import msgspec
 from connectors.feeds.crawl import Crawl
 from connectors.feeds.enclosures import enclosures
 from connectors.feeds.entries import puts
-from connectors.feeds.fetch import Fetched, State, interrupted, put_off
+from connectors.feeds.fetch import Fetched, State, interrupted, met, put_off
 from connectors.feeds.identity import identified
 from connectors.feeds.reading import Document, Reading, WebPage
 from connectors.feeds.subscriptions import Subscription, known_feeds, shown_url, subscriptions
 from connectors.feeds.summary import summary
 from connectors.feeds.visit import Job, Visit, named_by, visit
 from connectors.sdk import Again, Context, Cursor, Message, Note, Partial, Progress, Put, Unfit, stream
-from core.model.errors import Broken, LockerError, Offline, Retry, UserActionNeeded
+from core.model.errors import Broken, LockerError, Offline, UserActionNeeded
 
 RUN_S_MAX = 600.0
 AGAIN_S = 60.0
@@ -293,8 +293,7 @@ def _left_alone(
     for feed in waiting:
         state, problem = states[feed.key], known.get(feed.key, {}).get("problem")
         if problem and state.failures and not (state.gone or state.reading):
-            error = Retry(str(problem.get("detail")), remedy=str(problem.get("remedy")))
-            yield Outcome(feed=feed, fetched=Fetched(state=state, error=error))
+            yield Outcome(feed=feed, fetched=Fetched(state=state, error=met(problem)))
 
 
 def _is_well(state: State) -> bool:

@@ -193,6 +193,20 @@ def test_the_owner_waits_as_long_as_a_server_asked(site: Site, follow: Callable[
     assert ("failed", "failing") == (run["status"], _feed(child, site, "/busy")["status"])
 
 
+@pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (401, "user_action_needed"), (503, "retry")])
+def test_a_feed_that_is_left_alone_keeps_its_problem(
+    site: Site, follow: Callable[..., Child], status: int, code: str
+) -> None:
+    """Its class, and so what the owner is told to do, is that of the answer, asked again or not."""
+    site.pages["/feed"] = Reply(status=status)
+    child = follow(site.url("/feed"))
+    problems = [child.sync()[0]["problem"] for _ in range(4)]
+
+    assert 2 == site.count("/feed")
+    assert code == problems[0]["type"]
+    assert [problems[0]] * 4 == problems
+
+
 def test_for_the_owner_a_server_may_ask_for_a_day() -> None:
     """Just under it is respected, just over it is cut for the owner and not for the schedule; none asked, none kept."""
     day = RETRY_AFTER_OWNER_S
