@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import requests
 
 from connectors.feeds.entries import enclosures_of
-from connectors.sdk import Again, AnswerTooLarge, Context, Cursor, Message, Progress, Put, checked, why_unanswered
+from connectors.sdk import Again, AnswerTooLarge, Context, Cursor, Message, Note, Progress, Put, checked, why_unanswered
 from core.model.errors import BodyTooLarge, LockerError, StorageFull
 
 PART = "enclosures"
@@ -21,19 +22,31 @@ DEADLINE_S = 1800.0
 MB = 1024 * 1024
 
 
+class _Position(msgspec.Struct, forbid_unknown_fields=True):
+    """The last fact that was looked at, and the entries of which a file is tried again, each with its tries."""
+
+    seq: int
+    again: dict[str, int]
+
+
 def enclosures(context: Context) -> Iterator[Message]:
     """Fetch the files of entries that came since the last time; a file that fails is tried on later runs."""
-    position = context.cursor(PART)
-    if not isinstance(position, dict):
+    cursor = context.cursor(PART)
+    try:
+        position = None if cursor is None else msgspec.convert(cursor, _Position)
+    except msgspec.ValidationError:
+        yield Note("how far files were kept cannot be read; those of entries from now on are", level="warning")
+        position = None
+    if position is None:
         # Switched on just now: what is attached to older entries stays where it is.
         yield Cursor({"seq": context.head(), "again": {}}, part=PART)
         return
-    again: dict[str, int] = dict(position.get("again", {}))
+    again = position.again
     for done, key in enumerate(list(again)[:FILES_PER_RUN_MAX]):
         yield from _kept(context, key, again)
-        yield Cursor({"seq": position["seq"], "again": again}, part=PART)
+        yield Cursor({"seq": position.seq, "again": again}, part=PART)
         yield Progress(done + 1)
-    yield from _new(context, int(position["seq"]), again)
+    yield from _new(context, position.seq, again)
 
 
 def _new(context: Context, seq: int, again: dict[str, int]) -> Iterator[Message]:

@@ -61,11 +61,13 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of(cls, cursor: object) -> State:
-        """The state that was kept, a fresh one when there is none or it cannot be read."""
+        """The state that was kept, a fresh one when there is none; raises Broken when it cannot be read."""
         try:
             return msgspec.convert(cursor, cls) if cursor is not None else cls()
-        except msgspec.ValidationError:
-            return cls()
+        except msgspec.ValidationError as err:
+            raise Broken(
+                "what was remembered of this feed cannot be read; it is asked as if for the first time"
+            ) from err
 
     def is_due(self, *, now: float, is_for_owner: bool) -> bool:
         """Whether the feed may be asked now; the owner need not wait for what is our own caution."""

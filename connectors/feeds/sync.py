@@ -83,7 +83,7 @@ def feeds(context: Context, cursor: Any) -> Iterator[Message]:
     followed = subscriptions(context)
     known = known_feeds(context)
     yield from _unfollowed(followed, known)
-    states = {feed.key: _state(context, feed, known) for feed in followed}
+    states = yield from _states(context, followed, known)
     broken_off = [_broken_off(context, feed, states[feed.key]) for feed in followed if states[feed.key].reading]
     now = context.now()
     due = [feed for feed in followed if states[feed.key].is_due(now=now, is_for_owner=context.is_for_owner)]
@@ -174,8 +174,8 @@ def _marked(context: Context, job: Job, fetched: Fetched) -> Iterator[None]:
         yield
     finally:
         # It came to an end, if only because the process was told to stop: the feed is not to blame for that.
-        if State.of(context.cursor(job.feed.key)).reading:
-            with contextlib.suppress(LockerError):
+        with contextlib.suppress(LockerError):
+            if State.of(context.cursor(job.feed.key)).reading:
                 context.keep(job.feed.key, state)
 
 
@@ -279,11 +279,22 @@ def _unfollowed(feeds: list[Subscription], known: dict[str, dict[str, Any]]) -> 
             yield Put(type="feed", key=key, value=changed, common=_shared(changed))
 
 
-def _state(context: Context, feed: Subscription, known: dict[str, dict[str, Any]]) -> State:
-    if known.get(feed.key, {}).get("status") == "unfollowed":
-        # Followed again: what was known of its absence counts no more.
-        return State.of(context.cursor(feed.key)).anew()
-    return State.of(context.cursor(feed.key))
+def _states(
+    context: Context, followed: list[Subscription], known: dict[str, dict[str, Any]]
+) -> Generator[Message, None, dict[str, State]]:
+    """What is remembered of each feed; where that cannot be read, the owner is told, and it is asked anew."""
+    states = {}
+    for feed in followed:
+        try:
+            state = State.of(context.cursor(feed.key))
+        except Broken as err:
+            yield Note(f"{shown_url(feed.url)}: {err}", level="warning")
+            state = State()
+        if known.get(feed.key, {}).get("status") == "unfollowed":
+            # Followed again: what was known of its absence counts no more.
+            state = state.anew()
+        states[feed.key] = state
+    return states
 
 
 def _left_alone(
