@@ -29,6 +29,7 @@ COMMANDS = {
     "install": "core.cli.services",
     "uninstall": "core.cli.services",
     "sync": "core.cli.sync",
+    "search": "core.cli.search",
     "logs": "core.cli.logs",
     "token": "core.cli.tokens",
     "doctor": "core.cli.doctor",
