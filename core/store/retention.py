@@ -43,6 +43,7 @@ _DELETE_TEXT = "DELETE FROM text WHERE rowid = ?"
 _CURRENT = "SELECT deleted FROM current WHERE type = ? AND key = ?"
 _DELETE_CURRENT = "DELETE FROM current WHERE type = ? AND key = ?"
 _DELETE_PASTS = "DELETE FROM past WHERE type = ? AND key = ?"
+_DELETE_TALLY = "DELETE FROM tally WHERE type = ?1 AND NOT EXISTS (SELECT 1 FROM current WHERE type = ?1)"
 
 Note = Callable[[str, str, JsonObject], int]
 
@@ -175,6 +176,7 @@ class Retention:
                 self._db.executemany(current.PUT_PAST, past)
                 live = not row.deleted
             self._db.execute(current.ADD_TO_TALLY, (type_id, live - live_before))
+            self._db.execute(_DELETE_TALLY, (type_id,))
 
     def digest(self, seqs: Iterable[int]) -> str:
         """SHA-256 over the positions and digests of facts as they are now, in order."""
