@@ -1,19 +1,29 @@
 """All of Me, out and back: backups, restores, exports and imports, as archives that are written whole or not at all."""
 
+from core.backup.exporting import ExportDone, Source, export, schema_of
+from core.backup.importing import ImportDone, import_from
+from core.backup.parquet import parquet_tables
 from core.backup.restoring import Restored, is_unfinished, restore
 from core.backup.saving import Backup, Inventory, back_up
 from core.backup.takeover import forget_restore, restore_notices, restored_in, still_there, take_over
 
 __all__ = [
     "Backup",
+    "ExportDone",
+    "ImportDone",
     "Inventory",
     "Restored",
+    "Source",
     "back_up",
+    "export",
     "forget_restore",
+    "import_from",
     "is_unfinished",
+    "parquet_tables",
     "restore",
     "restore_notices",
     "restored_in",
+    "schema_of",
     "still_there",
     "take_over",
 ]

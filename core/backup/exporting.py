@@ -86,10 +86,10 @@ def export(
         sink.add(HEADER, [header], size=len(header))
         for source in sources:
             on_step(source.id)
-            making = Export(
-                source.reads, sink, service=source.id, scratch=beside, now=now, schema=source.schema
-            )  # fmt: skip
             try:
+                making = Export(
+                    source.reads, sink, service=source.id, scratch=beside, now=now, schema=source.schema
+                )  # fmt: skip
                 done.append(making.run(forms, source.types))
             except (FileDamaged, FormatTooNew, TooBusy) as err:
                 failed.append(Failed(source.id, err.detail))

@@ -1,0 +1,278 @@
+"""Facts taken in as they were made: nothing lost of them, nothing twice, and whatever cannot be taken is told."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.model.clock import ManualClock
+from core.model.errors import InvalidFact, StorageFull
+from core.model.fact import Change, Fact, JsonObject, value_hash
+from core.store import Entry, Import, Imported, Origin, Store
+from core.store.imports import BATCH_FACTS, PROBLEMS_TOLD_MAX, entry_of
+from tests.store.conftest import ORIGIN
+
+ELSEWHERE = Origin("other/0190a3c4-0000-7000-8000-00000000000f", 3)
+
+
+def told(fact: Fact) -> JsonObject:
+    """A fact as an export says it."""
+    return dict(msgspec.json.decode(msgspec.json.encode(fact)))
+
+
+def kept(fact: Fact) -> JsonObject:
+    """All that an import keeps: everything but the place in the store."""
+    return {name: value for name, value in told(fact).items() if name not in ("seq", "recorded_at")}
+
+
+def take(store: Store, documents: list[JsonObject]) -> Imported:
+    """An import of these."""
+    taking = Import(store, source="a file", actor="owner")
+    taking.take_all(documents)
+    return taking.finish()
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> list[Fact]:
+    """Facts of another store, by thirty commits: changed, deleted, undeleted."""
+    clock = ManualClock(1_600_000_000.0)
+    (tmp_path / "Other").mkdir()
+    with Store.open(tmp_path / "Other" / "notes", types={}, origin=ELSEWHERE, clock=clock) as store:
+        for n in range(30):
+            clock.advance(1.5)
+            changes = [Change(type="note", key=f"k{n % 7}", value={"n": n, "f": n / 3}, common={"title": f"T{n}"})]
+            if n % 5 == 0:
+                changes.append(Change(type="note", key=f"k{n % 3}", action="delete"))
+            store.commit(changes, producer={"name": "p", "n": n % 2})
+        return store.facts(0, limit=1000)
+
+
+def test_every_field_is_kept(store: Store, made: list[Fact]) -> None:
+    """Ids, times, origins, revisions, provenance: only the place in this store is this store's."""
+    done = take(store, [told(fact) for fact in made])
+
+    facts = store.facts(0, limit=1000)
+    assert [kept(fact) for fact in made] == [kept(fact) for fact in facts]
+    assert (len(made), 0, 0, 0) == (done.added, done.known, done.conflicting, done.refused)
+    assert (1, len(made)) == (done.first_seq, done.last_seq)
+    assert done.is_whole
+
+
+def test_the_state_is_the_state_that_was_there(store: Store, made: list[Fact], tmp_path: Path) -> None:
+    """Records, counts and histories are the other store's."""
+    take(store, [told(fact) for fact in made])
+
+    with Store.open(tmp_path / "Other" / "notes", types={}, origin=ELSEWHERE, clock=ManualClock()) as other:
+        mine, theirs = (s.records("note", limit=100).records for s in (store, other))
+        assert [(r.key, r.value, r.common) for r in theirs] == [(r.key, r.value, r.common) for r in mine]
+        assert other.counts() == store.counts()
+        for n in range(7):
+            histories = [[f.id for f in s.history("note", f"k{n}", limit=100).facts] for s in (other, store)]
+            assert histories[0] == histories[1]
+    before = [(r.key, r.seq) for r in store.records("note", limit=100).records]
+    store.rebuild()
+    assert before == [(r.key, r.seq) for r in store.records("note", limit=100).records]
+
+
+def test_again_adds_nothing(store: Store, made: list[Fact]) -> None:
+    """Whole, in part, in another order: what is known is known."""
+    documents = [told(fact) for fact in made]
+    take(store, documents[:10])
+    again = take(store, documents)
+    third = take(store, documents[::-1])
+
+    assert (10, len(made) - 10) == (again.known, again.added)
+    assert (len(made), 0, None) == (third.known, third.added, third.first_seq)
+    assert len(made) == store.head()
+
+
+def test_what_is_newer_here_stays_current(store: Store, made: list[Fact]) -> None:
+    """A fact with an older revision goes into history, not over what counts."""
+    take(store, [told(made[-1])])
+    newest = store.record("note", made[-1].key)
+
+    take(store, [told(fact) for fact in made])
+
+    assert newest == store.record("note", made[-1].key)
+
+
+def test_another_fact_of_a_known_id_is_a_conflict(store: Store, made: list[Fact]) -> None:
+    """It is told and changes nothing; the others go on."""
+    take(store, [told(made[0])])
+    other = {**told(made[0]), "value": {"n": "other"}, "value_hash": value_hash({"n": "other"})}
+
+    done = take(store, [other, told(made[1])])
+
+    assert (1, 1, False) == (done.conflicting, done.added, done.is_whole)
+    assert [(made[0].id, "conflicting_duplicate")] == [(problem.id, problem.code) for problem in done.problems]
+
+
+def test_one_place_in_a_log_is_not_taken_twice(store: Store, made: list[Fact]) -> None:
+    """Two facts that say they are the same number of one log: the second is refused alone."""
+    first, second = told(made[0]), {**told(made[1]), "origin_seq": made[0].origin_seq}
+
+    done = take(store, [first, second, told(made[2])])
+
+    assert (2, 1) == (done.added, done.refused)
+    assert [made[0].id, made[2].id] == [fact.id for fact in store.facts(0, limit=10)]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"id": None}, "id"), ({"id": 7}, "id"), ({"key": None}, "key"), ({"key": ""}, "key"),
+        ({"type": None}, "store"),
+        ({"value": [1]}, "value"), ({"common": "x"}, "common"), ({"action": "move"}, "action"), ({"rev": [1]}, "rev"),
+        ({"rev": ["a", "b"]}, "rev"), ({"known_at": "now"}, "known_at"), ({"origin_seq": -1}, "origin_seq"),
+        ({"schema_version": 0}, "schema_version"), ({"producer": "me"}, "producer"), ({"type": "__locker_x"}, "store"),
+        ({"value_hash": "WRONG"}, "value_hash"),
+    ],
+)  # fmt: skip
+def test_what_is_no_fact_is_refused_by_name(store: Store, made: list[Fact], change: JsonObject, field: str) -> None:
+    """Each rule, and the fact behind the bad one is taken. S9."""
+    done = take(store, [{**told(made[0]), **change}, told(made[1])])
+
+    assert (1, 1) == (done.refused, done.added)
+    assert "invalid_fact" == done.problems[0].code
+    assert field in done.problems[0].reason or field in ("id", "key", "store")
+
+
+def test_a_hash_that_does_not_fit_is_refused(store: Store, made: list[Fact]) -> None:
+    """The value was changed on the way; Ruby's own form of a hash fits too."""
+    ruby = {**told(made[2]), "id": "r", "value": {"f": 1.0}, "origin_seq": 9999}
+    ruby["value_hash"] = hashlib.sha256(b'{"f":1.0}').hexdigest()
+
+    done = take(store, [{**told(made[0]), "value": {"n": 2}}, ruby])
+
+    assert ["hash_mismatch"] == [problem.code for problem in done.problems]
+    assert 1 == done.added
+
+
+def test_a_fact_of_the_incumbent_keeps_its_id_and_times() -> None:
+    """In its first words and in its later ones; a term of 0 is none."""
+    once = {
+        "id": "u", "store": "tasks", "key": "t", "value": {"a": 1}, "value_hash": value_hash({"a": 1}),
+        "causation": None, "timestamp": 1_700_000_000.25, "term": 0, "schema_version": 1,
+    }  # fmt: skip
+    later = {**once, "transaction_time": 5, "valid_time": 6.5, "producer": {"p": 1}, "derivation": None}
+    del later["timestamp"], later["term"]
+
+    assert (1_700_000_000.25, 1_700_000_000.25, None) == _times(entry_of(once))
+    assert (5.0, 5.0, 6.5) == _times(entry_of(later))
+    assert 3.0 == entry_of({**once, "term": 3}).valid_time
+    assert "tasks" == entry_of(once).type
+    with pytest.raises(InvalidFact):
+        entry_of({**once, "id": None})
+
+
+def _times(entry: Entry) -> tuple[float | None, float | None, float | None]:
+    return entry.transaction_time, entry.known_at, entry.valid_time
+
+
+def test_facts_of_the_incumbent_count_in_the_order_of_their_log(store: Store) -> None:
+    """Whatever their clock said: the last in the file is the latest. S4."""
+    documents: list[JsonObject] = [
+        {"id": f"u{n}", "store": "tasks", "key": "t", "value": {"n": n}, "timestamp": at}
+        for n, at in enumerate((2000.0, 1000.0, 1000.0, 3000.0, 500.0))
+    ]
+
+    take(store, documents)
+
+    record = store.record("tasks", "t")
+    assert record is not None
+    assert {"n": 4} == record.value
+    assert [2000.0, 1000.0, 1000.0, 3000.0, 500.0] == [fact.transaction_time for fact in store.facts(0, limit=10)]
+    store.rebuild()
+    assert record == store.record("tasks", "t")
+
+
+def test_it_leaves_a_receipt(store: Store, made: list[Fact]) -> None:
+    """Counts, source and actor; for an import that added nothing too."""
+    take(store, [told(fact) for fact in made])
+    take(store, [told(made[0]), {"id": 1}])
+
+    receipts = store.receipts(10)
+
+    assert [("import", "owner"), ("import", "owner")] == [(one.verb, one.actor) for one in receipts]
+    assert (0, 1, 1) == tuple(receipts[0].document[name] for name in ("added", "known", "refused"))
+    assert len(made) == receipts[1].document["added"]
+
+
+def test_problems_are_counted_beyond_those_that_are_told(store: Store) -> None:
+    """A file of nothing but nonsense says so in bounded words."""
+    done = take(store, [{"id": n} for n in range(PROBLEMS_TOLD_MAX + 7)])
+
+    assert (PROBLEMS_TOLD_MAX + 7, PROBLEMS_TOLD_MAX) == (done.refused, len(done.problems))
+
+
+def test_a_full_disk_ends_it(store: Store, made: list[Fact]) -> None:
+    """What was stored before stays; the next try goes on from there."""
+
+    class Full:
+        """A store whose disk is full from the second batch on."""
+
+        def __init__(self) -> None:
+            self.batches = 0
+
+        def append(self, entries: Any, *, atomic: bool = False) -> Any:
+            """As the store does."""
+            self.batches += 1
+            if self.batches > 1:
+                raise StorageFull("no room")
+            return store.append(entries, atomic=atomic)
+
+        def leave_receipt(self, verb: Any, *, actor: str, document: JsonObject) -> int:
+            """Never reached."""
+            raise AssertionError
+
+    taking = Import(Full(), source="a file", actor="owner")
+    many = [{**told(made[0]), "id": f"i{n}", "origin_seq": n + 1, "key": f"k{n}"} for n in range(2 * BATCH_FACTS)]
+    with pytest.raises(StorageFull):
+        taking.take_all(many)
+        taking.finish()
+
+    assert BATCH_FACTS == store.head()
+    assert (BATCH_FACTS, BATCH_FACTS) == ((done := take(store, many)).known, done.added)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**80), 2**80)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    value=st.dictionaries(st.text(max_size=8), json_values, max_size=4),
+    common=st.dictionaries(st.text(max_size=8), json_values, max_size=2),
+    derivation=st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+    valid_time=st.none() | st.floats(-1e9, 1e10),
+)
+def test_any_document_comes_through(
+    tmp_path_factory: pytest.TempPathFactory, value: JsonObject, common: JsonObject, derivation: JsonObject | None,
+    valid_time: float | None,
+) -> None:  # fmt: skip
+    """Out of one store, through JSON, into another: the same fact in every field. S18."""
+    place = tmp_path_factory.mktemp("two")
+    with (
+        Store.open(place / "a", types={}, origin=ELSEWHERE, clock=ManualClock()) as one,
+        Store.open(place / "b", types={}, origin=ORIGIN, clock=ManualClock(1.8e9)) as two,
+    ):
+        change = Change(type="t", key="k", value=value, common=common, derivation=derivation, valid_time=valid_time)
+        if one.commit([change]).quarantined:
+            return
+        (fact,) = one.facts(0, limit=10)
+        done = take(two, [told(fact)])
+        assert done.is_whole, done.problems
+        assert kept(fact) == kept(two.facts(0, limit=10)[0])
