@@ -26,6 +26,7 @@ from core.store.prepare import Batch
 from core.store.quarantine import Quarantine
 from core.store.receipts import Verb, put_receipt
 from core.store.retention import Retention
+from core.store.samples import SAMPLE_TYPE, Recording, Sampled, Samples
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 from core.store.seal import put_seal, remove_seal
 from core.store.sheet import Place, Sheet, Source
@@ -51,11 +52,20 @@ class Ledger:
     After a failed transaction it is of no more use: abandon it and open another, which reads everything anew.
     """
 
-    def __init__(self, db: apsw.Connection, *, types: Mapping[str, TypeSpec], origin: Origin, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: apsw.Connection,
+        *,
+        types: Mapping[str, TypeSpec],
+        origin: Origin,
+        clock: Clock,
+        timezone: str | None = None,
+    ) -> None:
         self._db = db
         self._types = types
         self._clock = clock
         self._quarantine = Quarantine(db)
+        self._samples = Samples(db, timezone=timezone)
         self._chain = Chain(db)
         self._recorded_at: float = db.execute(facts.LAST_RECORDED_AT).get or 0.0
         self._numbers: dict[str, int] = {}
@@ -64,12 +74,21 @@ class Ledger:
         self._origin_seq = self._last_of_own()
 
     @classmethod
-    def open(cls, path: Path, *, mode_of: Path, types: Mapping[str, TypeSpec], origin: Origin, clock: Clock) -> Ledger:
+    def open(
+        cls,
+        path: Path,
+        *,
+        mode_of: Path,
+        types: Mapping[str, TypeSpec],
+        origin: Origin,
+        clock: Clock,
+        timezone: str | None = None,
+    ) -> Ledger:
         """The store at `path`, made or brought to this version where needed."""
         db = open_for_writing(path, mode_of=mode_of)
         try:
             migrate(db, path, application_id=APPLICATION_ID, steps=MIGRATIONS)
-            return cls(db, types=types, origin=origin, clock=clock)
+            return cls(db, types=types, origin=origin, clock=clock, timezone=timezone)
         except BaseException:
             db.close()
             raise
@@ -89,8 +108,8 @@ class Ledger:
         self._db.execute("COMMIT")
         return results
 
-    def apply(self, batch: Batch) -> Commit:
-        """Add what changed to the log, fold it into the current state, set the cursor, keep what was refused."""
+    def apply(self, batch: Batch, recording: Recording | None = None) -> Commit:
+        """Add what changed to the log, fold it into the current state, set the cursor, keep numbers and the refused."""
         sheet, place = self._sheet()
         draft = Draft(sheet, batch, types=self._types, producer=self._producer(batch.producer))
         self._write(sheet, place)
@@ -100,7 +119,8 @@ class Ledger:
         self._quarantine.put(refused, now=sheet.now)
         if batch.cursor is not None:  # In the transaction of its records. INV-02.
             streams.put_cursor(self._db, *batch.cursor, now=sheet.now)
-        return draft.commit(quarantined=len(refused), head=self.head)
+        odd = 0 if recording is None else self.record(recording).quarantined
+        return draft.commit(quarantined=len(refused) + odd, head=self.head)
 
     def append(self, judged: Sequence[Judged | LockerError], *, atomic: bool) -> list[Appended | LockerError]:
         """Add facts as they came; what cannot be added is answered by its error. `atomic`: then none is added."""
@@ -111,6 +131,17 @@ class Ledger:
         if not (atomic and any(isinstance(answer, LockerError) for answer in answers)):
             self._write(sheet, place)
         return answers
+
+    def record(self, recording: Recording) -> Sampled:
+        """Keep numbers of points, and in quarantine what is none."""
+        kept = self._samples.put(recording.prepared)
+        self._quarantine.clear((SAMPLE_TYPE, point) for point in recording.prepared)
+        self._quarantine.put(recording.refused, now=self._now())
+        return Sampled(kept=kept, quarantined=len(recording.refused))
+
+    def delete_samples(self, point: str, *, since: float, until: float, actor: str) -> tuple[int, float | None]:
+        """Delete numbers of the range, as many as go at once; how many, and where the rest begins."""
+        return self._samples.delete(point, since=since, until=until, now=self._now(), actor=actor)
 
     def set_cursor(self, stream: str, text: str | None) -> None:
         """Set where the stream resumes."""
@@ -124,11 +155,14 @@ class Ledger:
         """Fold every fact again."""
         current.rebuild(self._db, self._types)
         Declarations(self._db, self._types).settle()
+        self._samples.rebuild()
 
     def keep_up(self) -> None:
         """Fold every fact again where the folds were made by other declarations than today's."""
         if not Declarations(self._db, self._types).are_folded:
             self.rebuild()
+        if not self._samples.is_folded:
+            self._samples.settle()
 
     def retention(self, *, actor: str) -> Retention:
         """What lets facts go, for `actor`, within the transaction that is under way."""

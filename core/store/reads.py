@@ -16,6 +16,7 @@ from core.model.manifest import TypeSpec
 from core.store import current, facts, quarantine, streams
 from core.store.files import Files
 from core.store.fold import common_of
+from core.store.series import Series
 from core.store.values import LIMIT_MAX, FactPage, Order, Page, Quarantined, Run
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class Reads:
     def __init__(self, path: Path, types: Mapping[str, TypeSpec]) -> None:
         self.path = path
         self.files = Files(path.parent)
+        self.series = Series(self.rows)
         self._types = dict(types)
 
     def rows(self, statement: str, parameters: Row = (), *, bytes_max: int | None = None) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from core.model.clock import Clock
 from core.model.errors import BadRecord, BadRequest, Broken, FileDamaged, FolderUnusable, LockerError
@@ -24,10 +24,14 @@ from core.store.reader import STORE_NAME, Reader
 from core.store.reads import Reads, Row, bounded
 from core.store.receipts import LIST, Receipt, Verb, receipt_of
 from core.store.recovery import refuse_damaged, settle
+from core.store.recorder import Recorder
 from core.store.retention import POLICIES, Policy, policies_of
+from core.store.samples import Sample, prepare_samples
 from core.store.streams import cursor_text, run_row
 from core.store.values import Appended, Aside, Commit, Entry, Origin, Run
 from core.store.writer import Writer
+
+T = TypeVar("T")
 
 APPEND_ENTRIES_MAX = 1000
 
@@ -43,6 +47,8 @@ class Store(Reads):
     answers, on the writer's thread, so it must return at once.
     """
 
+    series: Recorder
+
     def __init__(
         self,
         path: Path,
@@ -52,6 +58,7 @@ class Store(Reads):
         clock: Clock,
         lock: WriterLock,
         found: Findings | None = None,
+        timezone: str | None = None,
     ) -> None:
         super().__init__(path, types)
         self.on_commit: Callable[[int], None] = _no_one
@@ -59,9 +66,11 @@ class Store(Reads):
         self.found = found
         self._clock = clock
         self._origin = origin
+        self._timezone = timezone
         self._lock = lock
         self._closing = threading.Lock()
         self._reader = Reader(path, types)
+        self.series = Recorder(self.rows, self._submit)
         self.files.clear_unfinished()
         ledger = self._open_ledger()
         try:
@@ -74,7 +83,15 @@ class Store(Reads):
         self._writer = Writer(ledger, path=path, reopen=self._open_ledger, after_commit=self._after_commit)
 
     @classmethod
-    def open(cls, folder: Path, *, types: Mapping[str, TypeSpec], origin: Origin, clock: Clock) -> Store:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        types: Mapping[str, TypeSpec],
+        origin: Origin,
+        clock: Clock,
+        timezone: str | None = None,
+    ) -> Store:
         """The store in `folder`, made where there is none; nobody else may write it until `close`.
 
         Raises WriterBusy naming the process that writes it now, FormatTooNew, or FileDamaged.
@@ -90,7 +107,7 @@ class Store(Reads):
         try:
             found = settle(folder, was_clean=lock.was_clean, at=clock.now())
             refuse_damaged(folder, found)
-            return cls(path, types=types, origin=origin, clock=clock, lock=lock, found=found)
+            return cls(path, types=types, origin=origin, clock=clock, lock=lock, found=found, timezone=timezone)
         except Exception as err:
             lock.release(clean=lock.was_clean)
             raise fault_of(err, path) from err
@@ -112,12 +129,14 @@ class Store(Reads):
         producer: JsonObject | None = None,
         bulk: bool = True,
         aside: Sequence[Aside] = (),
+        samples: Sequence[Sample] = (),
     ) -> Commit:
         """Store what `changes` (500 at most) change, and the stream's `cursor` with them: all of it or nothing.
 
         Durable when it returns. A put that changes nothing but volatile fields writes nothing; a change that cannot
         be stored goes to quarantine, the others go on; `aside` are records that the caller found unfit already, kept
-        there in the same transaction. `bulk=False` lets a single write pass between bulk batches.
+        there in the same transaction; `samples` are numbers of points. `bulk=False` lets a single write pass between
+        bulk batches.
         """
         prepared, refused = prepare_all(checked(changes, aside), self._types)
         batch = Batch(
@@ -128,7 +147,13 @@ class Store(Reads):
             transaction_time=self._clock.now(),
         )
         size = sum(good.size_bytes for good in prepared)
-        return self._mine().submit(lambda ledger: ledger.apply(batch), bulk=bulk, changes=len(changes), size_bytes=size)
+        recording = prepare_samples(samples) if samples else None
+        return self._mine().submit(
+            lambda ledger: ledger.apply(batch, recording),
+            bulk=bulk,
+            changes=len(changes) + len(samples),
+            size_bytes=size,
+        )
 
     def append(self, entries: Sequence[Entry], *, atomic: bool = False) -> list[Appended | LockerError]:
         """Add facts (1000 at most) as somebody made them, in order; durable when it returns.
@@ -226,8 +251,16 @@ class Store(Reads):
 
     def _open_ledger(self) -> Ledger:
         return Ledger.open(
-            self.path, mode_of=self._lock.path, types=self._types, origin=self._origin, clock=self._clock
+            self.path,
+            mode_of=self._lock.path,
+            types=self._types,
+            origin=self._origin,
+            clock=self._clock,
+            timezone=self._timezone,
         )
+
+    def _submit(self, do: Callable[[Ledger], T], *, bulk: bool, changes: int = 1) -> T:
+        return self._mine().submit(do, bulk=bulk, changes=changes)
 
     def _mine(self) -> Writer:
         if not self._lock.is_mine:
