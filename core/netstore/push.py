@@ -97,18 +97,20 @@ class Subscription:
             self._tell({"event": "lagged", "from": self._sent + 1, "to": gone.floor})
             self._sent = gone.floor
             return True
-        types, frames, size = self._follow.types, [], 0
+        frames: list[bytes] = []
+        size = 0
         for event in events:
-            self._sent = event.seq
-            if types and event.type not in types:
-                continue
-            frames.append(event.frame)
-            size += len(event.frame)
+            if not self._follow.types or event.type in self._follow.types:
+                frames.append(event.frame)
+                size += len(event.frame)
             if size >= self._desk.limits.push_bytes:
-                break
+                self._send(b"".join(frames))
+                frames, size = [], 0
         if frames:
-            self._counts.facts_replayed += len(frames)
             self._send(b"".join(frames))
+        if events:
+            self._sent = events[-1].seq
+            self._counts.facts_replayed += len(events)
         if not self._caught_up and (not events or self._sent >= self._follow.head):
             self._caught_up = True
             self._tell({"event": "caught_up", "seq": self._sent})

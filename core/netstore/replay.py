@@ -116,8 +116,16 @@ def _whole(call: Call, *, is_full: bool) -> Answer:
         return body + _WHOLE_END
     rest = lines_between(store, held_to, head, is_full=is_full)
     tail = protocol.with_request_id(b"{}", call.request)[1:]
-    pieces = itertools.chain((body,), _pieces(b"," + line.text for line in rest), (b"]", tail))
+    texts = (b"," + line.text for line in rest) if held else _listed(line.text for line in rest)
+    pieces = itertools.chain((body,), _pieces(texts), (b"]", tail))
     return LongReply(length - len(_WHOLE_END) + 1 + len(tail), pieces)
+
+
+def _listed(texts: Iterator[bytes]) -> Iterator[bytes]:
+    """The texts with commas between them."""
+    yield next(texts)
+    for text in texts:
+        yield b"," + text
 
 
 def _pieces(texts: Iterator[bytes]) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from core.model.frames import encode_frame
 from core.netstore.door import ServedStore
 from core.netstore.log import lines_after
 
-PAGE_FACTS = 500
+PAGE_FACTS = 250
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

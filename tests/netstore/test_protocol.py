@@ -110,9 +110,7 @@ def test_an_error_arrives_as_itself(error: LockerError) -> None:
         assert getattr(error, name, None) == getattr(arrived, name, None)
 
 
-@pytest.mark.parametrize(
-    "error", [FileDamaged("/home/ada/Me/notes/store.db is torn"), StorageFull("/home is full")]
-)
+@pytest.mark.parametrize("error", [FileDamaged("/home/ada/Me/notes/store.db is torn"), StorageFull("/home is full")])
 def test_an_error_tells_no_path(error: LockerError) -> None:
     """What the disk does is told without saying where."""
     refusal = protocol.refusal_of(error)

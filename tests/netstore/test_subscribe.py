@@ -1,0 +1,311 @@
+"""Subscriptions: what follows an acknowledgement comes, in order, once, however slow one reads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from core.model.errors import CursorTooOld, CursorUnknown
+from core.model.fact import Fact
+from core.netstore import Cursor, NetworkStore, ServerLimits
+from core.store import Entry
+from tests.netstore.served import TOKEN, Bare, Served, fact, wait_until
+
+
+def put(served: Served, *keys: str, store: str = "tasks") -> None:
+    """One fact for each key, committed together."""
+    served.store.append([Entry(type=store, key=key, value={}) for key in keys])
+
+
+def events(bare: Bare, count: int) -> list[int]:
+    """The positions of the next facts."""
+    seqs: list[int] = []
+    while len(seqs) < count:
+        event = bare.reply()
+        if event.get("event") == "fact_written":
+            seqs.append(event["fact"]["seq"])
+    return seqs
+
+
+def test_s07_what_is_written_after_the_answer_always_comes(served: Served) -> None:
+    """A thousand rounds of subscribe, then write: nothing is lost, nothing comes twice."""
+    lost = repeated = 0
+    writer = served.bare()
+    for number in range(1, 1001):
+        bare = served.bare()
+        reply = bare.ask(op="subscribe", stores=["tasks"])
+        writer.ask(op="write_fact", fact=fact(number))
+        event = bare.reply()
+        lost += event["fact"]["seq"] > number
+        repeated += event["fact"]["seq"] < number
+        assert number - 1 == reply["cursor"]["seq"] == reply["head"]
+        bare.socket.close()
+
+    assert (0, 0) == (lost, repeated)
+
+
+def test_s08_paused_reader_gets_everything(serve: Callable[..., Served]) -> None:
+    """While one subscriber does not read, 20 000 facts are written; then it gets every one of them."""
+    served = serve(limits=ServerLimits(live_events_max=100, push_bytes=10_000))
+    slow = served.bare()
+    slow.ask(op="subscribe", stores=[])
+    padding = "x" * 400
+    for start in range(0, 20_000, 1000):
+        served.store.append(
+            [Entry(type="tasks", key=f"k{n}", value={"p": padding}) for n in range(start, start + 1000)]
+        )
+
+    assert list(range(1, 20_001)) == events(slow, 20_000)
+
+
+def test_s08_a_paused_reader_keeps_nobody_waiting(served: Served) -> None:
+    """Writers and other subscribers go on beside a blocked socket."""
+    blocked, awake, writer = served.bare(), served.bare(), served.bare()
+    blocked.ask(op="subscribe", stores=[])
+    awake.ask(op="subscribe", stores=[])
+    value = {"p": "x" * 100_000}
+    for number in range(1, 101):
+        assert writer.ask(op="write_fact", fact=fact(number, value=value))["ok"]
+
+    assert list(range(1, 101)) == events(awake, 100)
+
+
+def test_s12_eight_writers_are_told_in_the_log_s_order(served: Served) -> None:
+    """Strictly rising positions, whoever wrote."""
+    bare = served.bare()
+    bare.ask(op="subscribe", stores=[])
+
+    def write(first: int) -> None:
+        writer = served.bare()
+        for number in range(first, first + 25):
+            writer.ask(op="write_fact", fact=fact(number))
+
+    threads = [threading.Thread(target=write, args=(1 + 100 * n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    seqs = events(bare, 200)
+    for thread in threads:
+        thread.join()
+
+    assert list(range(1, 201)) == seqs
+
+
+def test_each_subscriber_gets_its_own_stores(served: Served) -> None:
+    """One store, two, all of them."""
+    wanted: list[tuple[list[str], list[int]]] = [(["a"], [1, 4]), (["a", "b"], [1, 2, 4, 5]), ([], [1, 2, 3, 4, 5, 6])]
+    bares = []
+    for stores, _ in wanted:
+        bares.append(served.bare())
+        bares[-1].ask(op="subscribe", stores=stores)
+    for name in ("a", "b", "c", "a", "b", "c"):
+        put(served, f"k{served.store.head()}", store=name)
+
+    assert [expected for _, expected in wanted] == [
+        events(bare, len(expected)) for bare, (_, expected) in zip(bares, wanted, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("behind", [0, 3, 1200, 2500])
+def test_s16_catching_up_joins_the_present(served: Served, behind: int) -> None:
+    """From a cursor: what was missed, the word that it was all, then what comes; one sequence."""
+    for start in range(0, 2500, 500):
+        put(served, *(f"k{start + n}" for n in range(500)))
+    cursor = {"store_epoch": served.store.epoch(), "seq": 2500 - behind}
+    bare = served.bare()
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            put(served, f"new{number}")
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    reply = bare.ask(op="subscribe", cursor=cursor)
+    got: list[dict[str, Any]] = []
+    while sum(event["event"] == "fact_written" for event in got) < behind + 50:
+        got.append(bare.reply())
+    stop.set()
+    writer.join()
+
+    seqs = [event["seq"] for event in got if event["event"] == "fact_written"]
+    assert list(range(2501 - behind, 2501 - behind + len(seqs))) == seqs
+    caught_up = [event["seq"] for event in got if event["event"] == "caught_up"]
+    assert 1 == len(caught_up) and caught_up[0] >= reply["head"] - (reply["head"] > 2500 and behind == 0)
+
+
+def test_in_push_mode_only_close_is_an_op(served: Served) -> None:
+    """Anything else is told to be a mistake, and facts go on coming; also what was sent in the same breath."""
+    bare = served.bare()
+    bare.send({"op": "subscribe"}, {"op": "ping"})
+    began, mistaken = bare.reply(), bare.reply()
+    put(served, "k")
+    told = bare.reply()
+    bare.send({"op": "stats"})
+    again = bare.reply()
+    closed = bare.ask(op="close", request_id=3)
+
+    assert [True, "error", "fact_written", "error"] == [
+        began["ok"], mistaken["event"], told["event"], again["event"],
+    ]  # fmt: skip
+    assert {"ok": True, "request_id": 3} == closed
+    assert bare.is_closed()
+
+
+def test_a_heartbeat_comes_where_it_is_wanted(served: Served) -> None:
+    """Every so often, with the head; nobody else gets one."""
+    bare = served.bare()
+    bare.ask(op="subscribe", heartbeat_s=0.01)
+    put(served, "k")
+
+    assert ["fact_written", "heartbeat"] == [bare.reply()["event"] for _ in range(2)]
+
+
+class Forgetful:
+    """A store whose first facts were removed by its policy."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.gone_to = 0
+
+    def floor(self) -> int:
+        return self.gone_to
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def test_s08_what_retention_took_is_declared(served: Served) -> None:
+    """A slow reader whose range is gone is told from where to where, and goes on behind it."""
+    from core.model.clock import ManualClock
+    from core.netstore import Door, StoreServer, one_store
+
+    store = Forgetful(served.store)
+    with StoreServer(clock=ManualClock(), limits=ServerLimits(live_events_max=5, push_bytes=1)) as server:
+        path = server.serve_unix(served.folder / "other.sock", Door(store_of=one_store(store)))
+        slow = NetworkStore(str(path), transport="unix")
+        held, let_go = threading.Event(), threading.Event()
+        got: list[int] = []
+        lagged: list[tuple[int, int]] = []
+
+        def handle(fact_: Fact) -> None:
+            got.append(fact_.seq)
+            held.set()
+            let_go.wait(10)
+
+        slow.subscribe(handle, on_lagged=lambda first, last: lagged.append((first, last)))
+        value = {"p": "x" * 50_000}
+        served.store.append([Entry(type="tasks", key="first", value={})])
+        server.committed(store)
+        held.wait(10)
+        for number in range(200):
+            served.store.append([Entry(type="tasks", key=f"k{number}", value=value)])
+        store.gone_to = 150
+        server.committed(store)
+        let_go.set()
+        wait_until(lambda: bool(got) and got[-1] == 201)
+        declared = [seq for first, last in lagged for seq in range(first, last + 1)]
+        slow.close()
+
+    assert list(range(1, 202)) == sorted(got + declared)
+    assert lagged
+
+
+def test_s16_below_what_is_retained_a_cursor_is_too_old(served: Served) -> None:
+    """The caller reads the state anew; it is told where the log begins."""
+    from core.model.clock import ManualClock
+    from core.netstore import Door, StoreServer, one_store
+
+    store = Forgetful(served.store)
+    put(served, "a", "b", "c")
+    store.gone_to = 2
+    with StoreServer(clock=ManualClock()) as server:
+        path = server.serve_unix(served.folder / "other.sock", Door(store_of=one_store(store)))
+        with NetworkStore(str(path), transport="unix") as client, pytest.raises(CursorTooOld) as refused:
+            client.subscribe(lambda _: None, cursor=Cursor(served.store.epoch(), 1))
+
+    assert 2 == refused.value.floor
+
+
+def test_a_handler_that_raises_keeps_its_place(client: NetworkStore, served: Served) -> None:
+    """It is asked again for the same fact, and nothing behind it is lost."""
+    got: list[int] = []
+    failures = iter([ValueError("not now"), ValueError("not yet"), None, None, ValueError("again"), None])
+
+    def handle(fact_: Fact) -> None:
+        if (failure := next(failures)) is not None:
+            raise failure
+        got.append(fact_.seq)
+
+    subscriber = client.subscribe(handle)
+    put(served, "a", "b", "c")
+    wait_until(lambda: len(got) == 3)
+
+    assert [1, 2, 3] == got
+    wait_until(lambda: subscriber.cursor is not None and subscriber.cursor.seq == 3)
+
+
+def test_a_subscription_survives_the_server_s_restart(serve: Callable[..., Served]) -> None:
+    """It goes on from its cursor: what was written meanwhile comes, nothing comes twice."""
+    first = serve()
+    client = NetworkStore(str(first.path), transport="unix")
+    got: list[int] = []
+    client.subscribe(lambda fact_: got.append(fact_.seq))
+    put(first, "a", "b")
+    wait_until(lambda: len(got) == 2)
+    first.close()
+    second = serve()
+    put(second, "c", "d")
+    wait_until(lambda: len(got) == 4)
+    client.close()
+
+    assert [1, 2, 3, 4] == got
+
+
+def test_s16_a_subscription_to_another_store_ends_with_its_reason(serve: Callable[..., Served]) -> None:
+    """A cursor of a store that was put back from a copy is never gone on from silently."""
+    served = serve()
+    put(served, "a")
+    with NetworkStore(str(served.path), transport="unix") as client, pytest.raises(CursorUnknown):
+        client.subscribe(lambda _: None, cursor=Cursor("00" * 16, 1))
+
+
+def test_subscriptions_over_tcp_want_the_token(served: Served) -> None:
+    """As every other op."""
+    bare = served.bare_tcp()
+    refused = bare.ask(op="subscribe")
+    allowed = bare.ask(op="subscribe", token=TOKEN)
+
+    assert ("unauthorized", True) == (refused["error_code"], allowed["ok"])
+
+
+def test_a_subscriber_that_leaves_leaves_nothing(served: Served) -> None:
+    """Its thread and its place end when its socket does."""
+    bare = served.bare()
+    bare.ask(op="subscribe")
+    before = served.server.connections
+    bare.socket.close()
+    wait_until(lambda: served.server.connections == 0)
+
+    assert 1 == before
+    put(served, "k")
+
+
+def test_a_commit_that_nobody_told_of_is_noticed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another way of writing reaches subscribers too, a little later."""
+    from core.netstore import push
+
+    monkeypatch.setattr(push, "LOOK_EVERY_S", 0.05)
+    served.store.on_commit = lambda head: None
+    bare = served.bare()
+    bare.ask(op="subscribe")
+    started = time.monotonic()
+    put(served, "k")
+
+    assert [1] == events(bare, 1)
+    assert time.monotonic() - started < 5
