@@ -177,7 +177,7 @@ class Search:
             rows = self._reads.rows(_AT_SEQ, (*parameters, self._as_of.seq))
         else:
             rows = self._reads.rows(_AT_TIME, (*parameters, self._as_of.time))
-        if not all(isinstance(column, kind) for row in rows for column, kind in zip(row, _SHAPE, strict=True)):
+        if not all(all(map(isinstance, row, _SHAPE)) for row in rows):
             raise ValueError("a match has a column of a type it cannot have")
         return [_Match(*row) for row in rows]
 

@@ -8,10 +8,10 @@ import apsw
 import pytest
 
 from core.model.clock import ManualClock
-from core.model.errors import BadRequest
+from core.model.errors import BadRequest, FileDamaged
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
-from core.store import AsOf, AtSeq, AtTime, Found, Search, Store, parse_query
+from core.store import AsOf, AtSeq, AtTime, Found, Reader, Search, Store, parse_query
 from core.store.search import HITS_MAX, RANKED_MAX
 from core.store.text import TextIndex
 from tests.store.conftest import OpenStore
@@ -182,6 +182,34 @@ def test_a_word_that_no_page_gave_leads_nowhere(search: Searching) -> None:
     for word in ("x", "bm90IGpzb24", "WyJzZWFyY2giLCJ4Il0"):
         with pytest.raises(BadRequest):
             search("fog", after=word)
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        "CREATE TABLE text (title, body)",
+        "CREATE VIEW text AS SELECT 1 AS title",
+        "CREATE VIRTUAL TABLE text USING fts5 (title)",
+        "CREATE VIRTUAL TABLE text USING fts5 (title, body); UPDATE text_data SET block = x'ff00ff'",
+        "CREATE VIRTUAL TABLE text USING fts5 (a, b, c, d)",
+        "SELECT 1",
+    ],
+)
+def test_an_index_that_is_none_is_a_damaged_file(store: Store, instead: str) -> None:
+    """A child may write what it likes into its file; the search says so, or finds nothing."""
+    store.commit([put("a", "fog")])
+    with apsw.Connection(str(store.path)) as db:
+        db.execute("DROP TABLE text")
+        db.execute(instead)
+        if "fts5" in instead and "block" not in instead:
+            db.execute("INSERT INTO text (rowid) VALUES (1)")
+    with Reader.open(store.path.parent, types=TYPES) as reader:
+        try:
+            found = Search(reader, TYPES, parse_query("fog title:mist")).page(limit=10)
+        except FileDamaged:
+            return
+
+    assert [] == found.hits
 
 
 def test_erased_words_are_found_no_more(store: Store, search: Searching) -> None:
