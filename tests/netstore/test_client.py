@@ -1,0 +1,204 @@
+"""The client: it has a store's interface, and outlives its server's absences."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.model.errors import BadRequest, Broken, LockerError, Retry, TokenRequired
+from core.model.fact import Change
+from core.netstore import NetworkStore, ServerLimits
+from core.netstore.line import Address, Backoff
+from core.store import Appended, Aside, Entry, Run
+from tests.netstore.served import TOKEN, Served, fact, wait_until
+
+
+def test_a_client_answers_as_the_store_does(client: NetworkStore, served: Served) -> None:
+    """Every read and write of a store, there and here the same."""
+    store = served.store
+    done = client.commit(
+        [Change(type="note", key="a", value={"title": "A", "written": 5}), Change(type="note", key="b", value={})],
+        cursor=("notes", {"page": 2}),
+        producer={"name": "test"},
+        aside=[Aside(type="note", key="bad", reason="no title")],
+    )
+    client.append([Entry(type="note", key="a", value={"title": "A2"}, common={"place": "x"})])
+    client.append([Entry(type="note", key="b", action="delete")])
+    client.note_run(Run(id="1", stream="notes", started_at=1.0, ended_at=2.0, status="ok", new=2))
+    client.set_cursor("other", [1])
+
+    assert (2, 1) == (done.new, done.quarantined)
+    assert store.counts() == client.counts() == {"note": 1}
+    assert store.record("note", "a") == client.record("note", "a") is not None
+    assert store.record("note", "b") is client.record("note", "b") is None
+    for order in ("key", "newest"):
+        assert store.records("note", limit=5, order=order) == client.records("note", limit=5, order=order)
+    page = client.history("note", "a", limit=1)
+    assert store.history("note", "a", limit=1) == page and page.next is not None
+    assert store.history("note", "a", limit=1, after=page.next) == client.history("note", "a", limit=1, after=page.next)
+    facts = client.facts(0, limit=10)
+    assert store.facts(0, limit=10) == facts
+    assert [store.previous(one) for one in facts] == [client.previous(one) for one in facts]
+    assert [store.shared(one) for one in facts] == [client.shared(one) for one in facts]
+    assert ({"page": 2}, [1], None) == tuple(client.cursor(name) for name in ("notes", "other", "none"))
+    assert store.runs(limit=5) == client.runs(limit=5) == client.runs("notes", limit=5)
+    assert store.quarantined(5) == client.quarantined(5) != []
+    assert (store.head(), store.epoch(), store.opens()) == (client.head(), client.epoch(), client.opens())
+    with pytest.raises(BadRequest):
+        client.records("note", limit=0)
+
+
+def test_eight_clients_lose_nothing(served: Served) -> None:
+    """Single writes, batches and pipelines at once: all are there, once."""
+
+    def write(number: int) -> None:
+        with NetworkStore(str(served.path), transport="unix") as client:
+            entries = [Entry(type=f"t{number}", key=f"{n}") for n in range(100)]
+            results: list[Appended | LockerError] = []
+            if number % 3 == 0:
+                for entry in entries:
+                    results += client.append([entry])
+            elif number % 3 == 1:
+                results = client.append(entries)
+            else:
+                results = client.append_each(entries)
+            assert all(isinstance(result, Appended) for result in results)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert {f"t{number}": 100 for number in range(8)} == served.store.counts()
+
+
+def test_a_client_waits_for_a_server_that_comes(tmp_path: Path, serve: Callable[..., Served]) -> None:
+    """Nobody listens yet: it tries again, with growing pauses, and what is written in the end is there once."""
+    answers: list[list[Appended | LockerError]] = []
+    path = tmp_path / "notes" / "store.sock"
+
+    def write() -> None:
+        with NetworkStore(str(path), transport="unix", patience_s=20) as client:
+            answers.append(client.append([Entry(type="a", key="k")]))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    time.sleep(0.2)
+    served = serve()
+    writer.join(20)
+
+    assert 1 == served.store.head() == len(answers)
+
+
+def test_a_client_goes_on_after_a_restart(serve: Callable[..., Served]) -> None:
+    """The connection broke unseen: the same request is sent again over a new one."""
+    first = serve()
+    with NetworkStore(str(first.path), transport="unix", patience_s=20) as client:
+        client.append([Entry(type="a", key="1")])
+        first.close()
+        second = serve()
+        client.append([Entry(type="a", key="2")])
+
+        assert 2 == second.store.head() == client.head()
+
+
+def test_patience_ends(tmp_path: Path) -> None:
+    """With what may be tried again later, never with what says it cannot be."""
+    with NetworkStore(str(tmp_path / "none.sock"), transport="unix", patience_s=0.2) as client, pytest.raises(Retry):
+        client.head()
+
+
+def test_a_full_server_is_waited_for(serve: Callable[..., Served]) -> None:
+    """`too_many_connections` passes by itself."""
+    served = serve(limits=ServerLimits(connections_max=1))
+    taken = served.bare()
+    taken.ask(op="ping")
+    with (
+        NetworkStore(str(served.path), transport="unix", patience_s=0.3) as hasty,
+        pytest.raises(Retry),
+    ):
+        hasty.head()
+    with NetworkStore(str(served.path), transport="unix", patience_s=20) as client:
+        threading.Timer(0.3, taken.socket.close).start()
+        assert 0 == client.head()
+
+
+def test_a_wrong_token_is_terminal(served: Served) -> None:
+    """It is not tried again, and stands in no text."""
+    with NetworkStore(served.tcp_address, token="wrong-secret") as client:
+        with pytest.raises(TokenRequired):
+            client.head()
+
+        assert "wrong-secret" not in repr(client)
+    with NetworkStore(served.tcp_address, token=TOKEN) as client:
+        assert 0 == client.head()
+
+
+def test_closing_says_goodbye(served: Served) -> None:
+    """The server sees an orderly end; a closed client says so."""
+    client = NetworkStore(str(served.path), transport="unix")
+    client.head()
+    assert 1 == served.server.connections
+    client.close()
+    client.close()
+    wait_until(lambda: served.server.connections == 0)
+    with pytest.raises(Broken):
+        client.head()
+
+    assert 1 == served.bare().ask(op="server_status")["metrics"]["requests_total"]["close"]
+
+
+def test_a_batch_larger_than_a_frame_is_sent_in_several(served: Served) -> None:
+    """Not atomic: as many frames as it takes; atomic, it must fit into one."""
+    entries = [Entry(type="a", key=f"{n}", value={"p": "x" * 1_000_000}) for n in range(12)]
+    with NetworkStore(str(served.path), transport="unix") as client:
+        results = client.append(entries)
+        with pytest.raises(LockerError) as refused:
+            client.append(entries, atomic=True)
+
+    assert list(range(1, 13)) == [result.seq for result in results if isinstance(result, Appended)]
+    assert "body_too_large" == refused.value.code
+
+
+def test_a_snapshot_is_sent(client: NetworkStore, served: Served) -> None:
+    """What is known counts, what is not is added."""
+    client.append([Entry(type="a", key=f"{n}") for n in range(3)])
+
+    assert (3, 0) == client.write_snapshot(list(client.replay()))
+
+
+def test_pauses_grow_and_are_random() -> None:
+    """Each about twice the one before, up to five seconds, none the same for all."""
+    pauses: list[float] = []
+    backoff = Backoff(None, pause=pauses.append, random_unit=lambda: 1.0)
+    for _ in range(10):
+        backoff.wait(Address(address="a", transport="unix"), OSError())
+    halves: list[float] = []
+    other = Backoff(None, pause=halves.append, random_unit=lambda: 0.0)
+    other.wait(Address(address="a", transport="unix"), OSError())
+
+    assert [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0] == pauses
+    assert [0.025] == halves
+
+
+def test_an_unknown_transport_is_refused() -> None:
+    """TCP or Unix, nothing else."""
+    with pytest.raises(BadRequest):
+        NetworkStore("a", transport="udp")  # type: ignore[arg-type]
+
+
+def test_an_unfinished_commit_is_not_sent_twice(serve: Callable[..., Served]) -> None:
+    """Whether it was stored is not known, and the caller is told that it may try again."""
+    served = serve()
+    with NetworkStore(str(served.path), transport="unix", patience_s=5) as client:
+        client.head()
+        served.server.stop()
+        with pytest.raises(Retry):
+            client.commit([Change(type="a", key="k")])
+
+    assert fact(1)["id"]
