@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from core.model.errors import BadRequest
+from core.model.errors import BadRequest, FileDamaged
 from core.model.fact import JsonObject
 from core.model.manifest import TypeSpec
 from core.store.asof import AsOf, AtSeq, AtTime, seq_at, settled
@@ -139,6 +139,12 @@ class Search:
         place = self._first() if after is None else place_of(after, _Place)
         if self._is_vain:
             return Found(hits=[], next=None, types={}, is_capped=False)
+        try:
+            return self._page(place, limit)
+        except (msgspec.MsgspecError, ValueError, TypeError, KeyError, RecursionError) as err:
+            raise FileDamaged("the store holds a row that cannot be read") from err
+
+    def _page(self, place: _Place, limit: int) -> Found:
         examined = 0
         while True:
             matches = self._matches(place.top)
