@@ -82,6 +82,8 @@ class Config:
     spawn: str = "auto"
     open_browser: bool = True
     log_level: str = "info"
+    store_port: int = 0
+    store_needs_token: bool = True
     limits: Limits = Limits()
     app_keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
@@ -419,5 +421,7 @@ _CHECKS: Mapping[str, _Check] = {
     "spawn": _choice(("auto", "plain")),
     "open_browser": _flag,
     "log_level": _choice(("debug", "info", "warning", "error")),
+    "store_port": _whole(0, 65535),
+    "store_needs_token": _flag,
     **_limit_checks(),
 }

@@ -13,10 +13,11 @@ from collections.abc import Callable
 import psutil
 import uvloop
 
-from core.assembly.house import House, Standing, prepare_me, warm_parent
+from core.assembly.house import House, Standing
 from core.assembly.journal import Journal
 from core.assembly.listening import Server, Signals, listen
 from core.assembly.lock import MeLock
+from core.assembly.means import prepare_me, warm_parent
 from core.config import Config
 from core.gateway import FrontLimits, server_config
 from core.model.clock import SystemClock

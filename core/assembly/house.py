@@ -14,22 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from core.assembly.bridges import ChildrenBridge, EventsBridge, Loop, ScheduleBridge, child_state
-from core.assembly.launching import Launching
+from core.assembly.keepers import Keepers, grant_to
+from core.assembly.launching import Backends, Launching
+from core.assembly.means import delivery_limits, gateway_limits, home, process_limits
 from core.assembly.offices import ServiceDesk
 from core.assembly.repair import open_coredb
 from core.assembly.stores import Stores
 from core.backup import restore_notices
 from core.config import Config
-from core.events import Bus, Deliveries, DeliveryLimits, EventStreams
-from core.gateway import Door, GatewayLimits
+from core.events import Bus, Deliveries, EventStreams
+from core.gateway import Door
 from core.library import Library
 from core.model.clock import Clock
-from core.model.errors import FolderUnusable, NotFound, ServiceDisabled
+from core.model.errors import NotFound, ServiceDisabled
+from core.netstore import Grant
 from core.process import (
     ChildLogs,
-    Endpoint,
     Failed,
-    ProcessLimits,
     State,
     Stopped,
     Supervisor,
@@ -47,14 +48,11 @@ log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
 CHECKOUT = Path(__file__).resolve().parents[2]
-# What every Python child would import first; cryptography is imported by the first secret that is unsealed.
-PRELOAD = ("connectors.sdk.connector", "cryptography.hazmat.primitives.ciphers.aead")
 CALL_S = 120.0
 DELIVERY_S = 60.0
 CLOSE_S = 3.5
 # As often as the schedule looks at the clock.
 LOOK_S = 30.0
-_ELSEWHERE = "choose another folder with --me DIR."
 
 
 @dataclass
@@ -100,13 +98,13 @@ class House:
         config, clock = self._standing.config, self._standing.clock
         self._open_known()
         self._open_processes()
-        self._door = Door(backends=_Backends(self._supervisor, self._launching), limits=_gateway_limits(config),
+        self._door = Door(backends=Backends(self._supervisor, self._launching), limits=gateway_limits(config),
                           spool_folder=config.me / "run")  # fmt: skip
         self._stack.push_async_callback(self._door.close)
         self._bus = Bus(self._coredb, clock, self._stores.logs)
         self._deliveries = Deliveries(
             self._bus, self._coredb, clock, self._deliver, allowed=self._may_listen, check=self._launching.check,
-            limits=_delivery_limits(config),
+            limits=delivery_limits(config),
         )  # fmt: skip
         self._streams = EventStreams(self._bus, may_hear=self._may_hear)
         self._scheduler = Scheduler(
@@ -115,7 +113,7 @@ class House:
         self._desk = ServiceDesk(
             self._services, supervisor=self._supervisor, scheduler=self._scheduler, deliveries=self._deliveries,
             stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
-            is_outdated=self._launching.is_outdated, bus=self._bus,
+            is_outdated=self._launching.is_outdated, bus=self._bus, keepers=self._keepers,
             erase_words=lambda service_id: self.web.erase_words(service_id),
         )  # fmt: skip
         self.web = build(self._parts())
@@ -138,7 +136,7 @@ class House:
         self._environments = Environments(CHECKOUT / ".venv.connectors", python=Path(sys.executable))
         self._services = Services(
             self._documents, self._catalog, me=me, clock=clock, master=self._master, environments=self._environments,
-            reads=Reads(home=_home(), protected=(CHECKOUT, config.config_dir, me)),
+            reads=Reads(home=home(), protected=(CHECKOUT, config.config_dir, me)),
         )  # fmt: skip
         self._stores = Stores(me, self._services, self._catalog)
         self._stack.callback(self._stores.close)
@@ -152,20 +150,28 @@ class House:
             master=self._master, device=self._device, redactor=self._standing.redactor,
             core_pid=os.getpid(), port=self._standing.port,
             due=lambda service_id: self._scheduler.next_runs(service_id),
+            store_socket=lambda service_id: self._keepers.socket_of(service_id),
         )  # fmt: skip
         self._logs = ChildLogs(config.me / "logs", clock=clock)
         self._stack.callback(self._logs.close)
         if self._standing.zygote is not None:
             self._stack.callback(self._standing.zygote.close)
         self._supervisor = Supervisor(
-            spec_for=self._launching.spec_for, me=config.me, clock=clock, limits=_process_limits(config),
+            spec_for=self._launching.spec_for, me=config.me, clock=clock, limits=process_limits(config),
             zygote=self._standing.zygote, logs=self._logs, on_change=self._child_changed,
         )  # fmt: skip
         self._stack.push_async_callback(self._supervisor.close, deadline_s=CLOSE_S)
+        self._keepers = Keepers(
+            config.me, self._services, self._catalog, device=self._device.id, clock=clock,
+            pid_of=self._supervisor.pid_of, committed=self._committed,
+        )  # fmt: skip
+        self._stack.push_async_callback(asyncio.to_thread, self._keepers.close)
 
     async def _start(self) -> None:
         """Everything is there: take up work where it was left."""
         await self._supervisor.start()
+        await asyncio.to_thread(self._keepers.settle)
+        self._serve_stores()
         console = Console(self._standing.config.me, answers=self._console_answers(), is_child=self._is_child)
         await console.start()
         self._stack.push_async_callback(console.close)
@@ -179,6 +185,19 @@ class House:
         self._stack.push_async_callback(self._scheduler.stop)
         self._spawn(self._desk.wake_residents())
         self._spawn(self._look_at_connectors())
+
+    def _serve_stores(self) -> None:
+        """Serve the stores that the core writes at a port, where the owner asked for one."""
+        config = self._standing.config
+        if config.store_port:
+            host = f"[{config.host}]" if ":" in config.host else config.host
+            grant_of = self._grant_of if config.store_needs_token else None
+            self._keepers.serve_tcp(f"{host}:{config.store_port}", grant_of)
+
+    def _grant_of(self, token: str) -> Grant | None:
+        """What a token opens at the stores' port; asked from any thread."""
+        caller = self._loop.call(self.web.caller_of, token)
+        return None if caller is None else grant_to(caller.actor, caller.scopes, service=caller.service_id)
 
     def _parts(self) -> Parts:
         standing = self._standing
@@ -279,6 +298,10 @@ class House:
         if isinstance(state, Stopped | Failed):
             self._spawn(self._bus.check(service_id))
 
+    def _committed(self, service_id: str, head: int) -> None:
+        """A store that the core writes grew; told from any thread."""
+        self._loop.tell(self._bus.committed, service_id, head)
+
     def _connectors_changed(self, names: frozenset[str]) -> None:
         """The catalog's word, from any thread."""
         self._loop.tell(lambda: self._spawn(self._desk.follow(names)))
@@ -293,77 +316,3 @@ class House:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class _Backends:
-    """What the door asks: services from the registry, processes from the supervisor."""
-
-    def __init__(self, supervisor: Supervisor, launching: Launching) -> None:
-        self._supervisor = supervisor
-        self._launching = launching
-        self.ensure_running = supervisor.ensure_running
-        self.lease = supervisor.lease
-
-    def check(self, service_id: str) -> None:
-        self._launching.check(service_id)
-
-    def report_dead(self, endpoint: object) -> None:
-        """The endpoints that the door knows are those the supervisor gave it."""
-        if isinstance(endpoint, Endpoint):
-            self._supervisor.report_dead(endpoint)
-
-    def open_doors(self, service_id: str) -> tuple[str, ...]:
-        return self._launching.open_doors(service_id)
-
-
-def _home() -> Path | None:
-    try:
-        return Path.home()
-    except RuntimeError:
-        return None
-
-
-def _gateway_limits(config: Config) -> GatewayLimits:
-    own = config.limits
-    return GatewayLimits(
-        first_byte_s=own.first_byte_s,
-        silence_s=own.silence_s,
-        body_bytes_max=own.body_bytes_max,
-        body_memory_bytes=own.body_memory_bytes,
-        spool_bytes_total_max=own.spool_bytes_total_max,
-        waiting_requests_max=own.waiting_requests_max,
-    )
-
-
-def _delivery_limits(config: Config) -> DeliveryLimits:
-    own = config.limits
-    return DeliveryLimits(batch_events_max=own.event_batch_max, batch_wait_s=own.event_batch_wait_s)
-
-
-def _process_limits(config: Config) -> ProcessLimits:
-    own = config.limits
-    return ProcessLimits(
-        stop_grace_s=own.stop_grace_s, backoff_first_s=own.backoff_first_s, backoff_max_s=own.backoff_max_s
-    )
-
-
-def warm_parent(config: Config, environment: Mapping[str, str]) -> Zygote | None:
-    """The warm parent, not yet started; None where children are spawned plainly."""
-    if config.spawn != "auto" or not Zygote.is_possible():
-        return None
-    return Zygote(preload=PRELOAD, python=sys.executable, environment=environment)
-
-
-def prepare_me(me: Path) -> None:
-    """Make the folder of the owner's data, for the owner alone; raises FolderUnusable where it cannot be had."""
-    for folder in (me, me / "run", me / "logs", me / "owner"):
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if folder == me:
-                me.chmod(0o700)
-        except FileExistsError as err:
-            raise FolderUnusable(f"{folder} is no folder", remedy=f"Move it away, or {_ELSEWHERE}") from err
-        except OSError as err:
-            raise FolderUnusable(
-                f"{folder} cannot be used: {err.strerror}", remedy=f"Make it yours, or {_ELSEWHERE}"
-            ) from err

@@ -12,7 +12,7 @@ from core.gateway import is_behind_door, target_of
 from core.model.errors import BadRequest, NotFound, ServiceDisabled
 from core.model.handshake import Greeting
 from core.model.manifest import Limits, Manifest
-from core.process import LaunchSpec
+from core.process import Endpoint, LaunchSpec, Supervisor
 from core.registry import Catalog, Environments, Service, Services
 from core.vault import Device, MasterKey, Redactor
 
@@ -33,6 +33,7 @@ class Launching:
         core_pid: int,
         port: int,
         due: Callable[[str], Mapping[str, float]],
+        store_socket: Callable[[str], Path | None],
     ) -> None:
         self._config = config
         self._catalog = catalog
@@ -47,6 +48,7 @@ class Launching:
                 redactor.add(value)
         self._port = port
         self._due = due
+        self._store_socket = store_socket
         self._launched: dict[str, Manifest] = {}
 
     def check(self, service_id: str) -> Service:
@@ -142,4 +144,26 @@ class Launching:
             app=dict(self._config.app_keys.get(manifest.name, {})),
             due=dict(self._due(service.id)),
             limits={"disk_free_bytes_min": self._config.limits.disk_free_bytes_min},
+            store_socket=None if (socket := self._store_socket(service.id)) is None else str(socket),
         )
+
+
+class Backends:
+    """What the door asks: services from the registry, processes from the supervisor."""
+
+    def __init__(self, supervisor: Supervisor, launching: Launching) -> None:
+        self._supervisor = supervisor
+        self._launching = launching
+        self.ensure_running = supervisor.ensure_running
+        self.lease = supervisor.lease
+
+    def check(self, service_id: str) -> None:
+        self._launching.check(service_id)
+
+    def report_dead(self, endpoint: object) -> None:
+        """The endpoints that the door knows are those the supervisor gave it."""
+        if isinstance(endpoint, Endpoint):
+            self._supervisor.report_dead(endpoint)
+
+    def open_doors(self, service_id: str) -> tuple[str, ...]:
+        return self._launching.open_doors(service_id)

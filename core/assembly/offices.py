@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from core.assembly.bridges import START_S_MAX, Loop
+from core.assembly.keepers import Keepers
 from core.assembly.stores import Stores
 from core.events import Bus, Deliveries
 from core.model.errors import LockerError, NotFound
@@ -36,6 +37,7 @@ class ServiceDesk:
         is_outdated: Callable[[str], bool],
         bus: Bus,
         erase_words: Callable[[str], None],
+        keepers: Keepers,
     ) -> None:
         self._services = services
         self._supervisor = supervisor
@@ -48,6 +50,7 @@ class ServiceDesk:
         self._is_outdated = is_outdated
         self._bus = bus
         self._erase_words = erase_words
+        self._keepers = keepers
 
     def list(self) -> Sequence[Service]:
         return self._services.list()
@@ -75,6 +78,7 @@ class ServiceDesk:
         service = self._services.get(service_id)
         # Nothing may start it, and it may ask for nothing, while its rooms are cleared.
         self._services.disable(service_id)
+        self._keepers.settle()
         self._loop.run(self._let_go(service, erase=erase), timeout_s=START_S_MAX)
         if erase:
             self._logs.erase(service_id)
@@ -89,6 +93,7 @@ class ServiceDesk:
     def disable(self, service_id: str, /) -> Service:
         service = self._services.disable(service_id)
         self._loop.run(self._supervisor.stop(service_id, reason="switched off by the owner"))
+        self._keepers.settle()
         return service
 
     def kept(self) -> Sequence[Service]:
@@ -154,6 +159,7 @@ class ServiceDesk:
     async def _renew_connector(self, service: Service) -> None:
         if self._is_outdated(service.id):
             await self._supervisor.stop(service.id, reason="its connector changed")
+        await asyncio.to_thread(self._keepers.settle)
         await self._scheduler.keep_streams(service.id, self._catalog.get(service.connector).streams)
         await self._declare(service.id)
         if service.enabled and self._is_resident(service.id):
@@ -168,6 +174,7 @@ class ServiceDesk:
 
     async def _take_up(self, service_id: str) -> None:
         """A service is there, or again: what it listens to, its streams, and its process if it is resident."""
+        await asyncio.to_thread(self._keepers.settle)
         await self._declare(service_id)
         await self._scheduler.resume(service_id)
         await self._scheduler.ensure_streams()

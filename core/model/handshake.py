@@ -19,6 +19,7 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What the core tells a child, as one line of JSON; unknown keys are ignored by both sides.
 
     `limits` holds `disk_free_bytes_min`: below it the child does not sync. `due` says when each stream runs next.
+    `store_socket` is where the store is written over the wire, where the core writes it.
     """
 
     port: int
@@ -39,6 +40,7 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     app: dict[str, Any] = {}
     limits: dict[str, int] = {}
     due: dict[str, float] = {}
+    store_socket: str | None = None
 
     def __repr__(self) -> str:
         return f"Greeting(id={self.id!r}, port={self.port})"

@@ -133,7 +133,7 @@ def _read(top: _Reader, folder: str) -> Manifest:
         provides=top.texts("provides", check=_is_provided),
         run=_run(top),
         requires=top.texts("requires"),
-        writer=_writer(top),
+        writer=top.choice("writer", ("child", "core")),
         types=types,
         streams={n: _stream(n, table, types) for n, table in top.tables("streams")},
         settings=_settings(top),
@@ -204,13 +204,6 @@ def _run(top: _Reader) -> tuple[str, ...]:
     if not words:
         top.fault("run", "must name a command")
     return words
-
-
-def _writer(top: _Reader) -> str:
-    writer = top.choice("writer", ("child", "core"))
-    if writer != "child":
-        top.fault("writer", "only child is served by this version")
-    return writer
 
 
 def _settings(top: _Reader) -> Mapping[str, Any]:

@@ -171,6 +171,11 @@ class Supervisor:
             last_exit=charge.last_exit,
         )
 
+    def pid_of(self, service_id: str) -> int | None:
+        """The process of the service's child, from its start on; None where none runs. Asked from any thread."""
+        charge = self._charges.get(service_id)
+        return None if charge is None or charge.child is None else charge.child.pid
+
     def service_of_token(self, token: str) -> str | None:
         """The service whose living child was given `token`; every one is compared, each in constant time."""
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()

@@ -114,7 +114,7 @@ class Access:
         token = _bearer(request)
         is_door = self._is_open_door(request)
         if request.header("authorization"):
-            known = self._known(token) if token else None
+            known = self.known(token) if token else None
             if known is not None:
                 return known
             if is_door:
@@ -141,7 +141,8 @@ class Access:
             )
         return Caller(OWNER.actor, OWNER.scopes, session)
 
-    def _known(self, token: str) -> Caller | None:
+    def known(self, token: str) -> Caller | None:
+        """Who holds a token, or None when it is none of ours; asked on the event loop."""
         if len(token) > TOKEN_LENGTH_MAX:
             return None
         service_id = self._parts.service_of_token(token)

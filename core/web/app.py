@@ -72,6 +72,10 @@ class Web:
         """A new owner's token for ten minutes; call it on the event loop."""
         return self._login.short_token()
 
+    def caller_of(self, token: str) -> Caller | None:
+        """Who holds a token, or None when it is none of ours; call it on the event loop."""
+        return self._access.known(token)
+
     def erase_words(self, service_id: str) -> None:
         """Take what a service wrote out of the diary: it is uninstalled with all it left. Blocks for a moment."""
         self._diary.erase(service_id)

@@ -24,7 +24,7 @@ class Desk:
             kept=lambda: [kept], install=lambda *_, **__: kept, enable=lambda _: kept, resume=lambda _: kept,
             update_settings=lambda *_: kept, uninstall=lambda *_, **__: self.tell("record"),
         )  # fmt: skip
-        rooms: dict[str, Any] = dict.fromkeys(("supervisor", "scheduler", "stores", "catalog", "is_outdated"))
+        rooms: dict[str, Any] = dict.fromkeys(("supervisor", "scheduler", "stores", "catalog", "is_outdated", "keepers"))
         self.desk = ServiceDesk(
             services,  # type: ignore[arg-type]
             loop=SimpleNamespace(run=self.run),  # type: ignore[arg-type]

@@ -152,7 +152,6 @@ def test_network_comes_from_provides_else_the_name() -> None:
         ("[limits]\nreads = ['proc']", "limits.reads: must be a list of absolute folders"),
         ("[limits]\nspeed = 1", "limits.speed: is not a key"),
         ("writer = 'both'", "writer: 'both' is none of child, core"),
-        ("writer = 'core'", "writer: only child is served by this version"),
         ("name = ", "(file):"),
     ],
 )

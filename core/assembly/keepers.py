@@ -1,0 +1,172 @@
+"""The stores that the core writes itself, each served to its service's programs by a socket in its folder."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from core.model.clock import Clock
+from core.model.errors import LockerError, NotFound
+from core.model.manifest import Manifest
+from core.netstore import ADMIN, READ, WRITE, Door, Grant, StoreServer, one_store
+from core.process import is_below
+from core.registry import Catalog, Service, Services
+from core.store import Origin, Store
+
+log = logging.getLogger(__name__)
+
+SOCKET_NAME = "store.sock"
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """An open store, for whom and with which manifest it was opened, and by whom and where it is served."""
+
+    store: Store
+    service: Service
+    manifest: Manifest
+    server: StoreServer
+    socket: Path
+
+
+class Keepers:
+    """One writer for each service whose manifest says `writer = "core"`, from its enabling to its disabling.
+
+    Any thread may ask. `pid_of` tells a service's running child, `committed` is told of every commit.
+    """
+
+    def __init__(
+        self,
+        me: Path,
+        services: Services,
+        catalog: Catalog,
+        *,
+        device: str,
+        clock: Clock,
+        pid_of: Callable[[str], int | None],
+        committed: Callable[[str, int], None],
+    ) -> None:
+        self._me = me
+        self._services = services
+        self._catalog = catalog
+        self._device = device
+        self._clock = clock
+        self._pid_of = pid_of
+        self._committed = committed
+        self._tcp = StoreServer(clock=clock)
+        self._lock = threading.Lock()
+        self._kept: dict[str, _Kept] = {}
+
+    def keeps(self, service_id: str) -> bool:
+        """Whether the core writes the store of this service."""
+        return service_id in self._kept
+
+    def store(self, service_id: str | None) -> Store:
+        """The store of a service that the core writes; raises NotFound."""
+        kept = self._kept.get(service_id or "")
+        if kept is None:
+            raise NotFound(
+                f"the core does not write the store of {(service_id or 'no service')[:80]!r}",
+                remedy='Name a service whose connector says writer = "core".',
+            )
+        return kept.store
+
+    def socket_of(self, service_id: str) -> Path | None:
+        """Where the store of a service is served; None where its child writes it."""
+        kept = self._kept.get(service_id)
+        return None if kept is None else kept.socket
+
+    def settle(self) -> None:
+        """Open the stores that are to be kept by now, close those that are not. Blocks."""
+        with self._lock:
+            wanted = {service.id: service for service in self._services.list() if service.enabled}
+            for service_id, kept in list(self._kept.items()):
+                if self._wanted(wanted.get(service_id)) != (kept.service.uid, kept.manifest):
+                    self._close(service_id)
+            for service in wanted.values():
+                if service.id not in self._kept and self._wanted(service) is not None:
+                    self._open(service)
+
+    def serve_tcp(self, address: str, grant_of: Callable[[str], Grant | None] | None) -> None:
+        """Serve all of them at a loopback address, to callers whose token `grant_of` knows; None asks for no token."""
+        self._tcp.serve_tcp(address, Door(store_of=self.store, grant_of=grant_of))
+
+    def close(self) -> None:
+        """Stop serving and close every store. Blocks for at most some seconds."""
+        self._tcp.stop()
+        with self._lock:
+            for service_id in list(self._kept):
+                self._close(service_id)
+
+    def _wanted(self, service: Service | None) -> tuple[str, Manifest] | None:
+        """By which uid and manifest the core keeps the service's store, if it does."""
+        if service is None:
+            return None
+        try:
+            manifest = self._catalog.get(service.connector)
+        except NotFound:
+            return None
+        return (service.uid, manifest) if manifest.writer == "core" else None
+
+    def _open(self, service: Service) -> None:
+        manifest = self._catalog.get(service.connector)
+        folder = self._me / service.id
+        origin = Origin(log=f"{self._device}/{service.uid}", epoch=service.origin_epoch)
+        try:
+            store = Store.open(folder, types=manifest.types, origin=origin, clock=self._clock)
+        except LockerError as error:
+            log.warning("store not opened for writing id=%s: %s", service.id, error)
+            return
+        server = StoreServer(clock=self._clock)
+        door = Door(
+            store_of=one_store(store, service=service.id),
+            open_to=Grant(f"service:{service.id}"),
+            is_allowed=lambda pid: self._is_allowed(service.id, pid),
+        )
+        try:
+            socket = server.serve_unix(folder / SOCKET_NAME, door)
+        except LockerError as error:
+            log.warning("store not served id=%s: %s", service.id, error)
+            store.close()
+            return
+        kept = self._kept[service.id] = _Kept(store, service, manifest, server, socket)
+        store.on_commit = lambda head: self._told(kept, head)
+
+    def _close(self, service_id: str) -> None:
+        kept = self._kept.pop(service_id)
+        kept.server.stop()
+        self._tcp.forget(kept.store)
+        kept.store.close()
+
+    def _told(self, kept: _Kept, head: int) -> None:
+        kept.server.committed(kept.store)
+        self._tcp.committed(kept.store)
+        self._committed(kept.service.id, head)
+
+    def _is_allowed(self, service_id: str, pid: int) -> bool:
+        """The service's own processes, and those outside the core's tree: no other service's."""
+        if not is_below(pid):
+            return True
+        child = self._pid_of(service_id)
+        return child is not None and (pid == child or child in _ancestors(pid))
+
+
+def grant_to(actor: str, scopes: Collection[str], *, service: str | None) -> Grant:
+    """What a caller of the core's API may do over the wire: all of it, reading alone, or its own service's store."""
+    if service is not None:
+        return Grant(actor, frozenset({READ, WRITE}), frozenset({service}))
+    if "all" in scopes:
+        return Grant(actor, frozenset({READ, WRITE, ADMIN}))
+    return Grant(actor, frozenset({READ} if "read" in scopes else ()))
+
+
+def _ancestors(pid: int) -> list[int]:
+    try:
+        return [parent.pid for parent in psutil.Process(pid).parents()]
+    except psutil.Error:
+        return []

@@ -1,0 +1,123 @@
+"""Stores that the core writes: open while their service is enabled, served to its own programs and the owner's."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from core.model.errors import LockerError, TokenRequired
+from core.model.fact import Change
+from core.netstore import NetworkStore
+from tests.fakes.house import ROOT, House, open_house
+
+NOTES = """
+name = "kept"
+title = "Kept"
+writer = "core"
+run = "python connector.py"
+[types.note]
+title = "text"
+"""
+CHILD = """
+import http.server, json, socket, struct, sys, zlib
+
+def knock(path):
+    body = b'{"op":"stats"}'
+    with socket.socket(socket.AF_UNIX) as store:
+        store.settimeout(10)
+        store.connect(path)
+        store.sendall(struct.pack(">I", len(body)) + body + struct.pack(">I", zlib.crc32(body)))
+        size = struct.unpack(">I", store.recv(4, socket.MSG_WAITALL))[0]
+        return store.recv(size, socket.MSG_WAITALL)
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        answer = b"{}" if self.path == "/" else knock(self.path)
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+    def log_message(self, *args): pass
+
+greeting = json.loads(sys.stdin.readline())
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print(json.dumps({"port": server.server_address[1]}), flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def house(tmp_path: Path):
+    """A core with a connector whose store it writes."""
+    connector = tmp_path / "connectors" / "kept"
+    connector.mkdir(parents=True)
+    (connector / "connector.toml").write_text(NOTES)
+    (connector / "connector.py").write_text(CHILD)
+    made = House(tmp_path)
+    (made.config / "locker.toml").write_text(f'connector_paths = ["{ROOT}/connectors", "{tmp_path}/connectors"]\n')
+    with open_house(tmp_path) as started:
+        yield started
+
+
+def test_a_program_of_the_owner_writes_and_the_core_tells(house: House) -> None:
+    """Through the socket in the service's folder, without any token; the change is heard of as an event."""
+    house.install("kept")
+    with NetworkStore(address=str(house.me / "kept" / "store.sock"), transport="unix") as store:
+        store.commit([Change(type="note", key="a", value={"text": "Buy milk"})])
+
+        assert 1 == store.head()
+    with house.get("/events?types=note&since=0", stream=True) as stream:
+        line = next(line for line in stream.iter_lines(decode_unicode=True) if line.startswith("data: "))
+    assert "Buy milk" in line
+
+
+def test_the_store_is_let_go_with_its_service(house: House) -> None:
+    """Nobody is served while it is switched off; enabling serves it again, with what it held."""
+    house.install("kept")
+    address = str(house.me / "kept" / "store.sock")
+    with NetworkStore(address=address, transport="unix") as store:
+        store.commit([Change(type="note", key="a", value={"text": "Buy milk"})])
+    house.post("/core/kept/disable")
+    with pytest.raises(LockerError), NetworkStore(address=address, transport="unix", patience_s=0.2) as store:
+        store.head()
+    house.post("/core/kept/enable")
+    with NetworkStore(address=address, transport="unix") as store:
+        assert 1 == store.head()
+
+
+def test_another_services_process_is_kept_out(house: House) -> None:
+    """Of the processes below the core, only the service's own may come in."""
+    for name in ("kept", "kept-2"):
+        house.post("/core/" + name + "/install", json={"connector": "kept"})
+    path = f"{house.me}/kept/store.sock"
+    own = house.get(f"/Me/kept{path}").json()
+    foreign = house.get(f"/Me/kept-2{path}").json()
+
+    assert own["ok"]
+    assert (False, "forbidden") == (foreign["ok"], foreign["error_code"])
+
+
+def test_at_the_port_a_token_is_asked_for(tmp_path: Path) -> None:
+    """Where the owner asked for one; an app's token opens what it opens over HTTP."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    house = House(tmp_path)
+    (house.config / "locker.toml").write_text(
+        f'connector_paths = ["{ROOT}/connectors", "{tmp_path}/connectors"]\nstore_port = {port}\n'
+    )
+    connector = tmp_path / "connectors" / "kept"
+    connector.mkdir(parents=True)
+    (connector / "connector.toml").write_text(NOTES)
+    (connector / "connector.py").write_text(CHILD)
+    with open_house(tmp_path) as started:
+        started.install("kept")
+        token = started.post("/tokens", json={"label": "notes", "scopes": ["all"]}).json()["token"]
+        address = f"127.0.0.1:{port}"
+        with NetworkStore(address=address, transport="tcp", token=token, service="kept") as store:
+            store.commit([Change(type="note", key="a", value={"text": "Buy milk"})])
+            assert 1 == store.head()
+        with pytest.raises(TokenRequired), NetworkStore(address=address, transport="tcp", service="kept") as store:
+            store.counts()
