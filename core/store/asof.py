@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from core.model.errors import BadRequest, CursorTooOld
-from core.store.facts import KNOWN_AT
 from core.store.where import Parameters
 
 Rows = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
@@ -43,7 +42,8 @@ def had(as_of: AsOf, row: str, parameters: Parameters) -> str:
     """The condition that the fact of a row with a `seq` was there already."""
     if isinstance(as_of, AtSeq):
         return f"{row}.seq <= {parameters.add(as_of.seq)}"
-    return f"(SELECT {KNOWN_AT} FROM fact f WHERE f.seq = {row}.seq) <= {parameters.add(float(as_of.time))}"
+    known_at = f"(SELECT coalesce(k.known_at, k.recorded_at) FROM fact k WHERE k.seq = {row}.seq)"
+    return f"{known_at} <= {parameters.add(float(as_of.time))}"
 
 
 def spanned(as_of: AsOf, row: str, parameters: Parameters) -> str:

@@ -12,22 +12,11 @@ import msgspec
 
 from core.model.fact import Record
 from core.model.manifest import TypeSpec
-from core.store.facts import KNOWN_AT, OF_TYPE_1, REV_ORDER, object_of
+from core.store.facts import KNOWN_AT, REV_ORDER, object_of
 from core.store.fold import Span, Version, at_of, common_of, declared_at, weighed
 from core.store.prepare import change_hash
 
-_COLUMNS = "f.value, f.common, t.name, c.key, c.at, c.seq"
 _SHAPE: tuple[Any, ...] = (str, (str, NoneType), str, str, float, int)
-_FROM = "FROM current c CROSS JOIN type t ON t.id = c.type CROSS JOIN fact f ON f.seq = c.seq"
-
-ONE = f"SELECT {_COLUMNS} {_FROM} WHERE c.type = {OF_TYPE_1} AND c.key = ?2 AND c.deleted = 0"
-BY_KEY = f"""
-    SELECT {_COLUMNS} {_FROM} WHERE c.type = {OF_TYPE_1} AND c.key > ?2 AND c.deleted = 0 ORDER BY c.key LIMIT ?3
-"""
-NEWEST = f"""
-    SELECT {_COLUMNS} {_FROM} WHERE c.type = {OF_TYPE_1} AND c.deleted = 0 AND (c.at, c.seq) < (?2, ?3)
-    ORDER BY c.at DESC, c.seq DESC LIMIT ?4
-"""
 COUNTS = "SELECT t.name, live FROM tally CROSS JOIN type t ON t.id = tally.type WHERE live > 0 ORDER BY 1"
 
 BEFORE_FIRST_KEY = ""
@@ -95,7 +84,10 @@ class Latest(NamedTuple):
 
 
 def record_of(row: tuple[Any, ...], spec: TypeSpec) -> Record:
-    """The record in a row of this module's statements; raises ValueError for one that no store of ours wrote."""
+    """The record in a row of value, common, type, key, time and position.
+
+    Raises ValueError for one that no store of ours wrote.
+    """
     if not all(map(isinstance, row, _SHAPE)):
         raise ValueError("a record's column has a type it cannot have")
     value = object_of(row[0])

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 import msgspec
 
-from core.model.errors import BadRequest, FileDamaged
+from core.model.errors import BadRequest, FactDamaged, FileDamaged
 from core.model.fact import Fact, JsonObject, Record
+from core.model.filter import Filter, Path
 from core.model.manifest import TypeSpec
-from core.store import current, facts, quarantine, streams
+from core.store import changes, current, facts, quarantine, query, streams
+from core.store.asof import AsOf, AtSeq, AtTime, floor_of, settled
+from core.store.changes import ChangePage
 from core.store.files import Files
 from core.store.fold import common_of
+from core.store.pages import place_of, word_of
+from core.store.projection import projected
+from core.store.query import Count, Question, weight
 from core.store.series import Series
-from core.store.values import LIMIT_MAX, FactPage, Order, Page, Quarantined, Run
+from core.store.values import LIMIT_MAX, FactPage, Page, Quarantined, Run
+
+__all__ = ["PAGE_BYTES_MAX", "Reads", "Row", "bounded", "weight"]
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -26,20 +32,8 @@ PAGE_BYTES_MAX = 16 * 1024 * 1024
 _META = "SELECT value FROM meta WHERE name = ?"
 
 
-class _ByKey(msgspec.Struct, frozen=True, array_like=True, tag="key"):
-    key: str
-
-
-class _ByTime(msgspec.Struct, frozen=True, array_like=True, tag="newest"):
-    at: float
-    seq: int
-
-
 class _ByVersion(msgspec.Struct, frozen=True, array_like=True, tag="history"):
     seq: int
-
-
-_NEWEST = _ByTime(float("inf"), facts.SEQ_MAX)
 
 
 class Reads:
@@ -50,7 +44,7 @@ class Reads:
     after about 16 MiB.
     """
 
-    def __init__(self, path: Path, types: Mapping[str, TypeSpec]) -> None:
+    def __init__(self, path: FilePath, types: Mapping[str, TypeSpec]) -> None:
         self.path = path
         self.files = Files(path.parent)
         self.series = Series(self.rows)
@@ -76,34 +70,87 @@ class Reads:
         """How many records of each type there are, deleted ones left out."""
         return dict(self._all(lambda row: (str(row[0]), int(row[1])), current.COUNTS))
 
-    def record(self, type_name: str, key: str) -> Record | None:
-        """The record's latest state; None when there is none or it is deleted."""
-        return self._one(self._record, current.ONE, (type_name, key))
+    def count(self, type_name: str, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count:
+        """How many records of the type there are, of those that match, at a moment: counted up to 10 001."""
+        return query.count(self.rows, self._spec(type_name), Question(type=type_name, where=where, as_of=as_of))
 
-    def records(self, type_name: str, *, limit: int, after: str | None = None, order: Order = "key") -> Page:
-        """A page of records, by key or the newest first; `after` is the `next` of the page before.
+    def floor(self) -> int:
+        """The first position that the store can be asked for; 0 where it retained everything."""
+        return floor_of(self.rows)
 
-        By key, paging while others write skips and repeats no record; by time, a record that changes moves.
+    def record(self, type_name: str, key: str, *, as_of: AsOf | None = None) -> Record | None:
+        """The record's state, the latest or that of a moment; None when there is none or it is deleted."""
+        found = query.one(self.rows, type_name, key, as_of)
+        return self._read(self._record, found)[0] if found else None
+
+    def records(
+        self,
+        type_name: str,
+        *,
+        limit: int,
+        after: str | None = None,
+        order: str = "key",
+        where: Filter | None = None,
+        as_of: AsOf | None = None,
+        fields: Sequence[Path] = (),
+    ) -> Page:
+        """A page of records; `after` is the `next` of the page before.
+
+        `order` is `key`, `newest`, or a path that the type declares under `index`, falling with `-` before it. Only
+        what `where` matches; as of a moment; of each record only `fields`, where some are named. By key, paging while
+        others write skips and repeats no record; in other orders, a record that changes moves. A page of a filter that
+        no index serves, or far back in the past, may end early, even empty: `next` then goes on.
         """
-        if order == "key":
-            key = current.BEFORE_FIRST_KEY if after is None else _place(after, _ByKey).key
-            found, more = self._page(self._record, current.BY_KEY, (type_name, key), limit=limit)
-            return Page(records=found, next=_after(_ByKey(found[-1].key)) if more else None)
-        if order != "newest":
-            raise BadRequest(f"{order!r} is no order", remedy="Order by key or newest.")
-        place = _NEWEST if after is None else _place(after, _ByTime)
-        found, more = self._page(self._record, current.NEWEST, (type_name, place.at, place.seq), limit=limit)
-        return Page(records=found, next=_after(_ByTime(found[-1].at, found[-1].seq)) if more else None)
+        question = Question(type=type_name, where=where, order=order, as_of=as_of)
+        spec = self._spec(type_name)
+        found = query.page(self.rows, spec, question, limit=bounded(limit), after=after, bytes_max=PAGE_BYTES_MAX)
+        records = self._read(self._record, found.rows)
+        if fields:
+            records = [projected(record, fields, spec) for record in records]
+        return Page(records=records, next=found.next)
 
-    def history(self, type_name: str, key: str, *, limit: int, after: str | None = None) -> FactPage:
-        """The versions of one record, newest first, its tombstones included."""
-        seq = facts.SEQ_MAX if after is None else _place(after, _ByVersion).seq
-        found, more = self._page(facts.fact_of, facts.HISTORY, (type_name, key, seq), limit=limit)
-        return FactPage(facts=found, next=_after(_ByVersion(found[-1].seq)) if more else None)
+    def history(
+        self, type_name: str, key: str, *, limit: int, after: str | None = None, as_of: AsOf | None = None
+    ) -> FactPage:
+        """The versions of one record, newest first, its tombstones included; those of a moment's past alone."""
+        moment = settled(self.rows, as_of)
+        last = facts.SEQ_MAX if after is None else place_of(after, _ByVersion).seq
+        last = min(last, moment.seq + 1) if isinstance(moment, AtSeq) else last
+        found, more = self._page(facts.fact_of, facts.HISTORY, (type_name, key, last), limit=limit)
+        following = word_of(_ByVersion(found[-1].seq)) if more else None
+        if isinstance(moment, AtTime):
+            found = [fact for fact in found if fact.known_at <= moment.time]
+        return FactPage(facts=found, next=following)
+
+    def changes(
+        self,
+        start: AsOf | None,
+        end: AsOf | None,
+        *,
+        limit: int,
+        after: str | None = None,
+        type_name: str | None = None,
+    ) -> ChangePage:
+        """What changed after one moment (None: the beginning), up to another (None: the present), record by record."""
+        try:
+            return changes.between(self.rows, start, end, limit=bounded(limit), after=after, only=type_name)
+        except (KeyError, msgspec.MsgspecError, TypeError) as err:
+            raise FileDamaged(f"{self.path} holds a row that cannot be read") from err
 
     def facts(self, since: int, *, limit: int) -> list[Fact]:
-        """The facts after position `since`, in order; only an empty answer means that there are no more."""
-        return self._page(facts.fact_of, facts.SINCE, (since,), limit=limit)[0]
+        """The facts after position `since`, in order; only an empty answer means that there are no more.
+
+        Where the first of them is not what was written, or cannot be read, FactDamaged names its position `seq`; those
+        after it are read by asking again since then.
+        """
+        try:
+            return self._page(facts.fact_of, facts.SINCE, (since,), limit=limit)[0]
+        except FileDamaged:
+            return self._fact_after(since)
+
+    def fact(self, fact_id: str) -> Fact | None:
+        """The fact of this id; None where there is none."""
+        return self._one(facts.fact_of, facts.BY_ID, (facts.stored_id(fact_id),))
 
     def previous(self, fact: Fact) -> Fact | None:
         """The version of the record that `fact` replaced, tombstones included; None for the first."""
@@ -113,7 +160,7 @@ class Reads:
         """The fact's shared fields, those declared by path included; a tombstone has none."""
         if fact.action == "delete":
             return {}
-        return common_of(self._types.get(fact.type) or TypeSpec(name=fact.type), fact.value, fact.common)
+        return common_of(self._spec(fact.type), fact.value, fact.common)
 
     def cursor(self, stream: str) -> Any:
         """Where the stream resumes, as it was last committed; None before its first commit."""
@@ -128,14 +175,28 @@ class Reads:
         """The records that could not be stored, the latest first."""
         return self._all(quarantine.quarantined_of, quarantine.LIST, (bounded(limit),))
 
+    def _fact_after(self, since: int) -> list[Fact]:
+        """The one fact after `since`, where not all of a page can be read."""
+        try:
+            return self._all(facts.fact_of, facts.SINCE, (since, 1))
+        except FileDamaged as err:
+            if since >= self.head():
+                raise
+            self.rows(facts.SINCE, (facts.SEQ_MAX, 1))  # Raises where no fact at all can be read.
+            raise FactDamaged(f"fact {since + 1} of {self.path} cannot be read", seq=since + 1) from err
+
     def _record(self, row: Row) -> Record:
-        return current.record_of(row, self._types.get(row[2]) or TypeSpec(name=row[2]))
+        return current.record_of(row, self._spec(row[2]))
+
+    def _spec(self, type_name: str) -> TypeSpec:
+        return self._types.get(type_name) or TypeSpec(name=type_name)
 
     def _page(self, read: Callable[[Row], T], statement: str, parameters: Row, *, limit: int) -> tuple[list[T], bool]:
         """At most `limit` answers, and whether there may be more."""
         rows = self.rows(statement, (*parameters, bounded(limit) + 1), bytes_max=PAGE_BYTES_MAX)
-        more = len(rows) > limit or sum(map(weight, rows)) >= PAGE_BYTES_MAX
-        return self._read(read, rows[:limit]), more
+        found = self._read(read, rows[:limit])
+        more = len(rows) > limit or len(found) < len(rows) or sum(map(weight, rows)) >= PAGE_BYTES_MAX
+        return found, more
 
     def _all(self, read: Callable[[Row], T], statement: str, parameters: Row = ()) -> list[T]:
         return self._read(read, self.rows(statement, parameters))
@@ -145,15 +206,17 @@ class Reads:
         return found[0] if found else None
 
     def _read(self, read: Callable[[Row], T], rows: list[Row]) -> list[T]:
+        """What the rows say, up to the first that is not what was written; that one, standing first, is FactDamaged."""
+        found: list[T] = []
         try:
-            return [read(row) for row in rows]
+            for row in rows:
+                found.append(read(row))  # noqa: PERF401 (what was read before a bad one stays)
+        except FactDamaged:
+            if not found:
+                raise
         except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as err:
             raise FileDamaged(f"{self.path} holds a row that cannot be read") from err
-
-
-def weight(row: Row) -> int:
-    """The letters of a row's two documents, as far as they are texts."""
-    return sum(len(column) for column in row[:2] if isinstance(column, str))
+        return found
 
 
 def _hex(row: Row) -> str:
@@ -167,16 +230,3 @@ def bounded(limit: int) -> int:
     if not 1 <= limit <= LIMIT_MAX:
         raise BadRequest(f"limit is {limit}", remedy=f"Ask for 1 to {LIMIT_MAX}.")
     return limit
-
-
-def _after(place: msgspec.Struct) -> str:
-    """A page's end as one opaque word that fits into a query."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
-
-
-def _place(after: str, form: type[T]) -> T:
-    try:
-        text = base64.b64decode(after + "=" * (-len(after) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(text, type=form)
-    except (binascii.Error, msgspec.MsgspecError, ValueError) as err:
-        raise BadRequest("after is no page's end in this order", remedy="Use the next of the page before.") from err
