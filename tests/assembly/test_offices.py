@@ -24,7 +24,8 @@ class Desk:
             kept=lambda: [kept], install=lambda *_, **__: kept, enable=lambda _: kept, resume=lambda _: kept,
             update_settings=lambda *_: kept, uninstall=lambda *_, **__: self.tell("record"),
         )  # fmt: skip
-        rooms: dict[str, Any] = dict.fromkeys(("supervisor", "scheduler", "stores", "catalog", "is_outdated", "keepers"))
+        names = ("supervisor", "scheduler", "stores", "catalog", "is_outdated", "keepers")
+        rooms: dict[str, Any] = dict.fromkeys(names)
         self.desk = ServiceDesk(
             services,  # type: ignore[arg-type]
             loop=SimpleNamespace(run=self.run),  # type: ignore[arg-type]

@@ -122,6 +122,8 @@ def test_each_setting_can_come_from_the_environment(load: Load, setting: str, ro
         "timezone": "Asia/Kolkata",
         "host": "::1",
         "host_names": "locker.home.example, box",
+        "store_port": "7400",
+        "store_needs_token": "false",
         "spawn": "plain",
         "open_browser": "no",
         "log_level": "DEBUG",
