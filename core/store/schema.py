@@ -183,10 +183,11 @@ CREATE TABLE tally (
     live INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The words of every retained version, under its seq. Rebuilt with current.
-CREATE VIRTUAL TABLE text USING fts5 (
-    title, body, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2'
-);
+-- The words of every retained version, under its seq. Rebuilt with current. What a word is was decided before: the
+-- tokenizer only cuts between them. Wider merges than SQLite's own: a first load is twice as fast by them.
+CREATE VIRTUAL TABLE text USING fts5 (title, body, content = '', contentless_delete = 1, tokenize = 'ascii');
+INSERT INTO text (text, rank) VALUES ('automerge', 16);
+INSERT INTO text (text, rank) VALUES ('crisismerge', 32);
 
 -- One row: a declared path of a type, and the index over it.
 CREATE TABLE field_index (

@@ -163,6 +163,16 @@ def test_the_words_of_a_store_are_those_of_its_facts(store: Store) -> None:
         assert [1] == found(db, type_mark(1))
 
 
+def test_a_store_cuts_words_where_we_do(store: Store) -> None:
+    """Its tokenizer knows nothing of Unicode that could be out of date: a vowel sign or an emoji cuts no other way."""
+    store.commit([Change(type="note", key="a", value={"title": "हिन्दी is😀here"})])
+    with apsw.Connection(str(store.path)) as db:
+        TextIndex(db, {"note": TypeSpec(name="note", title="title")}).rebuild()
+
+        assert ([1], [1], [1]) == (found(db, "हिन्दी"), found(db, "😀"), found(db, "here"))
+        assert [] == found(db, "ह")
+
+
 def test_an_ascii_record_is_read_in_no_time() -> None:
     """The index costs SQLite's time, not ours: a few microseconds a record."""
     record = {"title": "The lighthouse keepers kept time", "body": "Some words of a plain text. " * 6}
