@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.model.manifest import Manifest
@@ -14,6 +14,7 @@ from core.web.dashboard.words import Words
 from core.web.parts import ChildState
 
 SENTENCE_LENGTH_MAX = 2000
+PARTS_SHOWN_MAX = 20
 # What mends a problem follows from its kind, which is the error's class.
 _ACTIONS = {
     "settings_invalid": ("Correct the settings", "settings"),
@@ -34,7 +35,8 @@ class Condition:
     """The state in a word, what it means in a sentence, and the one thing to do about it.
 
     `tone` is ok, busy, idle, warn, bad or off. `action` is `settings`, `log`, `faults` (pages) or `restart`,
-    `enable`, `resume`, `sync` (deeds), or empty where nothing need be done.
+    `enable`, `resume`, `sync` (deeds), or empty where nothing need be done. `remedy` is advice beside that; `parts`
+    are what the sentence sums up, each by its name; `stream` is the one of whose last run the sentence speaks.
     """
 
     tone: str
@@ -42,6 +44,9 @@ class Condition:
     sentence: str = ""
     button: str = ""
     action: str = ""
+    remedy: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
+    stream: str = ""
 
     @property
     def is_problem(self) -> bool:
@@ -130,6 +135,18 @@ def _failed(state: ChildState, words: Words) -> Condition:
 
 def _troubled(run: Run) -> Condition:
     problem: Mapping[str, Any] = run.problem or {}
+    remedy = _sentence(problem.get("remedy") or "")
+    return replace(_outcome(run, problem), remedy=remedy, parts=parts_of(problem), stream=run.stream)
+
+
+def parts_of(problem: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What a problem sums up, each as its name and a sentence; a connector may have written anything."""
+    told = problem.get("parts")
+    named = [part for part in told[:PARTS_SHOWN_MAX] if isinstance(part, Mapping)] if isinstance(told, list) else []
+    return tuple((_short(part.get("name", "")), _sentence(part.get("detail", ""))) for part in named)
+
+
+def _outcome(run: Run, problem: Mapping[str, Any]) -> Condition:
     sentence = _sentence(problem.get("detail") or problem.get("title") or "")
     if run.status == "partial":
         return Condition("warn", "Partly synced", sentence or "Some of it could not be read.", "See the log", "log")
@@ -141,10 +158,13 @@ def _troubled(run: Run) -> Condition:
     return Condition(tone, "Sync failed", sentence or "The last sync failed.", button, action)
 
 
-def _sentence(text: object) -> str:
+def _short(text: object) -> str:
     words = " ".join(str(text).split())
-    if len(words) > SENTENCE_LENGTH_MAX:
-        words = words[: SENTENCE_LENGTH_MAX - 1] + "…"
+    return words if len(words) <= SENTENCE_LENGTH_MAX else words[: SENTENCE_LENGTH_MAX - 1] + "…"
+
+
+def _sentence(text: object) -> str:
+    words = _short(text)
     if not words:
         return ""
     first = words.partition(" ")[0]

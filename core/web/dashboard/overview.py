@@ -76,6 +76,21 @@ class Overview:
         return [StreamOverview(n, spec, last.get(n), next_sync(self.pending, n)) for n, spec in specs.items()]
 
     @property
+    def untold(self) -> list[StreamOverview]:
+        """The streams whose last run met a problem, but for the one of which the condition speaks."""
+        return [one for one in self.streams if one.last and one.last.problem and one.name != self.condition.stream]
+
+    @property
+    def told(self) -> frozenset[str]:
+        """What the last runs met, which the page says above the list of runs."""
+        return frozenset(_detail(one.last) for one in self.streams if one.last and one.last.problem)
+
+    def news_in(self, run: Run) -> str:
+        """What an earlier run met, where the page does not say it already."""
+        detail = _detail(run)
+        return "" if detail in self.told else detail
+
+    @property
     def can_sync(self) -> bool:
         """Whether asking it to sync makes sense."""
         return self.is_scheduled and self.manifest is not None and bool(self.manifest.streams)
@@ -130,6 +145,11 @@ def types_of(counts: Mapping[str, int], manifest: Manifest | None) -> list[str]:
     declared = list(manifest.types) if manifest else []
     names = [*declared, *sorted(name for name in counts if name not in declared)]
     return sorted(names, key=lambda name: not counts.get(name))
+
+
+def _detail(run: Run) -> str:
+    problem = run.problem or {}
+    return str(problem.get("detail") or problem.get("title") or "")
 
 
 @dataclass(frozen=True)

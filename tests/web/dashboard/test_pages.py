@@ -123,15 +123,47 @@ def test_every_page_in_full_use(site: Site, browse: Browse, path: str) -> None:
     assert all(src.startswith("/static/") for src in re.findall(r'(?:src|<link[^>]* href)="([^"]*)"', answer.text))
 
 
-def test_a_card_has_one_deed_and_the_way_in(site: Site, browse: Browse) -> None:
-    """Every card alike: at most one button, then the link that opens the service, and nothing after it."""
+def test_a_card_has_its_deeds_and_the_way_in(site: Site, browse: Browse) -> None:
+    """Every card alike: what mends it and "Sync now" where they make sense, then the link that opens the service."""
     furnish(site.world)
     rows = re.findall(r'<div class="deeds">(.*?)</div>', browse("/").text, flags=re.S)
 
     assert len(site.world.services.list()) == len(rows)
     for row in rows:
         *deeds, last = re.findall(r"<button|<a [^>]*>[^<]*", row)
-        assert (True, True) == (len(deeds) <= 1, last.endswith(">Open")), row
+        others = row.count("<a ") + row.count("<button") - row.count(">Sync now<") - 1
+        assert (True, True, True) == (len(deeds) <= 2, others <= 1, last.endswith(">Open")), row
+
+
+@pytest.mark.parametrize("kind", ["not_found", "offline"])
+def test_a_card_in_trouble_keeps_its_sync(site: Site, browse: Browse, kind: str) -> None:
+    """Beside the way to the log, or as the remedy itself: one button, never two of the same."""
+    site.world.install()
+    problem = {"type": kind, "detail": "It went wrong."}
+    site.world.readers["feeds"] = FakeReader(all_runs=[run("entry", 10.0, 11.0, status="failed", problem=problem)])
+
+    assert 1 == browse("/").text.count('action="/services/feeds/sync"')
+
+
+def test_a_problem_is_told_once(site: Site, browse: Browse) -> None:
+    """With each of its parts, not again in the list of runs; what an earlier run met otherwise stands there."""
+    site.world.install()
+    parts = [{"name": "https://a.example/feed", "detail": "a.example answered 500"}, {"name": "b"}, "nonsense"]
+    problem = {"type": "retry", "detail": "2 of 2 feeds could not be read.", "remedy": "wait", "parts": parts}
+    other = {"type": "retry", "detail": "something else"}
+    reader = FakeReader(
+        all_runs=[
+            run("entry", 30.0, 31.0, status="failed", problem=problem),
+            run("entry", 20.0, 21.0, status="failed", problem=problem),
+            run("entry", 10.0, 11.0, status="failed", problem=other),
+        ]
+    )
+    site.world.readers["feeds"] = reader
+    page = text_of(browse("/services/feeds"))
+
+    assert (1, 1) == (page.count("2 of 2 feeds"), page.count("something else"))
+    assert "2 of 2 feeds could not be read. https://a.example/feed : a.example answered 500." in page
+    assert "Wait." in page
 
 
 def test_a_service_that_keeps_its_data_itself_says_so(site: Site, browse: Browse) -> None:
@@ -893,7 +925,7 @@ def test_a_runs_problem_is_told_in_full(site: Site, browse: Browse) -> None:
         run("entry", 10.0, 11.0, status="partial", problem={"type": "offline", "detail": detail, "remedy": "Wait."})
     ]
 
-    assert f"Problems Entries partial {detail}. Wait." in text_of(browse("/services/feeds-partial"))
+    assert f" {detail}. Wait." in text_of(browse("/services/feeds-partial"))
     assert "last.example.org" not in text_of(browse("/"))
 
 
