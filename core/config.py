@@ -235,9 +235,9 @@ def _typed(name: str, text: str) -> Any:
         return [part for part in text.split(os.pathsep) if part]
     if name == "host_names":
         return [part.strip() for part in text.split(",") if part.strip()]
-    if name == "open_browser":
+    if name in ("open_browser", "store_needs_token"):
         return True if text.lower() in _YES else False if text.lower() in _NO else text
-    if name == "port" or name.startswith("limits."):
+    if name in ("port", "store_port") or name.startswith("limits."):
         for number in (int, float):
             with contextlib.suppress(ValueError):
                 return number(text)
