@@ -1,5 +1,6 @@
 """The only place that knows every room: opens them in order, serves, and closes them in reverse."""
 
 from core.assembly.core import main
+from core.assembly.lock import MeLock
 
-__all__ = ["main"]
+__all__ = ["MeLock", "main"]

@@ -1,6 +1,7 @@
 """All of Me, out and back: backups, restores, exports and imports, as archives that are written whole or not at all."""
 
 from core.backup.exporting import ExportDone, Source, export, schema_of
+from core.backup.household import Remembered, remembered
 from core.backup.importing import ImportDone, import_from
 from core.backup.parquet import parquet_tables
 from core.backup.restoring import Restored, is_unfinished, restore
@@ -12,6 +13,7 @@ __all__ = [
     "ExportDone",
     "ImportDone",
     "Inventory",
+    "Remembered",
     "Restored",
     "Source",
     "back_up",
@@ -20,6 +22,7 @@ __all__ = [
     "import_from",
     "is_unfinished",
     "parquet_tables",
+    "remembered",
     "restore",
     "restore_notices",
     "restored_in",

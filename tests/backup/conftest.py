@@ -50,7 +50,11 @@ def clock() -> ManualClock:
 @pytest.fixture
 def me(tmp_path: Path, clock: ManualClock) -> Path:
     """A Me as a core leaves it."""
-    me = tmp_path / "Me"
+    return furnish(tmp_path / "Me", clock)
+
+
+def furnish(me: Path, clock: ManualClock) -> Path:
+    """Make a Me as a core leaves it."""
     me.mkdir(mode=0o700)
     master = open_master_key(me)
     open_device(me, master)

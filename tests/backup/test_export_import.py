@@ -350,7 +350,7 @@ def test_parquet_tables_hold_the_records(me: Path, tmp_path: Path) -> None:
     from core.backup import parquet_tables
     from core.model.fact import Change
 
-    values = [
+    values: list[dict[str, Any]] = [
         {"n": 1, "f": 1.5, "mixed": "x", "deep": {"a": [1]}, "value": 2**70},
         {"n": -2, "f": 2, "mixed": 3, "yes": True},
     ]

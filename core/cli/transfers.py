@@ -1,0 +1,221 @@
+"""`export`, `import`: what stores hold, out as files that anybody can read, and in from such files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+
+import click
+import msgspec
+
+from core.backup import (
+    ExportDone,
+    ImportDone,
+    Remembered,
+    Source,
+    import_from,
+    parquet_tables,
+    remembered,
+    schema_of,
+)
+from core.backup import export as send
+from core.cli import exits
+from core.cli.backups import held, progress
+from core.cli.checkout import ROOT, version
+from core.cli.options import as_json, placed, read_config
+from core.cli.running_core import RunningCore, find
+from core.cli.screen import plain, say, show_json, show_table, warn
+from core.config import Config
+from core.model.clock import SystemClock
+from core.model.errors import Conflict, NotFound
+from core.model.ids import is_service_id
+from core.model.manifest import Manifest, TypeSpec
+from core.registry import Catalog, owner_epoch
+from core.store import Documents, Forms, Imported, Origin, Reader, Store
+from core.vault import open_device, open_master_key
+
+OWNER = "owner"
+STOP_S_MAX = 60.0
+SEE_LIST = "See: python3 locker.py list"
+
+
+@click.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@placed
+@click.option("--service", "ids", multiple=True, metavar="ID", help="Only this service; repeat it.")
+@click.option(
+    "--parquet", is_flag=True, help="Make Parquet tables too; what that needs is installed when first asked for."
+)
+@click.option("--snapshot", is_flag=True, help="Make a framed snapshot of the facts too, for other programs.")
+@click.option("--no-csv", is_flag=True, help="Make no CSV tables.")
+@click.option("--no-files", is_flag=True, help="Leave the binaries out.")
+@as_json
+def export(
+    target: Path, me: Path | None, config_dir: Path | None, ids: tuple[str, ...], parquet: bool, snapshot: bool,
+    no_csv: bool, no_files: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Write all that is known to TARGET, a folder, .tar, .tar.gz or .zip: every fact, records, tables, files."""
+    config = read_config(me, config_dir)
+    table = None
+    if parquet:
+        pins = ROOT / "config" / "parquet" / "requirements.txt"
+        table = parquet_tables(ROOT / ".venv.parquet", pins, environment=os.environ)
+    forms = Forms(files=not no_files, csv=not no_csv, snapshot=snapshot, parquet=table)
+    with ExitStack() as stack:
+        sources = [_source(config, stack, *one) for one in _wanted(config.me, ids)]
+        done = send(target, sources, forms=forms, clock=SystemClock(), version=version(), on_step=progress)
+    progress("")
+    if as_json:
+        show_json(msgspec.to_builtins(done))
+    else:
+        _tell_export(done)
+    return exits.DONE if not done.failed and all(one.is_whole for one in done.services) else exits.FAILED
+
+
+def _wanted(me: Path, ids: tuple[str, ...]) -> list[tuple[str, Remembered | None]]:
+    """The services to be exported, the owner's own store last; kept data counts too."""
+    known = remembered(me)
+    every: dict[str, Remembered | None] = {**known, OWNER: None}
+    if not (me / OWNER / "store.db").exists():
+        del every[OWNER]
+    for service_id in ids:
+        if service_id not in every:
+            raise NotFound(f"There is no service {service_id[:64]!r}.", remedy=SEE_LIST)
+    return [(service_id, one) for service_id, one in every.items() if not ids or service_id in ids]
+
+
+def _source(config: Config, stack: ExitStack, service_id: str, known: Remembered | None) -> Source:
+    manifest = None if known is None else _catalog(config).entries().get(known.service.connector)
+    types = dict(manifest.types) if manifest is not None else {}
+    reader = stack.enter_context(Reader.open(config.me / service_id, types=types))
+    schema = schema_of(None if known is None else known.service, manifest)
+    return Source(id=service_id, reads=reader, types=types, schema=schema)
+
+
+def _catalog(config: Config) -> Catalog:
+    return Catalog(config.connector_paths)
+
+
+def _tell_export(done: ExportDone) -> None:
+    rows = [(one.service, one.facts, sum(one.records.values()), one.files) for one in done.services]
+    show_table(("service", "facts", "records", "files"), rows, empty="There is nothing to export.")
+    for one in done.services:
+        for count, what in ((len(one.damaged_facts), "facts"), (len(one.damaged_files), "files")):
+            if count:
+                warn(f"{one.service}: {count} {what} are damaged and were left out. See: python3 locker.py doctor")
+        for name, count in one.columns_left_out.items():
+            warn(plain(f"{one.service}: the tables of {name} have no columns for {count} further members."))
+    for failed in done.failed:
+        warn(plain(f"{failed.service} could not be exported: {failed.reason}"))
+    say(f"Exported to {done.path}, read back and whole.")
+
+
+@click.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@placed
+@click.option(
+    "--into", "into", metavar="ID", help="The service that takes the facts, where SOURCE does not say or is another's."
+)
+@as_json
+def import_(source: Path, me: Path | None, config_dir: Path | None, into: str | None, as_json: bool) -> int:
+    """Take in SOURCE: an export, a file of facts, or a framed log or snapshot. What is there already stays."""
+    config = read_config(me, config_dir)
+    if into is not None and into != OWNER and not is_service_id(into):
+        raise NotFound(f"There is no service {into[:64]!r}.", remedy=SEE_LIST)
+    if not source.exists():
+        raise NotFound(f"There is no {source}.", remedy="Check the name.")
+    known = remembered(config.me)
+    core = find(config.me)
+    with held(config.me) if core is None else contextlib.nullcontext():
+        opener = _Opener(config, known, core)
+        done = import_from(source, open_store=opener.open, into=into, actor=OWNER)
+    if as_json:
+        show_json(msgspec.to_builtins(done))
+    else:
+        _tell_import(done)
+    return exits.DONE if done.is_whole else exits.FAILED
+
+
+class _Opener:
+    """Opens the stores that take facts, each as its one writer: what else would write it is off meanwhile."""
+
+    def __init__(self, config: Config, known: Mapping[str, Remembered], core: RunningCore | None) -> None:
+        self._config = config
+        self._known = known
+        self._core = core
+        self._catalog = _catalog(config)
+        self._device = open_device(config.me, open_master_key(config.me)).id
+
+    def open(self, service_id: str) -> AbstractContextManager[Store]:
+        """The store of a service, or the owner's own; raises NotFound or Conflict."""
+        if service_id == OWNER:
+            return self._owners()
+        known = self._known.get(service_id)
+        if known is None or not known.is_installed:
+            raise NotFound(
+                f"There is no service {service_id}.",
+                remedy=f"Install one of that id first, or add --into ID. {SEE_LIST}",
+            )
+        return self._service(known)
+
+    @contextlib.contextmanager
+    def _service(self, known: Remembered) -> Iterator[Store]:
+        service = known.service
+        manifest: Manifest | None = self._catalog.entries().get(service.connector)
+        types: Mapping[str, TypeSpec] = manifest.types if manifest is not None else {}
+        origin = Origin(f"{self._device}/{service.uid}", service.origin_epoch)
+        with (
+            self._switched_off(service.id),
+            Store.open(self._config.me / service.id, types=types, origin=origin, clock=SystemClock()) as store,
+        ):
+            yield store
+
+    @contextlib.contextmanager
+    def _owners(self) -> Iterator[Store]:
+        if self._core is not None:
+            raise Conflict("Your own notes are open in the Locker that runs.", remedy="Stop it, then import again.")
+        epoch = owner_epoch(Documents(self._config.me / "locker.json", SystemClock()))
+        origin = Origin(self._device, epoch)
+        with Store.open(self._config.me / OWNER, types={}, origin=origin, clock=SystemClock()) as store:
+            yield store
+
+    @contextlib.contextmanager
+    def _switched_off(self, service_id: str) -> Iterator[None]:
+        """Nothing starts the service meanwhile, and its writer, child or core, has let go of the store."""
+        core = self._core
+        if core is None or not core.get("/map")["installed"][service_id]["enabled"]:
+            yield
+            return
+        core.ask("POST", f"/core/{service_id}/disable", wait_s=STOP_S_MAX)
+        try:
+            yield
+        finally:
+            core.ask("POST", f"/core/{service_id}/enable", wait_s=STOP_S_MAX)
+
+
+def _tell_import(done: ImportDone) -> None:
+    rows = [
+        (service_id, one.added, one.known, one.conflicting, one.refused + one.unreadable, one.files)
+        for service_id, one in done.services.items()
+    ]
+    columns = ("service", "new", "known", "conflicting", "refused", "files")
+    show_table(columns, rows, empty="Nothing was imported.")
+    for service_id, one in done.services.items():
+        _tell_problems(service_id, one)
+    for service_id, reason in done.left.items():
+        warn(plain(f"{service_id} was left out: {reason}"))
+    for damage in done.damages:
+        warn(plain(f"The archive is damaged: {damage}."))
+
+
+def _tell_problems(service_id: str, one: Imported) -> None:
+    for damage in one.damages:
+        warn(plain(f"{service_id}: {damage}."))
+    for problem in one.problems:
+        warn(plain(f"{service_id}: fact {problem.id} was not taken: {problem.reason}."))
+
+
+COMMANDS = {"export": export, "import": import_}

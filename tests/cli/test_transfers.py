@@ -1,0 +1,127 @@
+"""export and import: what goes out by default, what is told, and that a running core is no obstacle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.cli import exits
+from core.model.clock import ManualClock
+from core.store import Reader
+from tests.backup.conftest import furnish
+from tests.cli.conftest import Locker
+from tests.cli.fake_core import running
+
+
+@pytest.fixture
+def full(me: Path) -> Path:
+    """A Me with everything in it."""
+    return furnish(me, ManualClock())
+
+
+def test_everything_is_exported_unless_less_is_asked_for(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """Facts, records, tables and files of every service; or of one, without what is not wanted."""
+    done = locker("export", str(tmp_path / "all"))
+    one = locker(
+        "export", str(tmp_path / "one"), "--service", "feeds", "--no-csv", "--no-files", "--snapshot", "--json"
+    )
+
+    assert exits.DONE == done.code
+    assert "read back and whole" in done.out
+    assert {"feeds", "notes", "export.json", "contents.jsonl"} == {path.name for path in (tmp_path / "all").iterdir()}
+    assert {"facts.jsonl", "service.json", "schema.json", "records", "csv", "files"} == {
+        path.name for path in (tmp_path / "all" / "feeds").iterdir()
+    }
+    assert {"facts.jsonl", "facts.snap", "service.json", "schema.json", "records"} == {
+        path.name for path in (tmp_path / "one" / "feeds").iterdir()
+    }
+    assert [("feeds", 22)] == [(said["service"], said["facts"]) for said in json.loads(one.out)["services"]]
+
+
+def test_parquet_is_made_where_it_is_asked_for(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """Beside the rest."""
+    assert exits.DONE == locker("export", str(tmp_path / "x"), "--service", "feeds", "--parquet").code
+
+    assert (tmp_path / "x" / "feeds" / "parquet" / "entry.parquet").read_bytes().startswith(b"PAR1")
+
+
+def test_what_cannot_be_exported_is_told(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """The others are exported, and the exit code says that something is missing."""
+    (full / "feeds" / "store.db").write_bytes(b"SQLite format 3\0" + b"x" * 9000)
+
+    done = locker("export", str(tmp_path / "x"))
+
+    assert exits.FAILED == done.code
+    assert "feeds could not be exported" in done.err
+    assert (tmp_path / "x" / "notes" / "facts.jsonl").exists()
+
+
+def test_an_import_tells_what_came(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """New facts, known ones, and what was wrong; again nothing is new."""
+    locker("export", str(tmp_path / "x.zip"), "--service", "feeds")
+
+    first = json.loads(locker("import", str(tmp_path / "x.zip"), "--into", "notes", "--json").out)
+    again = locker("import", str(tmp_path / "x.zip"))
+
+    assert (22, 0) == (first["services"]["notes"]["added"], first["services"]["notes"]["known"])
+    assert exits.DONE == again.code
+    assert ["feeds", "0", "22"] == again.out.splitlines()[1].split()[:3]
+
+
+def test_a_damaged_file_is_told_and_its_whole_facts_are_taken(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """The exit code says that it was not all."""
+    locker("export", str(tmp_path / "x"), "--service", "feeds", "--snapshot")
+    content = (tmp_path / "x" / "feeds" / "facts.snap").read_bytes()
+    (tmp_path / "cut.snap").write_bytes(content[:-300])
+
+    done = locker("import", str(tmp_path / "cut.snap"), "--into", "notes")
+
+    assert exits.FAILED == done.code
+    assert "the snapshot is partial" in done.err
+
+
+def test_a_service_that_is_not_installed_is_named(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """In what is asked for, in what is exported, and in what is imported."""
+    locker("export", str(tmp_path / "x.tar"))
+    bare = tmp_path / "Bare"
+    furnish(bare, ManualClock())
+    text = (bare / "locker.json").read_text().replace('"id": "notes"', '"id": "others"')
+    (bare / "locker.json").write_text(text)
+
+    done = locker("import", str(tmp_path / "x.tar"), "--me", str(bare))
+
+    assert exits.FAILED == done.code
+    assert "notes was left out: There is no service notes" in done.err
+    assert exits.REFUSED == locker("export", str(tmp_path / "y"), "--service", "nobody").code
+    assert exits.REFUSED == locker("import", str(tmp_path / "x.tar"), "--into", "No Body").code
+    assert exits.REFUSED == locker("import", str(tmp_path / "none")).code
+
+
+def test_a_running_core_lets_go_of_the_service_meanwhile(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """It is switched off and on again; one that is off stays so, and nothing else is asked."""
+    locker("export", str(tmp_path / "x.tar"))
+    with running(full) as core:
+        core.answer("GET", "/map", {"installed": {"feeds": {"enabled": True}, "notes": {"enabled": False}}})
+        core.answer("POST", "/core/feeds/disable", {})
+        core.answer("POST", "/core/feeds/enable", {})
+        done = locker("import", str(tmp_path / "x.tar"))
+
+    assert exits.DONE == done.code, done.err
+    assert ["/core/feeds/disable", "/core/feeds/enable"] == [a.path for a in core.asked if a.method == "POST"]
+
+
+def test_the_owner_s_own_store_goes_along(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """It is exported with all, and imported where no core has it open."""
+    (full / "feeds").rename(full / "owner")
+    done = locker("export", str(tmp_path / "x.tar"), "--service", "owner")
+    assert exits.DONE == done.code, done.err
+    other = furnish(tmp_path / "Other", ManualClock())
+
+    assert exits.DONE == locker("import", str(tmp_path / "x.tar"), "--me", str(other)).code
+
+    with Reader.open(other / "owner", types={}) as reader:
+        assert 22 == reader.head()
+    with running(other):
+        assert exits.FAILED == locker("import", str(tmp_path / "x.tar"), "--me", str(other)).code
