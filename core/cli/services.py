@@ -20,7 +20,7 @@ from core.cli.sync import Runs, are_over, are_well, run_streams, show_runs
 from core.cli.trouble import show_trouble
 from core.config import Config
 from core.model.clock import SystemClock
-from core.model.errors import BadRequest, LockerError, NotFound, Reauthorise, UserActionNeeded
+from core.model.errors import BadRequest, LockerError, NotFound, Reauthorise, SettingsInvalid, UserActionNeeded
 from core.model.ids import is_service_id
 from core.store import Reader
 
@@ -131,7 +131,15 @@ def install(
     body = {"connector": connector, "settings": settings, **({"title": title} if title else {})}
     path = f"/core/{_fitting_id(connector, service_id)}/install"
     asked_at = CLOCK.now()
-    service = core.ask("POST", path, body=body, unknown=SEE_AVAILABLE)
+    try:
+        service = core.ask("POST", path, body=body, unknown=SEE_AVAILABLE)
+    except SettingsInvalid as err:
+        if err.remedy != SettingsInvalid.default_remedy:
+            raise
+        form = core.page(f"/install/{connector}")
+        raise SettingsInvalid(
+            err.detail, remedy=f"Nothing was installed. Correct --setting, or fill in the form at {form}"
+        ) from err
     if not as_json:
         say(f"Installed {service['id']}. Its page: {core.page('/services/' + service['id'])}")
     waits = bool(service["streams"]) and not no_wait
@@ -143,7 +151,7 @@ def install(
     elif runs:
         say("Its first sync goes on; see: python3 locker.py status")
     # A sign-in, or whatever else the owner does first, is the next step of an installation and no failure of it.
-    is_failed = fault is not None and not isinstance(fault, (Reauthorise, UserActionNeeded))
+    is_failed = fault is not None and not isinstance(fault, (Reauthorise, SettingsInvalid, UserActionNeeded))
     return exits.FAILED if is_failed or (are_over(runs) and not are_well(runs)) else exits.DONE
 
 

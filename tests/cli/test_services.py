@@ -265,6 +265,17 @@ def test_install_refused(locker: Locker, core: FakeCore) -> None:
     assert (exits.OWNER_MUST_ACT, "feeds: is missing\nName at least one feed.\n") == (done.code, done.err)
 
 
+def test_install_with_settings_that_do_not_fit(locker: Locker, core: FakeCore) -> None:
+    """Nothing was installed, so the cure is the command line or the form, not the page of a service."""
+    core.answer("POST", "/core/feeds/install", problem_document(SettingsInvalid("urls.0 is no address")), status=422)
+    done = locker("install", "feeds", "--setting", 'urls:=["nonsense"]')
+    said, cure = done.err.splitlines()
+
+    assert (exits.OWNER_MUST_ACT, "urls.0 is no address") == (done.code, said)
+    assert cure.startswith("Nothing was installed. Correct --setting, or fill in the form at ")
+    assert cure.endswith("/install/feeds")
+
+
 @pytest.mark.parametrize("name", ["nosuch", "No Such", "../x"])
 def test_install_of_what_there_is_not(locker: Locker, core: FakeCore, name: str) -> None:
     """The cure is the command that lists what there is."""
