@@ -100,6 +100,10 @@ def feeds(context: Context, cursor: Any) -> Iterator[Message]:
         yield from _crawled(context, reading, _from(due, cursor), states, tally)
     if context.settings.get("keep_enclosures") is True:
         yield from enclosures(context)
+    if not followed:
+        raise UserActionNeeded(
+            "No feed is followed yet.", remedy="Add an address in the settings, or import a list (OPML) on the page."
+        )
 
 
 def _crawled(

@@ -14,7 +14,7 @@ from core.cli import exits
 from core.cli.conditions import Condition, condition_of
 from core.cli.neighbours import running_places
 from core.cli.options import as_json, of_service, placed, read_config
-from core.cli.running_core import SEE_AVAILABLE, RunningCore, connect, find, login_url, way_to_a_core
+from core.cli.running_core import SEE_AVAILABLE, RunningCore, class_of, connect, find, login_url, way_to_a_core
 from core.cli.screen import plain, say, show_json, show_table, warn
 from core.cli.sync import Runs, are_over, are_well, run_streams, show_runs
 from core.cli.trouble import show_trouble
@@ -150,9 +150,21 @@ def install(
         show_runs(runs, empty="")
     elif runs:
         say("Its first sync goes on; see: python3 locker.py status")
-    # A sign-in, or whatever else the owner does first, is the next step of an installation and no failure of it.
-    is_failed = fault is not None and not isinstance(fault, (Reauthorise, SettingsInvalid, UserActionNeeded))
-    return exits.FAILED if is_failed or (are_over(runs) and not are_well(runs)) else exits.DONE
+    if (fault is None or is_for_owner(type(fault))) and (not are_over(runs) or all(map(_is_good_start, runs))):
+        return exits.DONE
+    return exits.FAILED
+
+
+def is_for_owner(cls: type[LockerError] | None) -> bool:
+    """Whether errors of this class wait for the owner: that is the next step of an installation, no failure of it."""
+    return cls is not None and issubclass(cls, (Reauthorise, UserActionNeeded))
+
+
+def _is_good_start(run: Mapping[str, Any]) -> bool:
+    if run.get("status") != "held":
+        return are_well([run])
+    problem = run.get("problem")
+    return isinstance(problem, Mapping) and is_for_owner(class_of(str(problem.get("type"))))
 
 
 def _fitting_id(connector: str, service_id: str | None) -> str:

@@ -13,7 +13,7 @@ from core.cli import exits
 from core.cli.screen import moment
 from core.cli.services import TITLE_LENGTH_MAX, settings_from
 from core.model.clock import SystemClock
-from core.model.errors import AuthRequired, BadRequest, ChildDied, NotFound, SettingsInvalid
+from core.model.errors import AuthRequired, BadRequest, ChildDied, NotFound, SettingsInvalid, UserActionNeeded
 from core.model.fact import Change
 from core.model.ids import uuid7
 from core.model.manifest import TypeSpec
@@ -226,6 +226,18 @@ def test_install_whose_first_sync_went_wrong(locker: Locker, core: FakeCore, sta
     assert "The source is away." in done.out
     assert exits.FAILED == locker("install", "feeds", "--json").code
     assert exits.DONE == locker("install", "feeds", "--no-wait").code
+
+
+def test_install_that_waits_for_its_owner(locker: Locker, core: FakeCore) -> None:
+    """What is to be done first is told, and the installation went well."""
+    core.answer("POST", "/core/feeds/install", service("feeds"), status=201)
+    problem = problem_document(UserActionNeeded("No feed is followed yet.", remedy="Add an address."))
+    held = {"stream": "feeds", "status": "held", "problem": problem}
+    core.answer("POST", "/Me/feeds/sync?wait_s=60", {"runs": [held]})
+    done = locker("install", "feeds")
+
+    assert exits.DONE == done.code
+    assert ["feeds: No feed is followed yet.", "  Add an address."] == done.out.splitlines()[-2:]
 
 
 def test_install_of_what_dies(locker: Locker, core: FakeCore) -> None:

@@ -280,6 +280,15 @@ def test_a_run_without_a_readable_feed_failed(site: Site, follow: Callable[..., 
     assert 2 == len(child.records("feed"))
 
 
+def test_without_a_feed_the_owner_is_asked(site: Site, follow: Callable[..., Child]) -> None:
+    """Nothing to fetch is not the same as being up to date; an import of a list ends it."""
+    child = follow()
+    run = child.sync()[0]
+
+    assert ("held", "No feed is followed yet.") == (run["status"], run["problem"]["detail"])
+    assert "OPML" in run["problem"]["remedy"]
+
+
 def test_no_network_blames_no_feed(site: Site, follow: Callable[..., Child]) -> None:
     """When nothing at all can be reached the run fails and is tried again soon; no feed's pause grows."""
     site.pages["/feed"] = Reply(rss(item("1", "one")))

@@ -28,6 +28,8 @@ _ACTIONS = {
     "storage_full": ("Try again", "sync"),
     "too_busy": ("Try again", "sync"),
 }
+# A sync that is held for one of these waits for its owner.
+_OWNERS = frozenset({"user_action_needed", "settings_invalid", "auth_required", "reauthorise", "key_missing"})
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ def _outcome(run: Run, problem: Mapping[str, Any]) -> Condition:
     if run.status == "partial":
         return Condition("warn", "Partly synced", sentence or "Some of it could not be read.", "See the log", "log")
     if run.status == "held":
+        if str(problem.get("type", "")) in _OWNERS:
+            return Condition("warn", "Needs you", sentence or "You have to do something first.", "Settings", "settings")
         held = sentence or f"Much of {run.stream} vanished at the source, so nothing was deleted here."
         return Condition("warn", "Held", held, "See the log", "log")
     button, action = _ACTIONS.get(str(problem.get("type", "")), ("See the log", "log"))

@@ -61,6 +61,14 @@ def test_a_new_service() -> None:
     assert ("idle", "New", False) == (condition().tone, condition().label, condition().is_problem)
 
 
+@pytest.mark.parametrize(("kind", "label"), [("user_action_needed", "Needs you"), ("storage_full", "Held")])
+def test_what_waits_for_the_owner_says_so(kind: str, label: str) -> None:
+    """With the way to the settings, and the advice beside it."""
+    told = condition(runs=[run("held", problem={"type": kind, "detail": "no feed yet", "remedy": "add one"})])
+
+    assert (label, "No feed yet.", "Add one.") == (told.label, told.sentence, told.remedy)
+
+
 def test_all_is_well() -> None:
     """No sentence where there is nothing to say."""
     assert Condition("ok", "Up to date") == condition(runs=[run()])
