@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.store.letters import fold
+from core.store.letters import fold, words
 from core.store.wanted import LETTERS_MAX, TERMS_MAX, Term, expression, parse_query
 
 DOCUMENTS = {
@@ -136,3 +136,58 @@ def test_the_index_own_marks_limit_a_query() -> None:
     assert '(("fog")) AND title : ("\ue0003" OR "\ue0004")' == expression(
         parse_query("fog"), marks=("\ue0003", "\ue0004")
     )
+
+
+PIECES = ("fog", "Fog", "foghorn", "bank", "日本", "本", "é", "e", "-")
+TERMS = st.tuples(
+    st.booleans(),
+    st.booleans(),
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=3),
+    st.booleans(),
+)
+
+
+def typed(term: tuple[bool, bool, list[str], bool]) -> str:
+    """A term as a person types it: left out, in the title, a phrase, its end open."""
+    is_left_out, in_title, said, is_open = term
+    return f'{"-" * is_left_out}{"title:" * in_title}"{" ".join(said)}"{"*" * is_open}'
+
+
+def holds(term: Term, title: str, body: str) -> bool:
+    """Whether a text has the term: looked up word by word."""
+    for found in (words(title),) if term.in_title else (words(title), words(body)):
+        for start in range(len(found) - len(term.words) + 1):
+            *first, last = found[start : start + len(term.words)]
+            if first == list(term.words[:-1]) and (
+                last.startswith(term.words[-1]) if term.is_prefix else last == term.words[-1]
+            ):
+                return True
+    return False
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.sampled_from(PIECES), max_size=4), st.lists(st.sampled_from(PIECES), max_size=6))),
+    st.lists(TERMS, min_size=1, max_size=4),
+    st.lists(st.sampled_from([" ", " OR "]), min_size=4, max_size=4),
+)
+def test_the_index_finds_what_looking_finds(
+    documents: list[tuple[list[str], list[str]]],
+    terms: list[tuple[bool, bool, list[str], bool]],
+    joins: list[str],
+) -> None:
+    """Against a search that reads every text word by word."""
+    texts = [(" ".join(title), " ".join(body)) for title, body in documents]
+    db = apsw.Connection("")
+    db.execute("CREATE VIRTUAL TABLE text USING fts5(title, body, tokenize='ascii')")
+    db.executemany("INSERT INTO text VALUES (?, ?)", [(fold(title), fold(body)) for title, body in texts])
+    query = "".join(join + typed(term) for join, term in zip(joins, terms, strict=False)).strip()
+    wanted = parse_query(query)
+    expected = [
+        number
+        for number, text in enumerate(texts, start=1)
+        if not wanted.is_empty
+        and all(any(holds(term, *text) for term in group) for group in wanted.groups)
+        and not any(holds(term, *text) for term in wanted.left_out)
+    ]
+
+    assert expected == found(db, query)
