@@ -1,6 +1,6 @@
 """Opening a store that was not closed properly: what is torn is dropped and told, what is damaged waits for the owner.
 
-The looking is done by a helper process (`core.store.salvage`), as nobody may open a database's file in a process that
+The looking is done by a helper process (`salvage.py`), as nobody may open a database's file in a process that
 has a connection to it.
 """
 
@@ -31,7 +31,7 @@ MARKER_BYTES_MAX = 1024 * 1024
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 HELPER_S_MAX = 3600.0
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
+_PROGRAM = Path(__file__).resolve().with_name("salvage.py")
 
 
 class _Fault(msgspec.Struct, frozen=True):
@@ -155,11 +155,14 @@ def _size_of(path: Path) -> int:
 
 
 def _helped(folder: Path, *, at: float, verb: str) -> Findings:
-    command = [sys.executable, "-m", "core.store.salvage", str(folder.resolve()), repr(at), verb]
-    done = subprocess.run(command, cwd=_CHECKOUT, capture_output=True, check=False, timeout=HELPER_S_MAX)
+    # Isolated: nothing of the environment or the folder it stands in decides what is imported.
+    command = [sys.executable, "-I", "-B", str(_PROGRAM), str(folder.resolve()), repr(at), verb]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=HELPER_S_MAX)
     try:
         return msgspec.json.decode(done.stdout, type=Findings)
     except msgspec.MsgspecError:
+        if done.returncode:
+            log.error("store not examined store=%s status=%d", folder.name, done.returncode)
         raise _fault_in(done.stdout, folder) from None
 
 

@@ -1,4 +1,4 @@
-"""What a helper process does with the raw files of a store: `python -m core.store.salvage FOLDER TIME VERB`.
+"""What a helper process does with the raw files of a store: `python core/store/salvage.py FOLDER TIME VERB`.
 
 It is a process of its own because it opens the database's file: in a process with a connection to that file, closing
 it would drop SQLite's locks. Its caller holds the writer's lock, and nobody else has a connection that writes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import types
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,15 @@ from typing import TypeVar
 
 import apsw
 import msgspec
+
+if __name__ == "__main__":
+    # Stand-ins that only know their folders: the checkout may be closed to us, as to the child that we help, and the
+    # room's contents page would load all of it.
+    HERE = Path(__file__).resolve().parent
+    for _name, _folder in (("core", HERE.parent), ("core.store", HERE)):
+        _package = types.ModuleType(_name)
+        _package.__path__ = [str(_folder)]
+        sys.modules[_name] = _package
 
 from core.model.errors import FolderUnusable, LockerError
 from core.store.candidate import build, seen_head

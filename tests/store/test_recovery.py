@@ -356,14 +356,46 @@ def test_neighbouring_positions_are_one_span() -> None:
     assert 6 == Findings(verdict="damaged", at=0.0, lost=spans_of([1, 2, 3, 5, 8, 9])).lost_count
 
 
+PROGRAM = Path(__file__).parents[2] / "core" / "store" / "salvage.py"
+
+
 def test_helper_is_a_program_of_its_own(left: Left) -> None:
-    """`python -m core.store.salvage` answers with one line of JSON."""
+    """It answers with one line of JSON, and loads no more of Locker than it needs."""
     done = subprocess.run(
-        [sys.executable, "-m", "core.store.salvage", str(left[0]), "1.0", "inspect"],
+        [sys.executable, "-I", "-B", "-X", "importtime", str(PROGRAM), str(left[0]), "1.0", "inspect"],
         capture_output=True,
         check=True,
         text=True,
     )
 
-    assert "" == done.stderr
     assert 1 == done.stdout.count("\n") and '"verdict":"whole"' in done.stdout
+    assert "core.store.salvage" not in done.stderr and "core.store.store" not in done.stderr
+
+
+SANDBOXED = """
+import sys
+from pathlib import Path
+from core.model.clock import SystemClock
+from core.process.sandbox import Sandbox, landlock_abi, restrict
+from core.store import Origin, Store
+
+folder, checkout = Path(sys.argv[1]), Path(sys.argv[2])
+walls = Sandbox(own=(str(folder),), runs=(sys.prefix, sys.base_prefix), reads=(str(checkout / "core"),))
+if not landlock_abi():
+    sys.exit(77)
+restrict(walls, abi=landlock_abi())
+with Store.open(folder, types={}, origin=Origin("device/uid", 1), clock=SystemClock()) as store:
+    print(store.found.verdict, store.head())
+"""
+
+
+def test_a_child_in_its_sandbox_is_helped_too(left: Left) -> None:
+    """The helper works where the checkout's root is closed."""
+    (left[0] / "store.lock").write_bytes(b"{}")
+    done = subprocess.run(
+        [sys.executable, "-c", SANDBOXED, str(left[0]), str(PROGRAM.parents[2])], capture_output=True, text=True
+    )
+    if done.returncode == 77:
+        pytest.skip("no sandbox here")
+
+    assert ("", f"whole {COMMITS}\n") == (done.stderr, done.stdout)
