@@ -8,54 +8,61 @@ import msgspec
 
 from core.netstore import protocol
 from core.netstore.call import Answer, Call
+from core.netstore.reads import LIMIT_DEFAULT
 from core.netstore.writes import check_not_draining
-
-
-class _Compact(msgspec.Struct):
-    stores: list[str] = []
 
 
 class _Prune(msgspec.Struct):
     ids: list[str]
-    reason: str = ""
 
 
 class _Erase(msgspec.Struct):
-    ids: list[str]
-    reason: str = ""
+    ids: list[str] = []
+    record: tuple[str, str] | None = None
     drop_hash: bool = False
 
 
+class _Receipts(msgspec.Struct):
+    limit: int = LIMIT_DEFAULT
+    before: int | None = None
+
+
 def compact(call: Call) -> Answer:
-    """Drop superseded facts by the store's policies."""
-    asked = protocol.params(call.request, _Compact)
-    return _removed(call, "compact", asked.stores)
+    """Let go what the store's policies let go; the receipts."""
+    return protocol.success({"receipts": _removed(call, "compact")})
 
 
 def prune(call: Call) -> Answer:
-    """Drop the listed facts."""
+    """Remove the facts of these ids; the receipt."""
     asked = protocol.params(call.request, _Prune)
-    return _removed(call, "prune", asked.ids, reason=asked.reason)
+    return protocol.success({"receipt": _removed(call, "prune", asked.ids)})
 
 
 def erase(call: Call) -> Answer:
-    """Remove what the listed facts said, everywhere; that they were stays."""
+    """Erase what facts said, in every copy in reach; that they were stays. The receipt."""
     asked = protocol.params(call.request, _Erase)
-    return _removed(call, "erase", asked.ids, reason=asked.reason, drop_hash=asked.drop_hash)
+    receipt = _removed(call, "erase", ids=asked.ids, record=asked.record, drop_hash=asked.drop_hash)
+    return protocol.success({"receipt": receipt})
+
+
+def receipts(call: Call) -> Answer:
+    """What left the store, the latest first."""
+    asked = protocol.params(call.request, _Receipts)
+    return protocol.success({"receipts": call.ask("receipts", asked.limit, before=asked.before)})
 
 
 def backup(call: Call) -> Answer:
-    """A verified copy of the store in its own folder; says where and what it holds."""
-    return protocol.success({"backup": msgspec.to_builtins(call.ask("backup"))})
+    """A verified copy of the store, kept beside it; what it holds."""
+    return protocol.success({"backup": call.ask("backup")})
 
 
 def verify(call: Call) -> Answer:
     """Every fact, checked against its digest."""
-    return protocol.success({"verify": msgspec.to_builtins(call.ask("verify"))})
+    return protocol.success({"verify": call.ask("verify")})
 
 
-def _removed(call: Call, method: str, *arguments: Any, **named: Any) -> bytes:
+def _removed(call: Call, method: str, *arguments: Any, **named: Any) -> Any:
     check_not_draining(call)
-    receipt = call.ask(method, *arguments, actor=call.caller.actor, **named)
+    done = call.ask(method, *arguments, actor=call.caller.actor, **named)
     call.desk.forget(call.store)
-    return protocol.success({"receipt": msgspec.to_builtins(receipt)})
+    return done

@@ -11,14 +11,16 @@ import msgspec
 from core.model.clock import Clock, SystemClock
 from core.model.errors import AnswerInvalid, BadRequest, BodyTooLarge, LockerError
 from core.model.fact import Change, Fact, JsonObject, Record
+from core.model.filter import Filter
 from core.model.frames import FRAME_BYTES_MAX
 from core.model.ids import uuid7
 from core.netstore import facts, protocol
+from core.netstore.asked import filter_document, moment_document
 from core.netstore.limits import WRITE_FACTS_MAX
 from core.netstore.line import Address, Line, Transport
 from core.netstore.protocol import Cursor
 from core.netstore.subscriber import Handler, Subscriber
-from core.store import Appended, Aside, Commit, Entry, FactPage, Page, Quarantined, Run
+from core.store import Appended, Aside, AsOf, Commit, Entry, FactPage, Page, Quarantined, Run
 
 T = TypeVar("T")
 
@@ -154,21 +156,41 @@ class NetworkStore:
         """How many records of each type there are."""
         return _read(self._line.ask({"op": "counts"}), "counts", dict[str, int])
 
-    def record(self, type_name: str, key: str) -> Record | None:
-        """The record's latest state; None when there is none or it is deleted."""
-        reply = self._line.ask({"op": "read", "store": type_name, "key": key, "full": True})
+    def floor(self) -> int:
+        """The first position that the store can be asked for; 0 where it retained everything."""
+        return _read(self._line.ask({"op": "counts"}), "floor", int)
+
+    def record(self, type_name: str, key: str, *, as_of: AsOf | None = None) -> Record | None:
+        """The record's state, the latest or that of a moment; None when there is none or it is deleted."""
+        reply = self._line.ask({"op": "read", "store": type_name, "key": key, "full": True, **_when(None, as_of)})
         return None if reply.get("record") is None else _read(reply, "record", Record)
 
-    def records(self, type_name: str, *, limit: int, after: str | None = None, order: str = "key") -> Page:
+    def records(
+        self,
+        type_name: str,
+        *,
+        limit: int,
+        after: str | None = None,
+        order: str = "key",
+        where: Filter | None = None,
+        as_of: AsOf | None = None,
+    ) -> Page:
         """A page of records. As `Store.records`."""
         request = {"op": "records", "store": type_name, "limit": limit, "after": after, "order": order}
-        return _whole(self._line.ask(request), Page)
+        return _whole(self._line.ask({**request, **_when(where, as_of)}), Page)
 
-    def history(self, type_name: str, key: str, *, limit: int, after: str | None = None) -> FactPage:
-        """The versions of one record, newest first."""
+    def history(
+        self, type_name: str, key: str, *, limit: int, after: str | None = None, as_of: AsOf | None = None
+    ) -> FactPage:
+        """The versions of one record, newest first; those of a moment's past alone."""
         request = {"op": "history", "store": type_name, "key": key, "limit": limit, "after": after, "full": True}
-        reply = self._line.ask(request)
+        reply = self._line.ask({**request, **_when(None, as_of)})
         return FactPage(facts=_facts(reply), next=None if reply.get("next") is None else str(reply["next"]))
+
+    def fact(self, fact_id: str) -> Fact | None:
+        """The fact of this id; None where there is none."""
+        found = self._line.ask({"op": "fact", "fact_id": fact_id}).get("fact")
+        return None if found is None else _fact(found)
 
     def facts(self, since: int, *, limit: int) -> list[Fact]:
         """The facts after position `since`, in order; only an empty answer means that there are no more."""
@@ -246,6 +268,16 @@ class NetworkStore:
         if reply.get("ok") is not True:
             return protocol.error_of(reply)
         return _whole({**reply, "id": entry.id}, Appended)
+
+
+def _when(where: Filter | None, as_of: AsOf | None) -> JsonObject:
+    """A request's members for a filter and a moment, where there are any."""
+    members: JsonObject = {}
+    if where is not None:
+        members["where"] = filter_document(where)
+    if as_of is not None:
+        members["as_of"] = moment_document(as_of)
+    return members
 
 
 def _results(reply: Mapping[str, Any]) -> list[JsonObject]:

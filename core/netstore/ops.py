@@ -24,9 +24,14 @@ OPS: dict[str, Op] = {
     "append": Op(writes.append, WRITE),
     "read": Op(reads.read, READ),
     "history": Op(reads.history, READ),
+    "query": Op(reads.query, READ),
+    "search": Op(reads.search, READ),
     "lineage": Op(reads.lineage, READ),
     # What a store's own interface has beside these.
     "records": Op(records.records, READ),
+    "count": Op(records.count, READ),
+    "changes": Op(records.changes, READ),
+    "fact": Op(records.fact, READ),
     "counts": Op(records.counts, READ),
     "runs": Op(records.runs, READ),
     "quarantined": Op(records.quarantined, READ),
@@ -38,6 +43,7 @@ OPS: dict[str, Op] = {
     "rebuild": Op(records.rebuild, ADMIN),
     "commit": Op(records.commit, WRITE),
     # What removes, keeps and checks.
+    "receipts": Op(care.receipts, READ),
     "compact": Op(care.compact, ADMIN),
     "prune": Op(care.prune, ADMIN),
     "erase": Op(care.erase, ADMIN),

@@ -21,6 +21,7 @@ from core.model.errors import (
     ConflictingDuplicate,
     CursorTooOld,
     CursorUnknown,
+    FactDamaged,
     FileDamaged,
     Forbidden,
     HashMismatch,
@@ -170,6 +171,8 @@ def error_of(reply: Mapping[str, Any]) -> LockerError:
         return SeqMoved(sentence, current_seq=reply["current_seq"])
     if code == "cursor_too_old":
         return CursorTooOld(sentence, floor=int(reply.get("oldest") or 0))
+    if code == "storage_error" and isinstance(reply.get("seq"), int):
+        return FactDamaged(sentence, seq=reply["seq"])
     error = _CLASSES.get(code, Broken)(sentence)
     if isinstance(reply.get("retry_after_ms"), (int, float)):
         error.retry_after_s = reply["retry_after_ms"] / 1000
@@ -244,6 +247,8 @@ def _details(error: LockerError) -> JsonObject:
         return {"field": "value"}
     if isinstance(error, CursorTooOld):
         return {"oldest": error.floor}
+    if isinstance(error, FactDamaged):
+        return {"seq": error.seq}
     if error.retry_after_s is not None:
         return {"retry_after_ms": round(error.retry_after_s * 1000)}
     return {}

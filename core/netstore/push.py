@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from core.model.errors import CursorTooOld
+from core.model.errors import CursorTooOld, FactDamaged
 from core.model.frames import BadFrame, FrameReader, encode_frame
 from core.netstore import protocol
 from core.netstore.call import Follow
@@ -96,6 +96,10 @@ class Subscription:
         except CursorTooOld as gone:
             self._tell({"event": "lagged", "from": self._sent + 1, "to": gone.floor})
             self._sent = gone.floor
+            return True
+        except FactDamaged as damaged:
+            self._tell({"event": "error", "error_code": "storage_error", "error": damaged.title, "seq": damaged.seq})
+            self._sent = damaged.seq
             return True
         frames: list[bytes] = []
         size = 0

@@ -7,14 +7,16 @@ from typing import Any
 
 import msgspec
 
-from core.model.errors import BadRequest, NotFound
+from core.model.errors import NotFound
 from core.model.fact import Fact, Record
 from core.netstore import protocol
+from core.netstore.asked import filter_of, moment
 from core.netstore.call import Answer, Call
 from core.netstore.facts import fact_text
-from core.store import FactPage
+from core.store import FactPage, Found, Page
 
 LIMIT_DEFAULT = 100
+SEARCH_LIMIT_DEFAULT = 20
 LINEAGE_FACTS_MAX = 1000
 
 
@@ -37,6 +39,23 @@ class _History(msgspec.Struct):
     full: bool = False
 
 
+class _Query(msgspec.Struct):
+    store: str
+    where: Any = None
+    order: str = "key"
+    limit: int = LIMIT_DEFAULT
+    cursor: str | None = None
+    as_of: Any = None
+
+
+class _Search(msgspec.Struct):
+    q: str
+    stores: list[str] = []
+    limit: int = SEARCH_LIMIT_DEFAULT
+    cursor: str | None = None
+    as_of: Any = None
+
+
 class _Lineage(msgspec.Struct):
     fact_id: str
 
@@ -44,7 +63,7 @@ class _Lineage(msgspec.Struct):
 def read(call: Call) -> Answer:
     """A record as it stands, or stood: whether there is one, its value, and the fact that says so."""
     asked = protocol.params(call.request, _Read)
-    record: Record | None = call.ask("record", asked.store, asked.key, **moment(asked.as_of))
+    record: Record | None = call.ask("record", asked.store, asked.key, as_of=moment(asked.as_of))
     if record is None:
         return protocol.success({"found": False, "value": None, "fact": None})
     if asked.full:
@@ -57,12 +76,43 @@ def history(call: Call) -> Answer:
     """The facts of a record, newest first: after `since`, up to `as_of`; valid times from and to inclusive."""
     asked = protocol.params(call.request, _History)
     page: FactPage = call.ask(
-        "history", asked.store, asked.key, limit=asked.limit, after=asked.after, **moment(asked.as_of)
+        "history", asked.store, asked.key, limit=asked.limit, after=asked.after, as_of=moment(asked.as_of)
     )
     found = [fact for fact in page.facts if fact.seq > asked.since]
     following = page.next if len(found) == len(page.facts) else None
     texts = [fact_text(fact, is_full=asked.full) for fact in found if _is_valid_within(fact, asked)]
     return protocol.spliced({"ok": True}, "facts", texts, {"next": following})
+
+
+def query(call: Call) -> Answer:
+    """Records that fit, in an order; a page may end early, even empty, where no index serves: `next` goes on."""
+    asked = protocol.params(call.request, _Query)
+    page: Page = call.ask(
+        "records",
+        asked.store,
+        limit=asked.limit,
+        after=asked.cursor,
+        order=asked.order,
+        where=filter_of(asked.where),
+        as_of=moment(asked.as_of),
+    )
+    items = [{"key": record.key, "value": record.value, "seq": record.seq} for record in page.records]
+    return protocol.success({"items": items, "next": page.next})
+
+
+def search(call: Call) -> Answer:
+    """Records by their words, the best first; `indexed_seq` says how far the index has come."""
+    asked = protocol.params(call.request, _Search)
+    found: Found = call.ask(
+        "search", asked.q, types=asked.stores, limit=asked.limit, after=asked.cursor, as_of=moment(asked.as_of)
+    )
+    hits = [
+        {"store": hit.type, "key": hit.key, "seq": hit.seq, "snippet": hit.snippet.text, "rank": hit.rank}
+        for hit in found.hits
+    ]
+    indexed = getattr(call.store, "indexed_seq", None)
+    reached = indexed() if callable(indexed) else None
+    return protocol.success({"hits": hits, "next": found.next, "indexed_seq": reached})
 
 
 def lineage(call: Call) -> Answer:
@@ -88,13 +138,6 @@ def lineage(call: Call) -> Answer:
         [fact_text(one, is_full=False) for one in chain],
         {"digest": digest.hexdigest(), "complete": is_whole},
     )
-
-
-def moment(as_of: object) -> dict[str, Any]:
-    """The store's argument for `{"seq": n}`, `{"time": t}` or a bare time; nothing where none is said."""
-    if as_of is None:
-        return {}
-    raise BadRequest('as_of is a position, {"seq": n}, or a time in epoch seconds.')
 
 
 def fact_at(call: Call, seq: int) -> Fact:

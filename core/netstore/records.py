@@ -8,9 +8,10 @@ import msgspec
 
 from core.model.fact import Change, Fact
 from core.netstore import protocol
+from core.netstore.asked import filter_of, moment
 from core.netstore.call import Answer, Call
 from core.netstore.facts import fact_text
-from core.netstore.reads import LIMIT_DEFAULT, fact_at, moment
+from core.netstore.reads import LIMIT_DEFAULT, fact_at
 from core.netstore.writes import check_not_draining
 from core.store import Aside, Commit, Page, Run
 
@@ -20,7 +21,26 @@ class _Records(msgspec.Struct):
     limit: int = LIMIT_DEFAULT
     after: str | None = None
     order: str = "key"
+    where: Any = None
     as_of: Any = None
+
+
+class _Count(msgspec.Struct):
+    store: str
+    where: Any = None
+    as_of: Any = None
+
+
+class _Changes(msgspec.Struct):
+    start: Any = None
+    end: Any = None
+    limit: int = LIMIT_DEFAULT
+    after: str | None = None
+    store: str | None = None
+
+
+class _Fact(msgspec.Struct):
+    fact_id: str
 
 
 class _Stream(msgspec.Struct):
@@ -53,14 +73,47 @@ def records(call: Call) -> Answer:
     """A page of records."""
     asked = protocol.params(call.request, _Records)
     page: Page = call.ask(
-        "records", asked.store, limit=asked.limit, after=asked.after, order=asked.order, **moment(asked.as_of)
+        "records",
+        asked.store,
+        limit=asked.limit,
+        after=asked.after,
+        order=asked.order,
+        where=filter_of(asked.where),
+        as_of=moment(asked.as_of),
     )
     return protocol.success({"records": page.records, "next": page.next})
 
 
 def counts(call: Call) -> Answer:
-    """How many records of each type there are."""
-    return protocol.success({"counts": call.ask("counts"), "opens": call.ask("opens")})
+    """How many records of each type there are, and the few numbers that a store keeps of itself."""
+    return protocol.success({"counts": call.ask("counts"), "opens": call.ask("opens"), "floor": call.ask("floor")})
+
+
+def count(call: Call) -> Answer:
+    """How many records there are, of those that match, at a moment."""
+    asked = protocol.params(call.request, _Count)
+    counted = call.ask("count", asked.store, where=filter_of(asked.where), as_of=moment(asked.as_of))
+    return protocol.success(msgspec.to_builtins(counted))
+
+
+def changes(call: Call) -> Answer:
+    """What changed between two moments, record by record."""
+    asked = protocol.params(call.request, _Changes)
+    page = call.ask(
+        "changes",
+        moment(asked.start),
+        moment(asked.end),
+        limit=asked.limit,
+        after=asked.after,
+        type_name=asked.store,
+    )
+    return protocol.success(msgspec.to_builtins(page))
+
+
+def fact(call: Call) -> Answer:
+    """The fact of an id; null where there is none."""
+    found: Fact | None = call.ask("fact", protocol.params(call.request, _Fact).fact_id)
+    return protocol.success({"fact": None if found is None else msgspec.Raw(fact_text(found, is_full=True))})
 
 
 def runs(call: Call) -> Answer:
@@ -113,9 +166,8 @@ def commit(call: Call) -> Answer:
 
 def previous(call: Call) -> Answer:
     """The version that a fact replaced; null for the first."""
-    fact: Fact | None = call.ask("previous", fact_at(call, protocol.params(call.request, _Place).seq))
-    text = b"null" if fact is None else fact_text(fact, is_full=True)
-    return protocol.success({"fact": msgspec.Raw(text)})
+    found: Fact | None = call.ask("previous", fact_at(call, protocol.params(call.request, _Place).seq))
+    return protocol.success({"fact": None if found is None else msgspec.Raw(fact_text(found, is_full=True))})
 
 
 def shared(call: Call) -> Answer:

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from core.model.errors import BadRequest, BodyTooLarge, CursorTooOld, CursorUnknown
+from core.model.errors import BadRequest, BodyTooLarge, CursorTooOld, CursorUnknown, FactDamaged
 from core.netstore import protocol
 from core.netstore.call import Answer, Call, Follow, LongReply
 from core.netstore.door import ServedStore
 from core.netstore.limits import HEARTBEAT_S_MAX, HEARTBEAT_S_MIN, REPLAY_FACTS_MAX, STORES_MAX
 from core.netstore.log import PAGE_FACTS, lines_after, lines_between
-from core.netstore.tail import floor_of
+from core.netstore.tail import oldest_of
 
 PAGE_BYTES_MAX = 16 * 1024 * 1024
 SCANNED_FACTS_MAX = 50_000
@@ -79,7 +79,12 @@ def _page(call: Call, asked: _Replay) -> bytes:
     size = scanned = 0
     while place < end and len(texts) < asked.limit and size < PAGE_BYTES_MAX and scanned < SCANNED_FACTS_MAX:
         wanted = PAGE_FACTS if types else min(PAGE_FACTS, asked.limit - len(texts))
-        lines = lines_after(store, place, limit=wanted, is_full=asked.full)
+        try:
+            lines = lines_after(store, place, limit=wanted, is_full=asked.full)
+        except FactDamaged:
+            if not texts:
+                raise
+            break  # What is good comes first; the next page begins with what is not.
         if not lines:
             place = end
         for line in lines:
@@ -145,7 +150,7 @@ def _position(store: ServedStore, cursor: object) -> int:
     place = protocol.cursor_of(cursor, epoch=store.epoch())
     if place > store.head():
         raise CursorUnknown("The cursor is ahead of this store's log.")
-    floor = floor_of(store)
-    if place < floor and not (place == 0 and isinstance(cursor, int)):
-        raise CursorTooOld(f"Facts up to {floor} are not retained.", floor=floor)
+    oldest = oldest_of(store)
+    if place < oldest and not (place == 0 and isinstance(cursor, int)):
+        raise CursorTooOld(f"Facts up to {oldest} are not retained.", floor=oldest)
     return place

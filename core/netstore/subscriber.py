@@ -137,6 +137,11 @@ class Subscriber:
             self._move(max(self.cursor.seq, int(event["seq"])))
         elif kind == "draining":
             raise ConnectionResetError("the server is about to stop")
+        elif kind == "error" and isinstance(event.get("seq"), int):
+            log.warning("store subscription met a damaged fact address=%s seq=%d", self._address, event["seq"])
+            if self._on_lagged is not None:
+                self._on_lagged(event["seq"], event["seq"])
+            self._move(event["seq"])
         elif kind == "error":
             judged({**event, "ok": False})
 

@@ -73,9 +73,9 @@ class Tail:
             if seq >= self._since:
                 start = bisect_right(self._events, seq, key=lambda event: event.seq)
                 return self._events[start : start + PAGE_FACTS]
-        floor = floor_of(self.store)
-        if seq < floor:
-            raise CursorTooOld(f"Facts up to {floor} are not retained.", floor=floor)
+        oldest = oldest_of(self.store)
+        if seq < oldest:
+            raise CursorTooOld(f"Facts up to {oldest} are not retained.", floor=oldest)
         return self._page(seq)
 
     def _read_on(self) -> None:
@@ -106,7 +106,7 @@ def push_frame(text: bytes, seq: int) -> bytes:
     return encode_frame(b"".join((b'{"event":"fact_written","fact":', text, b',"seq":%d}' % seq)))
 
 
-def floor_of(store: ServedStore) -> int:
-    """Up to where facts may be gone; 0 where everything is retained."""
+def oldest_of(store: ServedStore) -> int:
+    """The lowest position that a reader can have gone on from without missing what was removed since."""
     floor = getattr(store, "floor", None)
-    return int(floor()) if callable(floor) else 0
+    return max(0, int(floor()) - 1) if callable(floor) else 0

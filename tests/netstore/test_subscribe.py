@@ -223,7 +223,7 @@ def test_s16_below_what_is_retained_a_cursor_is_too_old(served: Served) -> None:
 
     store = Forgetful(served.store)
     put(served, "a", "b", "c")
-    store.gone_to = 2
+    store.gone_to = 3
     with StoreServer(clock=ManualClock()) as server:
         path = server.serve_unix(served.folder / "other.sock", Door(store_of=one_store(store)))
         with NetworkStore(str(path), transport="unix") as client, pytest.raises(CursorTooOld) as refused:
