@@ -3,12 +3,12 @@
 from connectors.sdk.addresses import is_loopback_host, is_public_host
 from connectors.sdk.connector import run
 from connectors.sdk.context import Context
-from connectors.sdk.media import content_type_of
 from connectors.sdk.messages import Again, Cursor, Delete, Message, Note, Partial, Progress, Put, Unfit
 from connectors.sdk.routes import events_in, route
 from connectors.sdk.session import AnswerTooLarge, Session, checked, retry_after_s, text_of
 from connectors.sdk.streams import Stream, stream
 from connectors.sdk.unanswered import why_unanswered
+from core.records import content_type_of
 
 __all__ = [
     "Again",

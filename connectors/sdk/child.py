@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from connectors.sdk.api import DataApi
 from connectors.sdk.auth import Auth, FormAuth, NoAuth
 from connectors.sdk.context import DISK_FREE_BYTES_MIN, Service
 from connectors.sdk.core_client import Core
@@ -40,6 +39,7 @@ from connectors.sdk.webservice import Webservice
 from core.model.clock import Clock
 from core.model.errors import Broken
 from core.model.handshake import Greeting
+from core.records import DataApi
 from core.store import Origin, Reader, Store
 from core.vault.cipher import SealedFile, key_from_text
 
@@ -146,7 +146,14 @@ class Child:
 
     def _open_store(self, clock: Clock) -> Store:
         origin = Origin(log=f"{self._greeting.device}/{self._greeting.uid}", epoch=self._greeting.origin_epoch)
-        store = Store.open(self.folder, types=self._source.manifest.types, origin=origin, clock=clock)
+        manifest = self._source.manifest
+        store = Store.open(
+            self.folder,
+            types=manifest.types,
+            origin=origin,
+            clock=clock,
+            files_bytes_max=manifest.limits.files_bytes,
+        )
         store.on_commit = self._tell.committed
         return store
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from connectors.sdk.answers import Answer, Request, Route, json_answer
 from connectors.sdk.auth import Auth
 from connectors.sdk.context import Service
 from connectors.sdk.status import Broadcast, Status
 from connectors.sdk.sync import Handle, Sync
 from core.model.errors import BadRequest, MethodNotAllowed, NotFound
+from core.records import Answer, Request, Route, json_answer
 
 WAIT_S_MAX = 600
 OWNER = "owner"

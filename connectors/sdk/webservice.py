@@ -6,21 +6,19 @@ It begins with `/` alone; routes are added as the start goes on, also while it a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
 
-from connectors.sdk.answers import Answer, Request, Route, parse_query, problem_answer
-from core.model.errors import AuthRequired, BadRequest, BodyTooLarge, Forbidden, LockerError, NotFound
+from core.model.errors import AuthRequired, Forbidden, LockerError, NotFound
 from core.model.problem import as_locker_error
+from core.records import Answer, Request, Route, parse_query, problem_answer, read_body, send_answer
 
-BODY_BYTES_MAX = 1024 * 1024
 THREADS_MAX = 8
 
 Scope = MutableMapping[str, Any]
@@ -83,7 +81,8 @@ class Webservice:
             # The edge of a request: whoever asked gets an answer, the log gets the reason.
             log.exception("a request broke path=/%s", "/".join(segments)[:200])
             answer = problem_answer(as_locker_error(err))
-        await self._send(answer, scope["method"] == "HEAD", receive, send)
+        is_head = scope["method"] == "HEAD"
+        await send_answer(answer, is_head=is_head, receive=receive, send=send, threads=self._threads)
 
     def _check(self, headers: dict[str, str]) -> None:
         given = headers.get("x-locker-token", "").encode("latin-1")
@@ -94,7 +93,7 @@ class Webservice:
         self, route: Route, segments: tuple[str, ...], headers: dict[str, str], scope: Scope, receive: Receive
     ) -> Answer:
         query = parse_query(scope["query_string"])
-        body = await _body(receive)
+        body = await read_body(receive)
         request = Request(method=scope["method"], path=segments, query=query, headers=headers, body=body)
         route.check(request)
         if inspect.iscoroutinefunction(route.handler):
@@ -117,93 +116,3 @@ class Webservice:
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
-
-    async def _send(self, answer: Answer, is_head: bool, receive: Receive, send: Send) -> None:
-        if isinstance(answer.body, bytes):
-            await _send_whole(answer, is_head, send)
-            return
-        chunks = answer.body
-        try:
-            # The first chunk is made before the head is sent: until then a fault can still be told as what it is.
-            first = None if is_head else await self._next(chunks)
-        except LockerError as err:
-            await _send_whole(problem_answer(err), is_head, send)
-            return
-        try:
-            await send({"type": "http.response.start", "status": answer.status, "headers": _encoded(answer.headers)})
-            await _until_gone(self._pass_on(first, chunks, send), receive)
-        finally:
-            await _close(chunks)
-
-    async def _pass_on(self, chunk: bytes | None, chunks: Iterator[bytes] | AsyncIterator[bytes], send: Send) -> None:
-        while chunk is not None:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            chunk = await self._next(chunks)
-        await send({"type": "http.response.body", "body": b""})
-
-    async def _next(self, chunks: Iterator[bytes] | AsyncIterator[bytes]) -> bytes | None:
-        """The next chunk, or None at the end."""
-        if isinstance(chunks, AsyncIterator):
-            return await anext(chunks, None)
-        found: bytes | None = await self._in_thread(next, chunks, None)
-        return found
-
-
-async def _body(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadRequest("the body broke off")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > BODY_BYTES_MAX:
-            raise BodyTooLarge(f"the body has more than {BODY_BYTES_MAX} bytes", remedy="Send less.")
-        if not message.get("more_body"):
-            return b"".join(parts)
-
-
-async def _until_gone(sending: Any, receive: Receive) -> None:
-    """Send on until the end, or until the reader has left."""
-    task = asyncio.ensure_future(sending)
-    gone = asyncio.ensure_future(_gone(receive))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-    finally:
-        for other in (task, gone):
-            if not other.done():
-                other.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await other
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _send_whole(answer: Answer, is_head: bool, send: Send) -> None:
-    body = answer.body if isinstance(answer.body, bytes) else b""
-    headers = list(answer.headers)
-    if answer.status not in (204, 304):
-        headers.append(("content-length", str(len(body))))
-    await send({"type": "http.response.start", "status": answer.status, "headers": _encoded(headers)})
-    await send({"type": "http.response.body", "body": b"" if is_head else body})
-
-
-def _encoded(headers: Any) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
-
-
-async def _close(chunks: Any) -> None:
-    if isinstance(chunks, AsyncIterator):
-        aclose = getattr(chunks, "aclose", None)
-        if aclose is not None:
-            await aclose()
-        return
-    close = getattr(chunks, "close", None)
-    if close is not None:
-        close()

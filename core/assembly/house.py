@@ -213,6 +213,7 @@ class House:
             schedule=ScheduleBridge(self._loop, self._scheduler),
             events=EventsBridge(self._loop, self._bus, self._deliveries),
             reader=self._stores.reader,
+            kept_store=self._keepers.kept,
             library=self._library,
             coredb=self._coredb,
             documents=self._documents,

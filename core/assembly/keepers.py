@@ -62,19 +62,20 @@ class Keepers:
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
 
-    def keeps(self, service_id: str) -> bool:
-        """Whether the core writes the store of this service."""
-        return service_id in self._kept
+    def kept(self, service_id: str) -> Store | None:
+        """The store of a service, where the core writes it."""
+        kept = self._kept.get(service_id)
+        return None if kept is None else kept.store
 
     def store(self, service_id: str | None) -> Store:
         """The store of a service that the core writes; raises NotFound."""
-        kept = self._kept.get(service_id or "")
-        if kept is None:
+        store = self.kept(service_id or "")
+        if store is None:
             raise NotFound(
                 f"the core does not write the store of {(service_id or 'no service')[:80]!r}",
                 remedy='Name a service whose connector says writer = "core".',
             )
-        return kept.store
+        return store
 
     def socket_of(self, service_id: str) -> Path | None:
         """Where the store of a service is served; None where its child writes it."""

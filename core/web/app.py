@@ -18,6 +18,7 @@ from core.web.caller import Caller
 from core.web.dashboard import serve_dashboard
 from core.web.diary import Diary
 from core.web.hosts import Hosts
+from core.web.kept_data import KeptData
 from core.web.log_stream import LogStreams
 from core.web.login import Login
 from core.web.metrics import Metrics
@@ -40,6 +41,7 @@ class Web:
         self._parts = parts
         hosts = Hosts(parts.port, parts.host_names)
         self._logs = LogStreams(parts)
+        self._kept = KeptData(parts.kept_store, service_of=parts.services.get, catalog=parts.catalog)
         self._login = Login(hosts, parts.clock, throttle, end_streams=self._end_streams, command=parts.status_command)
         tokens = AppTokens(parts.documents, parts.coredb, parts.clock)
         self._metrics = Metrics(parts)
@@ -83,6 +85,7 @@ class Web:
     async def close(self) -> None:
         """End the streams of logs, let Flask's threads go, and write what waits to be written."""
         self._logs.close()
+        self._kept.close()
         await self._flask.close()
         await self._access.close()
         await self._accesses.close()
@@ -92,7 +95,8 @@ class Web:
             await _lifespan(receive, send)
         elif scope["path"].startswith("/Me/"):
             await self._check_visit(scope)
-            await self._parts.door(scope, receive, send)
+            inside = self._kept if self._kept.is_asked(scope) else self._parts.door
+            await inside(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["path"] == "/events":

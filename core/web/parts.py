@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from core.events import DeadLetter, Listener
-from core.library import Day, Matches
+from core.library import Counts, Day, Matches
 from core.model.clock import Clock
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Record
@@ -23,7 +23,7 @@ from core.model.manifest import Manifest
 from core.process import Holder
 from core.registry import FolderFault, Service
 from core.schedule import Pending
-from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run
+from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run, Store
 from core.web.caller import Caller
 
 # Where data lies unless the configuration says otherwise: beside the code.
@@ -224,6 +224,9 @@ class Library(Protocol):
     ) -> Day:
         """The records of a day such as 2026-11-20, or of today; BadRequest for what is no day."""
 
+    def counts(self) -> Counts:
+        """How many records there are of each type in each service."""
+
     def moment(self, text: str, /) -> float:
         """What a day (its last moment), a time or a number of seconds means; BadRequest for anything else."""
 
@@ -250,6 +253,7 @@ class Parts:
     loop for every request that needs them, so they answer from memory. `owner_token` is the one given in the
     environment at start; `host_names` are further names the owner gave the core.
     `log_file` names the file in `Me/logs` that holds a service's log, whether it is there yet or not.
+    `kept_store` gives the store of a service, where the core writes it.
     `holder_of` says who holds the client's end of a connection (client's end, core's end); it may block.
     """
 
@@ -264,6 +268,7 @@ class Parts:
     schedule: Schedule
     events: Events
     reader: Callable[[str], AbstractContextManager[Reader]]
+    kept_store: Callable[[str], Store | None]
     library: Library
     coredb: CoreDb
     documents: Documents

@@ -42,7 +42,7 @@ def test_notes_in_node(house: House) -> None:
     assert ["Buy oat milk", "Buy milk"] == [
         fact["value"]["text"] for fact in house.get("/Me/node-notes/records/note/a/history").json()["facts"]
     ]
-    assert 200 == house.ask("DELETE", "/Me/node-notes/records/note/b").status_code
+    assert 200 == house.ask("DELETE", "/Me/node-notes/notes/b").status_code
     assert 404 == house.get("/Me/node-notes/records/note/b").status_code
     assert 413 == house.post("/Me/node-notes/notes", data=b"x" * 70_000).status_code
 
@@ -55,7 +55,8 @@ def test_notes_in_node_tell_of_events(house: House) -> None:
         house.post("/Me/node-notes/notes", json={"id": "a", "text": "Buy milk"})
         event = json.loads(next(line for line in lines if line.startswith("data: "))[6:])
 
-    assert ("new", "note://node-notes/#a", "Buy milk") == (event["action"], event["idr"], event["value"]["text"])
+    assert ("new", "a", "Buy milk") == (event["action"], event["key"], event["value"]["text"])
+    assert event["idr"].startswith("note://node-notes/") and event["idr"].endswith("#a")
 
 
 def facts_of(house: House, query: str = "") -> list[dict[str, Any]]:
@@ -73,7 +74,7 @@ def test_the_change_feed_of_notes_in_node(house: House) -> None:
         house.post("/Me/node-notes/notes", json={"id": "a", "text": text})
     first, second = facts_of(house)
     house.post("/core/node-notes/restart")
-    house.ask("DELETE", "/Me/node-notes/records/note/a")
+    house.ask("DELETE", "/Me/node-notes/notes/a")
     (third,) = facts_of(house, f"?since={second['cursor']}")
 
     assert [("put", "Buy milk"), ("put", "Buy oat milk")] == [

@@ -1,107 +1,109 @@
 // A connector in JavaScript, with nothing but Node's standard library.
 //
-// It keeps short notes as JSON lines in its working directory, answers for the current state and the history
-// of each, and tells the core of every change. The contract with the core is docs/protocols.md: one line of JSON
-// on stdin, one on stdout, and the end of stdin means that the core is gone.
+// It takes short notes and writes them into the store that the core keeps for it, over the store's wire: facts,
+// history, change feed and events are then the core's business. The contract with the core is docs/protocols.md: one
+// line of JSON on stdin, one on stdout, and the end of stdin means that the core is gone.
 'use strict';
 
 const crypto = require('crypto');
-const fs = require('fs');
 const http = require('http');
+const net = require('net');
 const readline = require('readline');
+const zlib = require('zlib');
 
-const LOG = 'notes.jsonl';
-const EPOCH = 'epoch';
 const BODY_BYTES_MAX = 64 * 1024;
+const FRAME_BYTES_MAX = 8 * 1024 * 1024;
+const ANSWER_MS_MAX = 10000;
 const PLAIN_KEY = /^[A-Za-z0-9_.-]{1,200}$/;
 
-const facts = []; // every version, oldest first; the line number is the position
-const current = new Map(); // key -> latest fact that is no deletion
-let epoch = ''; // which log this is: positions of another one mean nothing here
+// zlib.crc32 is there from Node 20.15 on.
+const TABLE = Int32Array.from({ length: 256 }, (_, n) => {
+  for (let bit = 0; bit < 8; bit += 1) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
+  return n;
+});
 
-function apply(fact) {
-  facts.push(fact);
-  if (fact.action === 'delete') current.delete(fact.key);
-  else current.set(fact.key, fact);
+function crc32(bytes) {
+  if (zlib.crc32) return zlib.crc32(bytes);
+  let crc = -1;
+  for (const byte of bytes) crc = (crc >>> 8) ^ TABLE[(crc ^ byte) & 0xff];
+  return (crc ^ -1) >>> 0;
 }
 
-function load() {
-  if (!fs.existsSync(LOG)) {
-    writeDurably(EPOCH, 'w', crypto.randomBytes(16).toString('hex')); // a new log, before its first fact
-    writeDurably(LOG, 'a', '');
+// The store over its wire: a frame is the length of the body, the body as JSON, and the body's checksum.
+class Store {
+  constructor(path) {
+    this.path = path;
+    this.waiting = []; // requests in the order they were sent: answers come in that order
+    this.received = Buffer.alloc(0);
+    this.socket = null;
   }
-  epoch = fs.readFileSync(EPOCH, 'utf8');
-  const text = fs.readFileSync(LOG, 'utf8');
-  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-  if (whole.length < text.length) fs.truncateSync(LOG, Buffer.byteLength(whole)); // a line cut short by a crash
-  whole.split('\n').filter(Boolean).forEach((line) => apply(JSON.parse(line)));
-}
 
-function writeDurably(name, how, text) {
-  const file = fs.openSync(name, how, 0o600);
-  try {
-    fs.writeSync(file, text);
-    fs.fsyncSync(file);
-  } finally {
-    fs.closeSync(file);
+  ask(request) {
+    return new Promise((resolve, reject) => {
+      if (!this.socket) this.connect();
+      this.waiting.push({ resolve, reject });
+      const body = Buffer.from(JSON.stringify(request));
+      const frame = Buffer.alloc(body.length + 8);
+      frame.writeUInt32BE(body.length, 0);
+      body.copy(frame, 4);
+      frame.writeUInt32BE(crc32(body), body.length + 4);
+      this.socket.write(frame);
+    });
   }
-}
 
-function append(fact) {
-  writeDurably(LOG, 'a', JSON.stringify(fact) + '\n'); // durable before anybody is told
-  apply(fact);
-}
+  connect() {
+    const socket = net.connect(this.path);
+    this.socket = socket;
+    this.received = Buffer.alloc(0);
+    socket.setTimeout(ANSWER_MS_MAX, () => {
+      if (this.waiting.length) socket.destroy(new Error('the store did not answer in time'));
+    });
+    socket.on('data', (bytes) => this.read(bytes));
+    socket.on('error', (error) => this.fail(socket, error));
+    socket.on('close', () => this.fail(socket, new Error('the store closed the connection')));
+  }
 
-function record(fact) {
-  return { key: fact.key, value: fact.value, common: { title: fact.value.text }, at: fact.at, seq: fact.seq, href: `records/note/${fact.key}` };
-}
+  read(bytes) {
+    this.received = Buffer.concat([this.received, bytes]);
+    while (this.received.length >= 8) {
+      const length = this.received.readUInt32BE(0);
+      if (length > FRAME_BYTES_MAX) return this.socket.destroy(new Error('a frame is too large'));
+      if (this.received.length < length + 8) return undefined;
+      const body = this.received.subarray(4, 4 + length);
+      if (crc32(body) !== this.received.readUInt32BE(4 + length)) return this.socket.destroy(new Error('a frame is damaged'));
+      this.received = this.received.subarray(8 + length);
+      const reply = JSON.parse(body.toString('utf8'));
+      const { resolve, reject } = this.waiting.shift();
+      if (reply.ok) resolve(reply);
+      else reject(Object.assign(new Error(reply.error), { code: reply.error_code }));
+    }
+    return undefined;
+  }
 
-function tellCore(greeting, path, document) {
-  const body = JSON.stringify(document);
-  const request = http.request(`${greeting.lockerUrl}/core/${greeting.id}/${path}`, {
-    method: 'POST',
-    headers: { Authorization: `Bearer ${greeting.token}`, 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) },
-    timeout: 10000,
-  });
-  request.on('response', (answer) => {
-    answer.resume();
-    if (answer.statusCode >= 300) console.error(`the core refused ${path}: ${answer.statusCode}`);
-  });
-  request.on('timeout', () => request.destroy(new Error('timeout')));
-  request.on('error', (error) => console.error(`the core did not take ${path}: ${error.message}`));
-  request.end(body);
-}
+  fail(socket, error) {
+    if (socket !== this.socket) return;
+    this.socket = null; // the next request connects anew
+    this.waiting.splice(0).forEach(({ reject }) => reject(error));
+  }
 
-function write(greeting, action, key, value) {
-  const seq = facts.length + 1;
-  const known = current.has(key);
-  append({ seq, action, key, value, at: Date.now() / 1000 });
-  const event = action === 'delete' ? 'delete' : known ? 'update' : 'new';
-  tellCore(greeting, 'event', { idr: `note://node-notes/#${encodeURIComponent(key)}`, action: event, data: value });
+  // Durable when it resolves. The id makes a repetition harmless: the same fact again is no second one.
+  write(key, value, action) {
+    return this.ask({ fact: { id: crypto.randomUUID(), store: 'note', key, value, action }, op: 'write_fact' });
+  }
+
+  async has(key) {
+    return (await this.ask({ store: 'note', key, op: 'read' })).found;
+  }
 }
 
 function answer(response, status, document, type) {
-  const body = Buffer.from(typeof document === 'string' ? document : JSON.stringify(document));
+  const body = Buffer.from(JSON.stringify(document));
   response.writeHead(status, { 'Content-Type': type || 'application/json', 'Content-Length': body.length });
   response.end(body); // HEAD sends no body: Node leaves it out by itself
 }
 
 function problem(response, status, code, detail, remedy) {
   answer(response, status, { type: code, title: detail, status, detail, remedy }, 'application/problem+json');
-}
-
-function changeFeed(query, response) {
-  const since = query.get('since') || `${epoch}.0`;
-  const limit = query.get('limit') || String(facts.length || 1);
-  const [whose, seq] = since.split('.');
-  if (!/^[0-9a-f]+\.\d{1,15}$/.test(since)) return problem(response, 400, 'bad_request', 'since is no cursor', 'Send the cursor of a fact, or leave since out.');
-  if (!/^[1-9]\d{0,14}$/.test(limit)) return problem(response, 400, 'bad_request', 'limit is no number from 1 on', 'Correct it, or leave it out.');
-  if (whose !== epoch || Number(seq) > facts.length) {
-    return problem(response, 410, 'cursor_unknown', 'the cursor is not of this store', 'Read the current state and start without since.');
-  }
-  const lines = facts.slice(Number(seq), Number(seq) + Number(limit));
-  const body = lines.map((fact) => JSON.stringify({ ...fact, type: 'note', cursor: `${epoch}.${fact.seq}` }) + '\n').join('');
-  return answer(response, 200, body, 'application/jsonl');
 }
 
 function readJson(request, response, use) {
@@ -123,56 +125,47 @@ function readJson(request, response, use) {
   });
 }
 
-function serve(greeting, request, response) {
+async function put(store, document, response) {
+  const key = document && document.id !== undefined ? String(document.id) : crypto.randomUUID();
+  if (!document || typeof document.text !== 'string' || !PLAIN_KEY.test(key)) {
+    return problem(response, 400, 'bad_request', 'a note is {"text": "…"} with an optional plain id', 'Correct the note.');
+  }
+  const value = { id: key, text: document.text, written_at: new Date().toISOString() };
+  const { seq } = await store.write(key, value, 'put');
+  return answer(response, 201, { key, value, seq, href: `records/note/${key}` });
+}
+
+async function remove(store, key, response) {
+  if (!(await store.has(key))) return problem(response, 404, 'not_found', `there is no note ${key}`, 'See records/note.');
+  await store.write(key, {}, 'delete');
+  return answer(response, 200, { deleted: key });
+}
+
+function serve(greeting, store, request, response) {
   const given = Buffer.from(String(request.headers['x-locker-token'] || ''));
   const wanted = Buffer.from(greeting.token);
   if (given.length !== wanted.length || !crypto.timingSafeEqual(given, wanted)) {
     return problem(response, 403, 'forbidden', 'only the core may ask this port', 'Ask under /Me/ of the core.');
   }
-  const [place, query] = request.url.split('?');
-  const path = place.split('/').filter(Boolean);
-  const reading = request.method === 'GET' || request.method === 'HEAD';
-  const noteKey = path[0] === 'records' && path[1] === 'note' && path[2];
-  if (reading && path.length === 0) {
-    return answer(response, 200, { id: greeting.id, title: 'Notes (Node)', counts: { note: current.size }, status: 'ok' });
+  const path = request.url.split('?')[0].split('/').filter(Boolean);
+  const failed = (error) => problem(response, 503, 'retry', `the note was not stored: ${error.message}`, 'Try again.');
+  if (path.length === 0 && (request.method === 'GET' || request.method === 'HEAD')) {
+    return answer(response, 200, { id: greeting.id, title: 'Notes (Node)', version: '1.0', status: 'ok' });
   }
-  if (reading && path[0] === 'status') return answer(response, 200, { streams: {}, counts: { note: current.size }, head: facts.length });
-  if (reading && path[0] === 'types') return answer(response, 200, { types: { note: { key: 'id' } } });
-  if (reading && path[0] === 'facts' && path.length === 1) return changeFeed(new URLSearchParams(query), response);
-  if (reading && path[0] === 'records' && path[1] === 'note' && path.length === 2) {
-    return answer(response, 200, { records: [...current.values()].map(record), next: null });
+  if (path[0] === 'sync' && request.method === 'POST') return answer(response, 200, { runs: [] }); // nothing to pull
+  if (path[0] === 'notes' && path.length === 1 && request.method === 'POST') {
+    return readJson(request, response, (document) => put(store, document, response).catch(failed));
   }
-  if (reading && noteKey && path[3] === 'history') {
-    const versions = facts.filter((fact) => fact.key === path[2]).reverse();
-    return versions.length ? answer(response, 200, { facts: versions, next: null }) : problem(response, 404, 'not_found', `there is no note ${path[2]}`, 'See records/note.');
-  }
-  if (reading && noteKey && path.length === 3) {
-    const fact = current.get(path[2]);
-    return fact ? answer(response, 200, record(fact)) : problem(response, 404, 'not_found', `there is no note ${path[2]}`, 'See records/note.');
-  }
-  if (noteKey && path.length === 3 && request.method === 'DELETE') {
-    if (!current.has(path[2])) return problem(response, 404, 'not_found', `there is no note ${path[2]}`, 'See records/note.');
-    write(greeting, 'delete', path[2], {});
-    return answer(response, 200, { deleted: path[2] });
-  }
-  if (path[0] === 'notes' && request.method === 'POST') {
-    return readJson(request, response, (document) => {
-      const key = document && document.id !== undefined ? String(document.id) : crypto.randomUUID();
-      if (!document || typeof document.text !== 'string' || !PLAIN_KEY.test(key)) {
-        return problem(response, 400, 'bad_request', 'a note is {"text": "…"} with an optional plain id', 'Correct the note.');
-      }
-      write(greeting, 'put', key, { id: key, text: document.text, written_at: new Date().toISOString() });
-      return answer(response, 201, record(current.get(key)));
-    });
+  if (path[0] === 'notes' && path.length === 2 && PLAIN_KEY.test(path[1]) && request.method === 'DELETE') {
+    return remove(store, path[1], response).catch(failed);
   }
   return problem(response, 404, 'not_found', `nothing stands at ${request.url.slice(0, 200)}`, 'See records/note.');
 }
 
 function start(line) {
   const greeting = JSON.parse(line);
-  process.chdir(greeting.workingDirectory);
-  load();
-  const server = http.createServer((request, response) => serve(greeting, request, response));
+  const store = new Store(greeting.storeSocket);
+  const server = http.createServer((request, response) => serve(greeting, store, request, response));
   server.listen(0, '127.0.0.1', () => console.log(JSON.stringify({ port: server.address().port, version: '1.0' })));
 }
 

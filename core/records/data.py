@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from connectors.sdk.answers import Answer, Header, Request, Route, json_answer
-from connectors.sdk.media import HEAD_BYTES, content_type_of
 from core.model.errors import BadRequest, CursorUnknown, NotFound
 from core.model.fact import Fact, Record
 from core.model.ids import key_from_path, key_to_path
 from core.model.manifest import Manifest, TypeSpec
+from core.records.answers import Answer, Header, Request, Route, json_answer
+from core.records.media import HEAD_BYTES, content_type_of
 from core.store import FilePart, Reader, Store
 
 LIMIT_DEFAULT = 100
