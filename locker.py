@@ -33,11 +33,14 @@ TOKEN_BYTES_MAX = 4096
 MISLEADING = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV")
 EXIT_CANNOT_START = 10
 HELP = ("-h", "--help")
+# Options that may stand before the command, with their value in the next word.
+VALUED = ("--me", "--config", "--port")
 USAGE = """Usage: python3 locker.py [--me DIR] [--config DIR] [COMMAND] [OPTIONS]
 
 Locker brings a copy of your data home and keeps it alive. Without a command: run.
 
-Commands: run, status, list, install, uninstall, sync, search, logs, token, export, import, backup, restore, doctor, test, bench
+Commands: run, status, list, install, uninstall, sync, search, logs, token, \
+export, import, backup, restore, doctor, test, bench
 
 The first start installs what Locker needs; from then on, --help tells each command's options.
 All of them stand in docs/cli.md."""
@@ -198,18 +201,22 @@ def piped(token):
 
 def run_command(arguments, folder, requirements, is_mended):
     # type: (list[str], str, str, bool) -> int
-    """Hand the command line to the commands; where a package cannot be imported, install all of them anew, once."""
+    """Hand the command line to the commands; where a package is damaged, install all of them anew, once."""
     token = peeked_token()
-    try:
-        from core.cli import main as command_line
+    # What no installation mends is judged by whether it can be imported.
+    damage = None if is_mended or not is_run(arguments) else damage_of(folder)
+    if damage is None:
+        try:
+            from core.cli import main as command_line
 
-        return command_line(arguments)
-    except ImportError as err:
-        if not is_of_a_package(err):
-            raise
-        if is_mended:
-            return refuse("A package of %s cannot be used: %s." % (folder, err), "Remove that folder and start again.")
-        sys.stderr.write("%s is damaged: %s. Its packages are installed anew.\n" % (folder, err))
+            return command_line(arguments)
+        except ImportError as err:
+            if not is_of_a_package(err):
+                raise
+            damage = str(err)
+    if is_mended:
+        return refuse("A package of %s cannot be used: %s." % (folder, damage), "Remove that folder and start again.")
+    sys.stderr.write("%s is damaged: %s. Its packages are installed anew.\n" % (folder, damage))
     # Empty, the stamp vouches for nothing, and still tells that this environment is ours to replace.
     with open(os.path.join(folder, STAMP), "wb"):
         pass
@@ -218,6 +225,23 @@ def run_command(arguments, folder, requirements, is_mended):
         return failure
     os.environ[MENDED] = folder
     return enter(folder, arguments, token)
+
+
+def is_run(arguments):
+    # type: (list[str]) -> bool
+    """Whether the command line starts the core, whose connectors stand on packages that no command imports."""
+    rest = list(arguments)
+    while rest and rest[0].startswith("-"):
+        del rest[: 2 if rest[0] in VALUED else 1]
+    return not rest or rest[0] == "run"
+
+
+def damage_of(folder):
+    # type: (str) -> str | None
+    """What is wrong with the files of the environment's packages, or None."""
+    from core.environment import damage_in
+
+    return damage_in(folder)
 
 
 def peeked_token():
