@@ -26,6 +26,7 @@ the class alone; `code` is the finer name that travels as the problem's `type`.
             FormatTooNew         a file was written by a newer Locker
             FileDamaged          a file cannot be read and was set aside
             FactDamaged          a fact is not what was written; its position is named
+            FilesFull            a service's files have as many bytes as they may
             KeyMissing           a sealed file cannot be opened with the key at hand
         Skip                     this record only; the run goes on
             BadRecord            a record cannot be stored as it is
@@ -232,6 +233,13 @@ class FactDamaged(UserActionNeeded):
     def __init__(self, message: str = "", *, seq: int, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.seq = seq
+
+
+class FilesFull(UserActionNeeded):
+    """The files of a service have together as many bytes as they may; what is there already stays."""
+
+    code, status, title = "files_full", 507, "The service's files fill their limit"
+    default_remedy = "Raise limits.files_mb in its connector.toml, or collect the files that nothing names."
 
 
 class KeyMissing(UserActionNeeded):

@@ -56,6 +56,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     idle_stop_s: float = 600.0
     resident: bool = False
     memory_bytes: int = 512 * 1024 * 1024
+    files_bytes: int = 10 * 1024 * 1024 * 1024
     reads: tuple[str | Mapping[str, str], ...] = ()
     hosts: tuple[str, ...] = ()
 
@@ -271,6 +272,7 @@ def _limits(table: _Reader) -> Limits:
         idle_stop_s=table.number("idle_stop_s", 600.0, least=1, most=7 * 86400),
         resident=table.flag("resident"),
         memory_bytes=int(table.number("memory_mb", 512, least=32, most=65536) * 1024 * 1024),
+        files_bytes=int(table.number("files_mb", 10240, least=1, most=2**30) * 1024 * 1024),
         reads=tuple(reads),
         hosts=table.texts("hosts"),
     )

@@ -143,6 +143,10 @@ class Ledger:
         """Delete numbers of the range, as many as go at once; how many, and where the rest begins."""
         return self._samples.delete(point, since=since, until=until, now=self._now(), actor=actor)
 
+    def rows(self, statement: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """The rows as the transaction under way sees them."""
+        return self._db.execute(statement, parameters).fetchall()
+
     def set_cursor(self, stream: str, text: str | None) -> None:
         """Set where the stream resumes."""
         streams.put_cursor(self._db, stream, text, now=self._now())

@@ -115,6 +115,7 @@ def _of_name(statement: str) -> str:
 
 
 def moment_of(at: float) -> float:
+    """The moment, the infinite ones included; raises BadRequest for what is none."""
     if isinstance(at, bool) or not isinstance(at, int | float) or isnan(at):
         raise BadRequest("a moment is a number of epoch seconds")
     return float(at)

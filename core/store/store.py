@@ -16,7 +16,9 @@ from core.store.durable import FOLDER_MODE
 from core.store.entries import judge
 from core.store.erasure import Erasable, finish_in
 from core.store.facts import SEQ_MAX
+from core.store.files import FILES_BYTES_MAX, Files
 from core.store.findings import Findings
+from core.store.garbage import GRACE_S, Collected, Garbage
 from core.store.ledger import Ledger
 from core.store.lock import WriterLock
 from core.store.prepare import Batch, checked, prepare_all, provenance, set_aside
@@ -59,6 +61,7 @@ class Store(Reads):
         lock: WriterLock,
         found: Findings | None = None,
         timezone: str | None = None,
+        files_bytes_max: int = FILES_BYTES_MAX,
     ) -> None:
         super().__init__(path, types)
         self.on_commit: Callable[[int], None] = _no_one
@@ -71,6 +74,7 @@ class Store(Reads):
         self._closing = threading.Lock()
         self._reader = Reader(path, types)
         self.series = Recorder(self.rows, self._submit)
+        self.files = Files(path.parent, bytes_max=files_bytes_max)
         self.files.clear_unfinished()
         ledger = self._open_ledger()
         try:
@@ -91,12 +95,16 @@ class Store(Reads):
         origin: Origin,
         clock: Clock,
         timezone: str | None = None,
+        files_bytes_max: int = FILES_BYTES_MAX,
     ) -> Store:
         """The store in `folder`, made where there is none; nobody else may write it until `close`.
 
         Raises WriterBusy naming the process that writes it now, FormatTooNew, or FileDamaged.
         `was_clean` then tells whether the writer before closed it properly, and `found` what was found if not. A
         damaged store is FileDamaged until its owner accepts what could be salvaged (`accept_salvage`).
+
+        `timezone` is the owner's, whose hours and days the rollups of series are; None: as they were. The files have
+        `files_bytes_max` bytes together.
         """
         path = folder / STORE_NAME
         _make(folder)
@@ -107,7 +115,16 @@ class Store(Reads):
         try:
             found = settle(folder, was_clean=lock.was_clean, at=clock.now())
             refuse_damaged(folder, found)
-            return cls(path, types=types, origin=origin, clock=clock, lock=lock, found=found, timezone=timezone)
+            return cls(
+                path,
+                types=types,
+                origin=origin,
+                clock=clock,
+                lock=lock,
+                found=found,
+                timezone=timezone,
+                files_bytes_max=files_bytes_max,
+            )
         except Exception as err:
             lock.release(clean=lock.was_clean)
             raise fault_of(err, path) from err
@@ -228,6 +245,10 @@ class Store(Reads):
     def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
         """Keep for good what was done to this store from elsewhere; the receipt's number."""
         return self._mine().submit(lambda ledger: ledger.leave_receipt(verb, actor=actor, document=document), bulk=False)
+
+    def collect_garbage(self, *, grace_s: float = GRACE_S, actor: str) -> Collected:
+        """Remove files that nothing names any more and nobody put for `grace_s`; the receipt names them."""
+        return Garbage(self.files, self.rows, self._submit).collect(now=self._clock.now(), grace_s=grace_s, actor=actor)
 
     def rebuild(self) -> None:
         """Fold all facts into the current state again, in one transaction; it ends as it was."""

@@ -6,15 +6,19 @@ import hashlib
 import io
 import os
 import random
+import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from core.model.errors import BadRequest, BodyTooLarge, FileDamaged, NotFound
-from core.store import Files
-from core.store.files import CHUNK_BYTES
+from core.model.clock import SystemClock
+from core.model.errors import BadRequest, BodyTooLarge, FileDamaged, FilesFull, NotFound
+from core.store import Files, Origin, Store
+from core.store.files import CHUNK_BYTES, FileTotals
 from tests.store.conftest import OpenStore
 
 CONTENT = random.Random(1).randbytes(CHUNK_BYTES + 1000)
@@ -182,3 +186,155 @@ def test_next_writer_clears_what_a_killed_one_began(open_store: OpenStore, folde
 
     assert [] == list((folder / "files" / "unfinished").iterdir())
     assert DIGEST == store.files.put_file(io.BytesIO(CONTENT))
+
+
+def test_totals_follow_what_comes_and_goes(files: Files, folder: Path) -> None:
+    """They are counted once and added up from then on; who only looks may count again."""
+    assert FileTotals(0, 0) == files.totals()
+    other = Files(folder)
+    other.totals()
+
+    files.put_file(io.BytesIO(CONTENT))
+    files.put_file(io.BytesIO(CONTENT))
+    small = files.put_file(io.BytesIO(b"small"))
+    assert FileTotals(2, len(CONTENT) + 5) == files.totals() == other.recount()
+
+    assert files.remove(small, put_before=float("inf"))
+    assert FileTotals(1, len(CONTENT)) == files.totals() == Files(folder).totals()
+
+
+def test_files_at_their_limit_are_kept_and_one_byte_more_is_not(folder: Path) -> None:
+    """The refusal names the limit and the cure; nothing is left of what had no room."""
+    files = Files(folder, bytes_max=len(CONTENT) + 5)
+    files.put_file(io.BytesIO(CONTENT))
+    files.put_file(io.BytesIO(b"12345"))
+
+    with pytest.raises(FilesFull, match=f"may have {len(CONTENT) + 5}") as caught:
+        files.put_file(io.BytesIO(b"6"))
+
+    assert "limits.files_mb" in caught.value.remedy
+    assert FileTotals(2, len(CONTENT) + 5) == files.totals() == files.recount()
+    assert [] == list((folder / "files" / "unfinished").iterdir())
+
+
+def test_what_is_here_already_needs_no_room(folder: Path) -> None:
+    """The same content again is no more bytes; it counts as put now."""
+    files = Files(folder, bytes_max=len(CONTENT))
+    path = folder / "files" / DIGEST[:2] / DIGEST[2:]
+    files.put_file(io.BytesIO(CONTENT))
+    os.utime(path, (1, 1))
+
+    assert DIGEST == files.put_file(io.BytesIO(CONTENT))
+
+    assert path.stat().st_mtime > 1
+    assert FileTotals(1, len(CONTENT)) == files.totals()
+
+
+def test_lowered_limit_lets_be_what_is_there(folder: Path) -> None:
+    """It is read as before; only more is refused."""
+    Files(folder).put_file(io.BytesIO(CONTENT))
+    files = Files(folder, bytes_max=10)
+
+    with pytest.raises(FilesFull):
+        files.put_file(io.BytesIO(b"x"))
+
+    assert CONTENT == read(files, DIGEST)
+
+
+def test_many_at_once_keep_the_limit_together(folder: Path) -> None:
+    """However they come, the files have no more bytes than they may, and the sum is right."""
+    files = Files(folder, bytes_max=1000)
+
+    def put(number: int) -> bool:
+        try:
+            files.put_file(io.BytesIO(b"%03d" % (number % 40) * 10))
+        except FilesFull:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(put, range(120)))
+
+    assert 33 == files.totals().files
+    assert Files(folder).totals() == files.totals()
+
+
+def test_putting_again_mends_a_damaged_file(files: Files, folder: Path) -> None:
+    """What is put is whole afterwards, whatever stood there."""
+    files.put_file(io.BytesIO(CONTENT))
+    (folder / "files" / DIGEST[:2] / DIGEST[2:]).write_bytes(b"gone")
+
+    files.put_file(io.BytesIO(CONTENT))
+
+    assert CONTENT == read(files, DIGEST)
+    assert FileTotals(1, len(CONTENT)) == files.recount()
+
+
+def test_every_file_is_verified(files: Files, folder: Path) -> None:
+    """Changed, cut and foreign ones are named, the others counted; most of the time it lets others work."""
+    good = files.put_file(io.BytesIO(b"good"))
+    changed, cut = (files.put_file(io.BytesIO(content)) for content in (b"changed", CONTENT))
+    (folder / "files" / changed[:2] / changed[2:]).write_bytes(b"CHANGED")
+    os.truncate(folder / "files" / cut[:2] / cut[2:], 10)
+    (folder / "files" / good[:2] / "notes.txt").write_text("no file of ours")
+    (folder / "files" / "README").write_text("nor this")
+    waited: list[float] = []
+
+    found = files.verify_files(wait=waited.append)
+
+    assert (1, 4, 3) == (found.files, found.bytes, found.damaged_count)
+    assert sorted([changed, cut, f"{good[:2]}notes.txt"]) == sorted(found.damaged)
+    assert all(pause >= 0 for pause in waited)
+
+
+def test_file_is_flushed_before_it_has_its_name(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its content first, then the name, then the folders: nobody is told a digest that a power cut could take."""
+    done: list[str] = []
+    flush, rename = os.fsync, os.rename
+
+    def told_flush(handle: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        flush(handle)
+
+    def told_rename(*args: Any, **named: Any) -> None:
+        done.append("name")
+        rename(*args, **named)
+
+    monkeypatch.setattr(os, "fsync", told_flush)
+    monkeypatch.setattr(os, "rename", told_rename)
+
+    files.put_file(io.BytesIO(CONTENT))
+    files.put_file(io.BytesIO(CONTENT + b"x"))
+
+    named = [number for number, what in enumerate(done) if what == "name"]
+    assert 2 == len(named)
+    for place in named:
+        assert ("file", "folder") == (next(one for one in reversed(done[:place]) if one == "file"), done[place + 1])
+
+
+def test_killed_writer_named_no_file_that_is_not_there(folder: Path) -> None:
+    """Deaths between putting files and naming them: every digest in a fact is that of a whole file."""
+    program = (
+        "import io, os, sys; from pathlib import Path\n"
+        "from core.model.clock import SystemClock; from core.model.fact import Change\n"
+        "from core.store import Origin, Store\n"
+        "store = Store.open(Path(sys.argv[1]), types={}, origin=Origin('d/u', 1), clock=SystemClock())\n"
+        "os.write(1, b'x')\n"
+        "for n in range(store.head(), 10**9):\n"
+        "    digest = store.files.put_file(io.BytesIO(os.urandom(1000 + n)))\n"
+        "    store.commit([Change(type='f', key=str(n), value={'file': digest})], bulk=False)\n"
+    )
+    dice = random.Random(3)
+    for _ in range(5):
+        writer = subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        writer.stdout.read(1)
+        with pytest.raises(subprocess.TimeoutExpired):
+            writer.wait(dice.random() * 0.2)
+        writer.kill()
+        writer.communicate()
+
+    with Store.open(folder, types={}, origin=Origin("d/u", 1), clock=SystemClock()) as store:
+        named = [store.files.size(fact.value["file"]) for fact in store.facts(0, limit=1000)]
+        assert named
+        assert 0 == store.files.verify_files(wait=lambda _: None).damaged_count
