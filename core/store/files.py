@@ -10,7 +10,8 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -193,14 +194,16 @@ class Files:
                     names.append(kept.digest)
         return FilesVerified(files=good, bytes=size, damaged=tuple(names), damaged_count=damaged)
 
-    def remove(self, digest: str, *, put_before: float) -> bool:
-        """Remove a file that nothing names; whether it did. One that was put again since that moment is let be."""
-        with self._lock:
-            held, kept = self._count(), self._shelves.look(digest)
-            if kept is None or not self._shelves.remove(digest, put_before=put_before):
-                return False
-            self._held = FileTotals(held.files - 1, held.bytes - (kept.size or 0))
-            return True
+    def remove(self, digests: Iterable[str], *, put_before: float) -> FileTotals:
+        """Remove files that nothing names; how many it did. Those that were put again since that moment are let be."""
+        files = size = 0
+        for _, shelf in groupby(sorted(digests), key=lambda digest: digest[:2]):
+            with self._lock:
+                held = self._count()
+                gone = [kept.size or 0 for kept in self._shelves.remove(list(shelf), put_before=put_before)]
+                self._held = FileTotals(held.files - len(gone), held.bytes - sum(gone))
+            files, size = files + len(gone), size + sum(gone)
+        return FileTotals(files, size)
 
     def clear_unfinished(self) -> None:
         """Remove what a killed writer began; only for the one who holds the writer's lock."""

@@ -62,9 +62,8 @@ class Garbage:
         while old:
             part = {digest: old.pop(digest) for digest in list(old)[:FILES_PER_RECEIPT]}
             self._submit(_receipt(part, since=seq, grace_s=grace_s, actor=actor), bulk=True)
-            for kept in part.values():
-                if self._files.remove(kept.digest, put_before=before):
-                    count, size = count + 1, size + (kept.size or 0)
+            gone = self._files.remove(part, put_before=before)
+            count, size = count + gone.files, size + gone.bytes
         return Collected(count, size)
 
     def _spare(self, old: dict[str, Kept]) -> int:

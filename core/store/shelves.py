@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,17 +70,18 @@ class Shelves:
                     with contextlib.suppress(FileNotFoundError), self.opened(FOLDER, name) as shelf:
                         yield _look(shelf, name + rest)
 
-    def remove(self, digest: str, *, put_before: float) -> bool:
-        """Remove the file durably; whether it did. One that is gone, or was put again since, is let be."""
-        try:
-            with self.opened(FOLDER, digest[:2]) as shelf:
-                if _look(shelf, digest).put_at >= put_before:
-                    return False
-                os.unlink(digest[2:], dir_fd=shelf)
-                os.fsync(shelf)
-        except FileNotFoundError:
-            return False
-        return True
+    def remove(self, digests: Sequence[str], *, put_before: float) -> list[Kept]:
+        """Remove files of one shelf durably; those that it did. One that is gone, or was put again since, is let be."""
+        gone: list[Kept] = []
+        with contextlib.suppress(FileNotFoundError), self.opened(FOLDER, digests[0][:2]) as shelf:
+            for digest in digests:
+                with contextlib.suppress(FileNotFoundError):
+                    kept = _look(shelf, digest)
+                    if kept.put_at < put_before:
+                        os.unlink(digest[2:], dir_fd=shelf)
+                        gone.append(kept)
+            os.fsync(shelf)
+        return gone
 
     def clear_unfinished(self) -> None:
         """Remove what was begun and never finished."""
