@@ -78,9 +78,10 @@ def export(
 def _wanted(me: Path, ids: tuple[str, ...]) -> list[tuple[str, Remembered | None]]:
     """The services to be exported, the owner's own store last; kept data counts too."""
     known = remembered(me)
-    every: dict[str, Remembered | None] = {**known, OWNER: None}
-    if not (me / OWNER / "store.db").exists():
-        del every[OWNER]
+    every: dict[str, Remembered | None] = dict(known)
+    with Reader.open(me / OWNER, types={}) as own:
+        if own.head():
+            every[OWNER] = None
     for service_id in ids:
         if service_id not in every:
             raise NotFound(f"There is no service {service_id[:64]!r}.", remedy=SEE_LIST)
