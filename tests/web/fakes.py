@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from core.events import DeadLetter, Listener
-from core.library import Day, Matches
+from core.library import Counts, Day, Matches
 from core.library.days import parse_day, parse_moment
 from core.model.clock import ManualClock
 from core.model.errors import BadRequest, Conflict, NotFound, SettingsInvalid
@@ -330,6 +330,7 @@ class FakeLibrary:
         self.asked: list[dict[str, Any]] = []
         self.found = Matches(matches=[], next=None, counts={}, is_capped=False, is_cut=False, skipped=[])
         self.days: dict[str, Day] = {}
+        self.counted = Counts(counts={}, skipped=[])
 
     def search(self, text: str, /, **options: Any) -> Matches:
         self.asked.append({"text": text, **options})
@@ -340,6 +341,9 @@ class FakeLibrary:
         chosen = str(parse_day(day or "2026-03-10"))
         empty = Day(day=chosen, moments=[], next=None, older=None, newer=None, skipped=[])
         return self.days.get(chosen, empty)
+
+    def counts(self) -> Counts:
+        return self.counted
 
     def moment(self, text: str, /) -> float:
         return parse_moment(text, ZoneInfo("UTC"))
@@ -563,6 +567,7 @@ class World:
             events=self.events,
             reader=self.reader,
             library=self.library,
+            kept_store=lambda _service_id: None,
             coredb=self.coredb,
             documents=self.documents,
             door=self.door,

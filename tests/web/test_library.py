@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from core.library import Day, Match, Matches, Moment, Skipped
+from core.library import Counts, Day, Match, Matches, Moment, Skipped
 from core.store import Marked
 from tests.web.conftest import Site
 
@@ -128,11 +128,13 @@ def test_the_search_page_shows_hits_marked(site: Site) -> None:
 
 
 def test_the_search_page_without_words_asks_for_them(site: Site) -> None:
-    """And searches nothing."""
+    """And searches nothing; it tells what there is."""
+    site.world.library.counted = Counts(counts={"feeds": {"entry": 1200, "feed": 34}, "mail": {}}, skipped=[])
     page = site.browse("/owner/search", site.login()).text
 
     assert 'name="q" value=""' in page
     assert [] == site.world.library.asked
+    assert '<a href="/services/feeds"><strong>1,234</strong>' in page
 
 
 def test_the_search_page_keeps_what_was_chosen(site: Site) -> None:

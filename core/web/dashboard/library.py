@@ -46,6 +46,7 @@ def search(visit: Visit) -> Response:
         asked=asked,
         query_max=QUERY_LETTERS_MAX,
         found=found,
+        held=_held(visit) if not asked["q"] else [],
         titles=_titles(visit),
         narrowings=_narrowings(visit, asked, found) if found is not None else [],
         href_of=_href,
@@ -94,6 +95,14 @@ def _found(visit: Visit, asked: dict[str, str]) -> Matches:
         limit=HITS_SHOWN,
         after=visit.query.get("after"),
     )
+
+
+def _held(visit: Visit) -> list[tuple[str, int, str]]:
+    """What there is to be searched: each service that holds something, how much, its page."""
+    titles = _titles(visit)
+    counted = {service: sum(types.values()) for service, types in visit.parts.library.counts().counts.items()}
+    held = sorted(((count, service) for service, count in counted.items() if count), reverse=True)
+    return [(titles.get(service, service), count, f"/services/{service}") for count, service in held]
 
 
 def _narrowings(visit: Visit, asked: dict[str, str], found: Matches) -> list[Narrowing]:
