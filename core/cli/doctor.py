@@ -89,7 +89,8 @@ def of_packages(requirements: Path) -> Iterator[Finding]:
     """Whether every package that Locker stands on is there as it was installed."""
     gaps = gaps_in(requirements)
     for gap in gaps:
-        yield Finding(FAULT, "packages", f"{gap}.", f"Remove {sys.prefix}; the next start makes it anew.")
+        cure = f"Stop Locker, remove {sys.prefix} and start it again: connectors that run keep the damaged ones."
+        yield Finding(FAULT, "packages", f"{gap}.", cure)
     if not gaps:
         yield Finding(GOOD, "packages", "All that are pinned are there, and whole.")
 

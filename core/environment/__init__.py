@@ -3,5 +3,6 @@
 from core.environment.builder import Blueprint, make_environment
 from core.environment.installer import Installer
 from core.environment.progress import Progress
+from core.environment.soundness import damage_in
 
-__all__ = ["Blueprint", "Installer", "Progress", "make_environment"]
+__all__ = ["Blueprint", "Installer", "Progress", "damage_in", "make_environment"]

@@ -241,12 +241,28 @@ def test_a_damaged_package_is_installed_anew(checkout: Checkout) -> None:
     done = checkout.start("run", LOCKER_TOKEN=token)
     told = json.loads(done.stdout)
 
-    assert f"{checkout.environment} is damaged: No module named 'greeting'." in done.stderr
+    assert f"{checkout.environment} is damaged: greeting.py of greeting-1.0 is not as it was installed." in done.stderr
     assert ("hello", token, ["run"]) == (told["greeting"], told["token"], told["arguments"])
     assert "LOCKER_MENDED" not in told["environ"]
     assert token not in told["first_environ"]
     assert "" == checkout.start().stderr
     assert [] == list(checkout.folder.glob(".venv.kept-*")) + list(checkout.folder.glob(".venv.old-*"))
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone"])
+def test_damage_that_only_a_connector_would_meet_is_mended(checkout: Checkout, harm: str) -> None:
+    """No command imports it: its size tells, before the core runs; other commands do not look."""
+    checkout.told()
+    file = next(checkout.environment.glob("lib/python*/site-packages/greeting.py"))
+    file.write_text('WORDS = "hello and more"')
+    if harm == "gone":
+        file.unlink()
+    others = checkout.start("--me", "run", "status").stderr
+    done = checkout.start("--me", "somewhere")
+
+    assert "" == others
+    assert "greeting.py of greeting-1.0 is not as it was installed. Its packages are installed anew." in done.stderr
+    assert "hello" == json.loads(done.stdout)["greeting"]
 
 
 def test_a_package_that_stays_away_is_installed_once(checkout: Checkout) -> None:
