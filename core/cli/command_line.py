@@ -36,6 +36,7 @@ COMMANDS = {
     "import": "core.cli.transfers",
     "backup": "core.cli.backups",
     "restore": "core.cli.backups",
+    "store": "core.cli.wire",
     "doctor": "core.cli.doctor",
     "test": "core.cli.trials",
     "bench": "core.cli.trials",

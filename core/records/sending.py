@@ -18,6 +18,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 
 async def read_body(receive: Receive) -> bytes:
+    """The whole body; raises BodyTooLarge above 1 MiB, BadRequest where it broke off."""
     parts: list[bytes] = []
     size = 0
     while True:

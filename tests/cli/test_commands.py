@@ -42,7 +42,7 @@ def test_every_command_has_help(name: str, command: click.Command, locker: Locke
 
 def test_docs_and_commands_agree() -> None:
     """docs/cli.md has a row for each command, each option and each exit code, and for no other."""
-    named = set(re.findall(r"^\| `([a-z]+(?: (?:new|list|revoke))?)[ `]", DOCS, flags=re.M))
+    named = set(re.findall(r"^\| `([a-z]+(?: (?:new|list|revoke|serve))?)[ `]", DOCS, flags=re.M))
     in_docs = {
         option
         for row in re.findall(r"^\| (`-.*?`) \|", DOCS, flags=re.M)
@@ -146,3 +146,4 @@ def test_the_configuration_s_example_loads_as_the_default(tmp_path: Path) -> Non
     assert (default.me, default.port, default.host) == (example.me, example.port, example.host)
     assert (default.spawn, default.open_browser) == (example.spawn, example.open_browser)
     assert default.log_level == example.log_level
+    assert (default.store_port, default.store_needs_token) == (example.store_port, example.store_needs_token)
