@@ -21,10 +21,10 @@ FORMAT = 1
 JSON_BYTES_MAX = 64 * 1024 * 1024
 FACT_LINE_BYTES_MAX = 16 * 1024 * 1024
 
-HEADER, FACTS, SERVICE, OWNER = "export.json", "facts.jsonl", "service.json", "owner"
+HEADER, FACTS, SERIES, SERVICE, OWNER = "export.json", "facts.jsonl", "series.jsonl", "service.json", "owner"
 _FILE = re.compile(r"files/([0-9a-f]{2})/([0-9a-f]{62})")
 # What stands directly in the export of one service, so that its folder may be named as well as the whole.
-_OF_ONE = frozenset({FACTS, SERVICE, "schema.json", "facts.snap", "records", "csv", "parquet", "files"})
+_OF_ONE = frozenset({FACTS, SERIES, SERVICE, "schema.json", "facts.snap", "records", "csv", "parquet", "files"})
 
 OpenStore = Callable[[str], AbstractContextManager[Store]]
 
@@ -164,6 +164,8 @@ class _Service:
         """Take one entry: facts and files are taken, tables are made of facts and need not be."""
         if name == FACTS:
             self._facts, self._digest = _take_lines(self._taking, item)
+        elif name == SERIES:
+            self._taking.take_samples(self._store.series, _objects(self._taking, item))
         elif name == SERVICE:
             self._note(text_of(item, bytes_max=JSON_BYTES_MAX))
         elif match := _FILE.fullmatch(name):
@@ -250,3 +252,11 @@ def _take_lines(taking: Import, chunks: Iterator[bytes] | _Passed) -> tuple[int,
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             taking.note_unreadable()
     return count, digest.hexdigest()
+
+
+def _objects(taking: Import, item: _Passed) -> Iterator[JsonObject]:
+    for line in lines_of(item, line_bytes_max=LINE_BYTES_MAX):
+        try:
+            yield msgspec.json.decode(line, type=JsonObject)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            taking.note_unreadable()

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from math import inf
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -32,6 +33,7 @@ SERVICE = "service.json"
 SCHEMA = "schema.json"
 FACTS = "facts.jsonl"
 SNAPSHOT = "facts.snap"
+SERIES = "series.jsonl"
 CHUNK_BYTES = 256 * 1024
 
 _SHELF = re.compile(r"[0-9a-f]{2}")
@@ -82,6 +84,7 @@ class Exported(msgspec.Struct, kw_only=True):
     # Positions of facts that are not what was written; they and what they made of a record are left out.
     damaged_facts: list[int] = []
     records: dict[str, int] = {}
+    samples: int = 0
     files: int = 0
     file_bytes: int = 0
     damaged_files: list[str] = []
@@ -115,6 +118,7 @@ class Export:
         self._add_facts()
         for name in sorted(self._types):
             self._add_records(name, specs.get(name) or TypeSpec(name=name), forms)
+        self._add_series()
         if forms.snapshot:
             self._add_snapshot()
         if forms.files:
@@ -161,6 +165,24 @@ class Export:
             forms.parquet(self._scratch, columns.all(), self._table)
             self._send(f"parquet/{name}.parquet", self._table)
         self._send(f"records/{name}.jsonl", self._scratch)
+
+    def _add_series(self) -> None:
+        self._make(self._samples())
+        if self._done.samples:
+            self._send(SERIES, self._scratch)
+
+    def _samples(self) -> Iterator[bytes]:
+        after = ""
+        while points := self._reads.series.points(limit=LIMIT_MAX, after=after):
+            for point in points:
+                since: float | None = -inf
+                while since is not None:
+                    page = self._reads.series.samples(point, limit=LIMIT_MAX, since=since)
+                    for one in page.moments:
+                        self._done.samples += 1
+                        yield msgspec.json.encode({"point": point, "at": one.at, "value": one.value}) + b"\n"
+                    since = page.next
+            after = points[-1]
 
     def _add_snapshot(self) -> None:
         done = self._done

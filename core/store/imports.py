@@ -7,6 +7,7 @@ that cannot be taken is listed with its reason, the others go on; and what was d
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf, nextafter
 from typing import Any, Protocol
 
 import msgspec
@@ -20,9 +21,13 @@ from core.model.errors import (
 )
 from core.model.fact import JsonObject
 from core.store.receipts import Verb
+from core.store.recorder import Recorder
+from core.store.samples import Sample
+from core.store.series import READ_MAX
 from core.store.values import Appended, Entry
 
 BATCH_FACTS = 250
+BATCH_SAMPLES = 1000
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 PROBLEMS_TOLD_MAX = 50
 RECEIPT: Verb = "import"
@@ -53,6 +58,12 @@ class Problem(msgspec.Struct, frozen=True):
     reason: str
 
 
+class _Number(msgspec.Struct, frozen=True):
+    point: str
+    at: float
+    value: float
+
+
 class Imported(msgspec.Struct, kw_only=True):
     """What an import did, as its receipt says it too."""
 
@@ -63,6 +74,7 @@ class Imported(msgspec.Struct, kw_only=True):
     refused: int = 0
     unreadable: int = 0
     files: int = 0
+    samples: int = 0
     first_seq: int | None = None
     last_seq: int | None = None
     problems: list[Problem] = []
@@ -131,6 +143,22 @@ class Import:
         for document in documents:
             self.take(document, size_bytes=BATCH_BYTES_MAX // BATCH_FACTS)
 
+    def take_samples(self, series: Recorder, samples: Iterable[JsonObject]) -> None:
+        """Take numbers of points, in the order of an export; for a moment that has one already, that one stays."""
+        waiting: list[Sample] = []
+        for document in samples:
+            try:
+                said = msgspec.convert(document, _Number)
+            except msgspec.ValidationError:
+                self.note_unreadable()
+                continue
+            sample = Sample(said.point, said.at, said.value)
+            if waiting and (waiting[-1].point != sample.point or len(waiting) >= BATCH_SAMPLES):
+                self._record(series, waiting)
+                waiting = []
+            waiting.append(sample)
+        self._record(series, waiting)
+
     def note_unreadable(self, count: int = 1) -> None:
         """Count what is no fact at all."""
         self.done.unreadable += count
@@ -157,6 +185,17 @@ class Import:
             answers = [self._alone(entry) for entry in batch]
         for entry, answer in zip(batch, answers, strict=True):
             self._count(entry, answer)
+
+    def _record(self, series: Recorder, samples: list[Sample]) -> None:
+        if not samples:
+            return
+        moments = [sample.at for sample in samples]
+        there = series.samples(samples[0].point, limit=READ_MAX, since=min(moments), until=nextafter(max(moments), inf))
+        known = {moment.at for moment in there.moments}
+        new = [sample for sample in samples if sample.at not in known]
+        if new:
+            series.append(new)
+            self.done.samples += len(new)
 
     def _alone(self, entry: Entry) -> Appended | LockerError:
         try:

@@ -92,6 +92,30 @@ def test_all_goes_out_and_comes_back(me: Path, tmp_path: Path, name: str) -> Non
     assert [(0, 22, 0)] * 2 == [(one.added, one.known, one.files) for one in again.services.values()]
 
 
+def test_numbers_over_time_go_along(me: Path, tmp_path: Path) -> None:
+    """Every point's, in more than one page; a moment that has a number here keeps it, and again adds nothing."""
+    with open_store(me, "feeds", ManualClock()) as store:
+        for begin in range(0, 2400, 800):
+            store.series.append([("watts", float(n), n / 3) for n in range(begin, begin + 800)])
+        store.series.append([("volts", 5.5, 230.0)])
+    sent = send(me, tmp_path / "x.tar", ids=("feeds",))
+    with opener(tmp_path / "New")("feeds") as store:
+        store.series.append([("watts", 7.0, -1.0)])
+
+    done = bring(tmp_path / "x.tar", tmp_path / "New")
+    again = bring(tmp_path / "x.tar", tmp_path / "New")
+
+    assert (2401, 2400, 0) == (
+        sent.services[0].samples,
+        done.services["feeds"].samples,
+        again.services["feeds"].samples,
+    )
+    with Reader.open(tmp_path / "New" / "feeds", types={}) as reader:
+        assert ["volts", "watts"] == reader.series.points(limit=10)
+        found = reader.series.samples("watts", limit=10_000).moments
+        assert [-1.0 if n == 7 else n / 3 for n in range(2400)] == [moment.value for moment in found]
+
+
 def test_no_secret_is_in_it(me: Path, tmp_path: Path) -> None:
     """Neither sign-ins nor keys nor a connector's settings: what is declared of the data, and the data."""
     send(me, tmp_path / "x")
