@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-_SCIENTIFIC_FROM_EXPONENT = 16
-_SCIENTIFIC_BELOW_EXPONENT = -4
+_WHOLE_SCIENTIFIC_FROM = 1e15
 
 _encode = msgspec.json.encode
 
@@ -39,12 +38,17 @@ def ruby_form(value: Any) -> str:
 
 
 def _float(number: float) -> str:
-    """As Float#to_s: plain from 1e-4 to below 1e16, else one digit before the point and two of exponent at least."""
+    """As Float#to_s: plain from 1e-4 to below 1e15, else one digit before the point and two of exponent at least.
+
+    From 1e15 on a number with a fraction stays plain too.
+    """
     mantissa, _, power = f"{number!r}".partition("e")
+    if not power and abs(number) >= _WHOLE_SCIENTIFIC_FROM and number.is_integer():
+        sign, whole = "-" if number < 0 else "", mantissa.lstrip("-").removesuffix(".0")
+        digits = whole.rstrip("0")
+        mantissa, power = f"{sign}{digits[0]}.{digits[1:] or '0'}", f"{len(whole) - 1}"
     if not power:
-        digits = mantissa.lstrip("-")
-        if number == 0 or 10.0**_SCIENTIFIC_BELOW_EXPONENT <= abs(number) < 10.0**_SCIENTIFIC_FROM_EXPONENT:
-            return f"{mantissa}" if "." in digits else f"{mantissa}.0"
+        return mantissa
     if "." not in mantissa:
         mantissa += ".0"
     return f"{mantissa}e{int(power):+03d}"

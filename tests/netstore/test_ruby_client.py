@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.netstore import Door, one_store
+from tests.conftest import requires_program
 from tests.fakes.ruby_client import FACT_KEYS, NetworkError, RubyClient
 from tests.netstore.served import Served, fact, wait_until
+
+WIRE_CLIENT = Path(__file__).resolve().parents[1] / "fakes" / "programs" / "wire_client.rb"
 
 
 @pytest.fixture(params=["unix", "tcp"])
@@ -76,6 +82,29 @@ def test_names_with_two_underscores_pass(ruby: RubyClient) -> None:
         ruby.write_fact(fact(2, store="__locker_own"))
 
     assert ["__rel_tasks"] == [one["store"] for one in ruby.replay()]
+
+
+def test_a_program_in_ruby_speaks_the_wire(served: Served) -> None:
+    """Ruby itself: its floats, its hashes, its big integers, its reading of our replies."""
+    ruby = requires_program("ruby", "apt-get install ruby")
+    ran = subprocess.run([ruby, WIRE_CLIENT, served.path], capture_output=True, timeout=60, check=False)
+    assert 0 == ran.returncode, ran.stderr.decode()
+    seen = json.loads(ran.stdout)
+
+    ids = [fact(number)["id"] for number in (1, 2, 3)]
+    assert {
+        "began": True,
+        "written": [True] * 3,
+        "wrong": "hash_mismatch",
+        "same": True,
+        "chain": [None, *ids[:2]],
+        "hashes": True,
+        "told": [["fact_written", one] for one in ids],
+        "snapshot": {"ok": True, "known": 3, "added": 0},
+        "stats": 3,
+        "closed": True,
+        "ended": True,
+    } == seen
 
 
 def test_its_close_is_no_reset(served: Served) -> None:

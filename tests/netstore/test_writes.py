@@ -107,6 +107,8 @@ def test_s09_a_time_far_ahead_is_told(bare: Bare) -> None:
         ({"a": 1.0}, b'{"a":1}'),
         ({"a": 1.0}, b'{"a":1.0}'),
         ({"a": 1e20}, b'{"a":1.0e+20}'),
+        ({"a": 1e15}, b'{"a":1.0e+15}'),
+        ({"a": 4302464564894991.5}, b'{"a":4302464564894991.5}'),
     ],
 )
 def test_hash_forms_are_taken(bare: Bare, value: dict[str, Any], written: bytes) -> None:
