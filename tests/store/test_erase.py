@@ -60,7 +60,7 @@ def opened(folder: Path, clock: ManualClock) -> Store:
 
 
 def test_erase_leaves_no_bytes(opened: Store, folder: Path) -> None:
-    """INV 11: fact, folds, text, indexes and the write-ahead log hold nothing of it, the store still open."""
+    """Fact, folds, text, indexes and the write-ahead log hold nothing of it, the store still open. INV-15."""
     opened.commit([_note("a", SECRET), _note("b", "plain")])
     opened.commit([_note("a", f"{SECRET}again")])
     assert _files_with(folder, SECRET.encode())

@@ -62,7 +62,7 @@ def _traced(folder: Path, log: Path) -> list[tuple[str, str]]:
 
 
 def test_a_flush_lies_between_the_last_write_and_each_acknowledgement(folder: Path, tmp_path: Path) -> None:
-    """S11: before an acknowledgement, the last call on the log is a flush, and there was a write to be flushed."""
+    """Before an acknowledgement, the last call on the log is a flush of what was written. INV-02, S11."""
     acknowledged = 0
     last, wrote = "", 0
     for call, path in _traced(folder, tmp_path / "calls"):

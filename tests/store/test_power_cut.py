@@ -145,7 +145,7 @@ def _check(deeds: list[Deed], place: Path, clock: ManualClock, *, dice: random.R
 
 
 def test_power_cut_at_chosen_moments(folder: Path, tmp_path: Path, clock: ManualClock) -> None:
-    """INV 1: some moments, with nothing, half, or all of what was not flushed on the disk."""
+    """Some moments, with nothing, half, or all of what was not flushed on the disk. INV-02."""
     deeds = _life(folder, clock)
     dice = random.Random(7)
 
@@ -156,7 +156,7 @@ def test_power_cut_at_chosen_moments(folder: Path, tmp_path: Path, clock: Manual
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_power_cut_at_every_moment(folder: Path, tmp_path: Path, clock: ManualClock) -> None:
-    """INV 1: after each write, flush and removal, five times with other shares of what was not flushed."""
+    """After each write, flush and removal, five times with other shares of what was not flushed. INV-02."""
     deeds = _life(folder, clock)
     dice = random.Random(8)
 

@@ -116,7 +116,7 @@ def _check_writable(left: Left, tmp_path: Path, clock: ManualClock, length: int)
 
 
 def test_torn_tail_at_every_frame(left: Left, tmp_path: Path, clock: ManualClock) -> None:
-    """S1, cut at and beside each frame's borders: the commits wholly inside, and later writes survive."""
+    """Cut at and beside each frame's borders: the commits wholly inside, and later writes survive. INV-02, S1."""
     size = (left[0] / "store.db-wal").stat().st_size
     borders = range(HEADER_BYTES, size + 1, FRAME_BYTES)
 
@@ -131,7 +131,7 @@ def test_torn_tail_at_every_frame(left: Left, tmp_path: Path, clock: ManualClock
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_torn_tail_at_every_length(left: Left, tmp_path: Path, clock: ManualClock, part: int) -> None:
-    """S1 at every length of the log."""
+    """At every length of the log: the commits wholly inside it, and later writes survive. INV-02, S1."""
     size = (left[0] / "store.db-wal").stat().st_size
 
     for length in range(part, size + 1, PARTS):
@@ -151,7 +151,7 @@ def _check_flip(left: Left, tmp_path: Path, bit: int) -> None:
 
 
 def test_flipped_bits_in_the_log_are_told(left: Left, tmp_path: Path) -> None:
-    """S2 on the write-ahead log: some bits of every part of every frame."""
+    """In the write-ahead log, some bits of every part of every frame. INV-13, S2."""
     size = (left[0] / "store.db-wal").stat().st_size
     dice = random.Random(2)
     bits = [8 * n + dice.randrange(8) for n in range(HEADER_BYTES)]
@@ -167,7 +167,7 @@ def test_flipped_bits_in_the_log_are_told(left: Left, tmp_path: Path) -> None:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_flipped_bit_in_the_log_is_told(left: Left, tmp_path: Path, part: int) -> None:
-    """S2 on the write-ahead log, bit by bit."""
+    """In the write-ahead log, bit by bit. INV-13, S2."""
     for bit in range(part, 8 * (left[0] / "store.db-wal").stat().st_size, PARTS):
         _check_flip(left, tmp_path, bit)
 

@@ -62,7 +62,7 @@ def test_permanent_is_the_default(store: Store) -> None:
 
 
 def test_ephemeral_keeps_what_counts(store: Store, folder: Path) -> None:
-    """Of each record the latest fact stays; the receipt says what went, and reads as a fact."""
+    """Of each record the latest fact stays; the receipt says what went, and reads as a fact. INV-14."""
     for number in range(5):
         _put(store, "a", number)
         _put(store, "b", number, type_name="kept")
@@ -142,7 +142,7 @@ def test_prune_of_every_fact_takes_the_record(store: Store, folder: Path) -> Non
 
 
 def test_a_receipt_is_never_pruned(store: Store) -> None:
-    """Nor compacted, nor erased, nor given a policy."""
+    """Nor compacted, nor erased, nor given a policy. INV-14."""
     _put(store, "a", 1)
     store.prune([_facts(store)[0].id], actor="owner")
     receipt = next(fact for fact in store.facts(0, limit=10) if fact.type in RECEIPT_TYPES.values())
@@ -223,7 +223,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_answers_for_retained_history_stay_the_same(steps: list[tuple[str, str, int]]) -> None:
-    """Whatever goes: at every position that is still answered, the answer is what it was; below, none is given."""
+    """At every position that is still answered the answer is what it was; below, none is given. INV-14."""
     clock = ManualClock()
     with _new_store(clock) as store:
         answers: dict[int, dict[str, Any]] = {0: {}}

@@ -313,7 +313,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def test_flipped_bits_in_the_database_are_told(folder: Path, tmp_path: Path, clock: ManualClock) -> None:
-    """S2, INV 6, on the database: bits chosen by chance, most of them where something is written."""
+    """Bits of the database chosen by chance, most of them where something is written. INV-13, S2."""
     _small(folder, clock)
     data = (folder / "store.db").read_bytes()
     dice = random.Random(3)
@@ -326,7 +326,7 @@ def test_flipped_bits_in_the_database_are_told(folder: Path, tmp_path: Path, clo
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_flipped_bit_in_the_database_is_told(folder: Path, tmp_path: Path, clock: ManualClock, part: int) -> None:
-    """S2, INV 6, on the database, bit by bit."""
+    """The database, bit by bit. INV-13, S2."""
     _small(folder, clock)
     size = (folder / "store.db").stat().st_size
 
@@ -335,7 +335,7 @@ def test_every_flipped_bit_in_the_database_is_told(folder: Path, tmp_path: Path,
 
 @pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0])
 def test_clock_steps_change_no_order(folder: Path, tmp_path: Path, clock: ManualClock, step_s: float) -> None:
-    """S4, INV 12: a clock set back or forth by a day changes no order and no winner, before and after a reopening."""
+    """A clock set back or forth by a day changes no order and no winner, before and after a reopening. S4."""
     with Store.open(folder, types=TYPES, origin=LOG, clock=clock) as store:
         for n in range(10):
             store.commit([Change(type="note", key="a", value={"n": n})])
