@@ -19,6 +19,7 @@ from core.store import Almanac, Reading, one_line, place_of, word_of
 
 MOMENTS_MAX = 500
 TEXT_LETTERS_MAX = 300
+_TEXT_LOOKED_AT = 4000  # HTML may be mostly tags.
 _FIRST_READ = 25
 _READ = 100
 _READS_MAX = 100
@@ -162,7 +163,7 @@ class _ShelfDay:
     def _shown(self, record: Record, reading: Reading, *, is_whole: bool) -> tuple[_Place, Moment]:
         link = record.common.get("link")
         title = one_line(reading.title(record.value, record.common))
-        text = one_line(reading.body(record.value, record.common)[: 4 * TEXT_LETTERS_MAX])
+        text = one_line(reading.body(record.value, record.common, letters_max=_TEXT_LOOKED_AT))
         moment = Moment(
             service=self._shelf.service,
             type=record.type,

@@ -14,8 +14,9 @@ from core.store.wanted import Term, Wanted
 
 SNIPPET_LETTERS_MAX = 200
 TITLE_LETTERS_MAX = 300
-LOOKED_AT_LETTERS_MAX = 64 * 1024
+LOOKED_AT_LETTERS_MAX = 32 * 1024
 MATCHES_MAX = 200
+_LOOKED_AT_FIRST = 4096
 
 _WORD = r"[0-9A-Za-z\x80-\U0010ffff]"
 _BETWEEN = r"[^0-9A-Za-z\x80-\U0010ffff]+"
@@ -46,22 +47,28 @@ class Marker:
     """Marks the words that one query looks for."""
 
     def __init__(self, wanted: Wanted) -> None:
-        self._in_body = _pattern([term for term in wanted.terms if not term.in_title])
+        in_body = [term for term in wanted.terms if not term.in_title]
+        self._terms = len(in_body)
+        self._in_body = _pattern(in_body)
         self._in_title = _pattern(list(wanted.terms))
 
     def title(self, text: str) -> Marked:
         """The title, marked; cut only when it is very long."""
-        shown = one_line(text)
+        shown = one_line(text[: 4 * TITLE_LETTERS_MAX])
         if len(shown) > TITLE_LETTERS_MAX:
             shown = shown[: TITLE_LETTERS_MAX - 1] + "…"
         return Marked(shown, tuple(span for span, _ in _matches(self._in_title, shown)))
 
     def snippet(self, text: str) -> Marked:
         """The piece of the text with the most of what was looked for; its beginning where nothing of it is in it."""
-        shown = one_line(text[:LOOKED_AT_LETTERS_MAX])
-        matches = _matches(self._in_body, shown)
+        shown, matches = "", []
+        for letters in (_LOOKED_AT_FIRST, LOOKED_AT_LETTERS_MAX):
+            shown = one_line(text[:letters])
+            matches = _matches(self._in_body, shown)
+            if len(text) <= letters or len({term for _, term in matches}) == self._terms:
+                break
         start, end = _window(shown, _best(matches))
-        before, after = "…" if start else "", "…" if end < len(shown) or len(text) > LOOKED_AT_LETTERS_MAX else ""
+        before, after = "…" if start else "", "…" if end < len(shown) or len(text) > letters else ""
         shift = len(before) - start
         marks = tuple((a + shift, b + shift) for (a, b), _ in matches if start <= a and b <= end)
         return Marked(before + shown[start:end] + after, marks)

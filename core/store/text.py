@@ -130,9 +130,9 @@ class Reading:
         """The record's title as a person reads it."""
         return self._title.text(value, common)
 
-    def body(self, value: JsonObject, common: JsonObject) -> str:
-        """Everything else that it says."""
-        return self._body.text(value, common)
+    def body(self, value: JsonObject, common: JsonObject, *, letters_max: int = RECORD_LETTERS_MAX) -> str:
+        """Everything else that it says, or its beginning."""
+        return self._body.text(value, common, letters_max)
 
 
 class _Places:
@@ -144,7 +144,7 @@ class _Places:
         self._paths = [path for path in declared if "." in path]
         self._fields = fields
 
-    def text(self, value: JsonObject, common: JsonObject) -> str:
+    def text(self, value: JsonObject, common: JsonObject, letters_max: int = RECORD_LETTERS_MAX) -> str:
         found = [value[name] for name in self._names if name in value]
         if self._paths:
             found += [value_at(value, path) for path in self._paths]
@@ -153,8 +153,8 @@ class _Places:
         if not found:
             return ""
         if len(found) == 1 and isinstance(found[0], str):
-            return plain_text(found[0][:RECORD_LETTERS_MAX])
-        return _joined(found)
+            return plain_text(found[0][:letters_max])
+        return _joined(found, letters_max)
 
 
 _UNDECLARED = Reading(TypeSpec(name=""))
@@ -165,12 +165,12 @@ def type_mark(number: int) -> str:
     return f"{TYPE_MARK}{number}"
 
 
-def _joined(found: Iterable[Any]) -> str:
+def _joined(found: Iterable[Any], letters_max: int) -> str:
     """The texts in these values, each once."""
     texts: dict[str, None] = {}
     for value in found:
         _gather(value, texts, 0)
-    left = RECORD_LETTERS_MAX
+    left = letters_max
     kept: list[str] = []
     for text in texts:
         if left <= 0:
