@@ -6,7 +6,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.store.letters import fold, fold_signs, words
@@ -74,12 +74,14 @@ def test_ascii_is_handed_back_untouched() -> None:
     assert text is fold(text)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_folding_is_done_once(text: str) -> None:
     """What was folded folds to itself, in words."""
     assert words(text) == words(fold(text))
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_letter_by_letter_is_the_same_fold(text: str) -> None:
     """What snippets are marked by is what was indexed."""

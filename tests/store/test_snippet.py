@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.store.snippet import SNIPPET_LETTERS_MAX, TITLE_LETTERS_MAX, Marked, Marker
@@ -73,6 +73,7 @@ def test_a_long_title_is_cut() -> None:
     assert ("x" * (TITLE_LETTERS_MAX - 1) + "…") == Marker(parse_query("x")).title("x" * (TITLE_LETTERS_MAX + 1)).text
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_marks_are_in_order_within_the_text(query: str, text: str) -> None:
     """Whatever the letters: pieces join to the text, and a mark holds something."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.model.fact import Change
@@ -120,6 +120,7 @@ def test_what_lags_behind_comes_with_what_is_added(db: apsw.Connection) -> None:
     assert ([1], [2], [3], 3) == (found(db, "one"), found(db, "two"), found(db, "three"), index.reached)
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.sampled_from(["fog", "Fog bank", "mist", ""])), max_size=12), st.integers(1, 5))
 def test_step_by_step_is_as_from_scratch(titles: list[str | None], step: int) -> None:
     """However it came about, the index is what a rebuild makes of the facts. INV-01."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import apsw
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.store.letters import fold, words
@@ -88,6 +88,7 @@ def test_what_is_typed_finds_what_is_meant(index: apsw.Connection, query: str, s
     assert seqs == found(index, query)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_is_a_syntax_error(query: str) -> None:
     """Whatever is typed is understood somehow."""
@@ -97,6 +98,7 @@ def test_no_text_is_a_syntax_error(query: str) -> None:
     assert [] == found(db, query)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(['"', "*", "-", "OR", "AND", "NOT", "title:", "a", "日", "(", ")", "^", " ", ":", "é", "+"])
@@ -165,6 +167,7 @@ def holds(term: Term, title: str, body: str) -> bool:
     return False
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.lists(st.sampled_from(PIECES), max_size=4), st.lists(st.sampled_from(PIECES), max_size=6))),
     st.lists(TERMS, min_size=1, max_size=4),
