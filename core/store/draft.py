@@ -12,7 +12,7 @@ from core.model.manifest import TypeSpec
 from core.store.current import Latest
 from core.store.facts import Replaced, json_text, object_of
 from core.store.fold import declared_at
-from core.store.prepare import Batch, Prepared, Refusal, canonical_value, is_same, provenance, refusal
+from core.store.prepare import Batch, Prepared, Refusal, canonical_value, is_same, provenance, refusal_of
 from core.store.sheet import New, Sheet
 from core.store.values import Commit
 
@@ -85,7 +85,7 @@ class Draft:
         try:
             canonical = canonical_value(change)
         except BadRecord as err:  # INV-09.
-            self.refused.append(refusal(change.type, change.key, err, change.value))
+            self.refused.append(refusal_of(change, err))
             return False
         spec = self._types.get(change.type)
         declared = declared_at(spec, change.value) if spec is not None else None

@@ -64,7 +64,7 @@ class Ledger:
         self._db = db
         self._types = types
         self._clock = clock
-        self._quarantine = Quarantine(db)
+        self.quarantine = Quarantine(db)
         self._samples = Samples(db, timezone=timezone)
         self._chain = Chain(db)
         self._recorded_at: float = db.execute(facts.LAST_RECORDED_AT).get or 0.0
@@ -115,8 +115,8 @@ class Ledger:
         self._write(sheet, place)
         # A record that came both good and bad in one batch stays in quarantine, where it is seen.
         refused = [*batch.refused, *draft.refused]
-        self._quarantine.clear(draft.stored)
-        self._quarantine.put(refused, now=sheet.now)
+        self.quarantine.clear(draft.stored)
+        self.quarantine.put(refused, now=sheet.now)
         if batch.cursor is not None:  # In the transaction of its records. INV-02.
             streams.put_cursor(self._db, *batch.cursor, now=sheet.now)
         odd = 0 if recording is None else self.record(recording).quarantined
@@ -135,8 +135,8 @@ class Ledger:
     def record(self, recording: Recording) -> Sampled:
         """Keep numbers of points, and in quarantine what is none."""
         kept = self._samples.put(recording.prepared)
-        self._quarantine.clear((SAMPLE_TYPE, point) for point in recording.prepared)
-        self._quarantine.put(recording.refused, now=self._now())
+        self.quarantine.clear((SAMPLE_TYPE, point) for point in recording.prepared)
+        self.quarantine.put(recording.refused, now=self._now())
         return Sampled(kept=kept, quarantined=len(recording.refused))
 
     def delete_samples(self, point: str, *, since: float, until: float, actor: str) -> tuple[int, float | None]:
@@ -146,6 +146,10 @@ class Ledger:
     def rows(self, statement: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """The rows as the transaction under way sees them."""
         return self._db.execute(statement, parameters).fetchall()
+
+    def now(self) -> float:
+        """The time of the transaction under way."""
+        return self._now()
 
     def set_cursor(self, stream: str, text: str | None) -> None:
         """Set where the stream resumes."""

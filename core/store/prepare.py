@@ -16,6 +16,7 @@ from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change, JsonO
 from core.model.ids import KEY_BYTES_MAX
 from core.model.manifest import TypeSpec
 from core.store.paths import without
+from core.store.refused import whole_change, whole_value
 from core.store.values import BATCH_CHANGES_MAX, Aside
 
 TYPE_BYTES_MAX = 128
@@ -44,13 +45,14 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A change that cannot be stored: its reason and the beginning of what came."""
+    """A change that cannot be stored: its reason, the beginning of what came, and where it can be kept all of it."""
 
     type: str
     key: str
     code: str
     reason: str
     sample: str
+    whole: str | None = None
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,19 +74,26 @@ def prepare_all(changes: Sequence[Change], types: Mapping[str, TypeSpec]) -> tup
             spec = types.get(change.type)
             good.append(prepare(change, volatile=spec.volatile if spec is not None else ()))
         except Skip as bad_one:  # INV-09.
-            bad.append(refusal(change.type, change.key, bad_one, change.value))
+            bad.append(refusal_of(change, bad_one))
         except (TypeError, AttributeError, ValueError, RecursionError):
             err = BadRecord("a field of the change has the wrong type, or the value is no JSON")
-            bad.append(refusal(change.type, change.key, err, change.value))
+            bad.append(refusal_of(change, err))
     return good, bad
 
 
 def set_aside(records: Sequence[Aside]) -> list[Refusal]:
     """What somebody else refused already, as it is kept."""
-    return [refusal(one.type, one.key, BadRecord(one.reason), one.value) for one in records]
+    return [
+        refusal(one.type, one.key, BadRecord(one.reason), one.value, whole=whole_value(one.value)) for one in records
+    ]
 
 
-def refusal(type_name: object, key: object, err: Skip, value: object) -> Refusal:
+def refusal_of(change: Change, err: Skip) -> Refusal:
+    """The refusal of a change, kept whole so that it can be tried again."""
+    return refusal(change.type, change.key, err, change.value, whole=whole_change(change))
+
+
+def refusal(type_name: object, key: object, err: Skip, value: object, *, whole: str | None = None) -> Refusal:
     """A refusal in a form that can be stored whatever came: names shortened and escaped, the value cut."""
     return Refusal(
         _shown(type_name, TYPE_BYTES_MAX),
@@ -92,6 +101,7 @@ def refusal(type_name: object, key: object, err: Skip, value: object) -> Refusal
         err.code,
         _plain(str(err))[:REASON_LETTERS_MAX],
         _sample(value),
+        whole,
     )
 
 

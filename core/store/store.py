@@ -21,6 +21,7 @@ from core.store.findings import Findings
 from core.store.garbage import GRACE_S, Collected, Garbage
 from core.store.ledger import Ledger
 from core.store.lock import WriterLock
+from core.store.mending import RETRY_MAX, Mending, Retried
 from core.store.prepare import Batch, checked, prepare_all, provenance, set_aside
 from core.store.reader import STORE_NAME, Reader
 from core.store.reads import Reads, Row, bounded
@@ -30,7 +31,7 @@ from core.store.recorder import Recorder
 from core.store.retention import POLICIES, Policy, policies_of
 from core.store.samples import Sample, prepare_samples
 from core.store.streams import cursor_text, run_row
-from core.store.values import Appended, Aside, Commit, Entry, Origin, Run
+from core.store.values import Appended, Aside, Commit, Entry, Origin, Quarantined, Run
 from core.store.writer import Writer
 
 T = TypeVar("T")
@@ -74,6 +75,7 @@ class Store(Reads):
         self._closing = threading.Lock()
         self._reader = Reader(path, types)
         self.series = Recorder(self.rows, self._submit)
+        self._mending = Mending(self._submit, types=self._types, clock=clock)
         self.files = Files(path.parent, bytes_max=files_bytes_max)
         self.files.clear_unfinished()
         ledger = self._open_ledger()
@@ -245,6 +247,16 @@ class Store(Reads):
     def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
         """Keep for good what was done to this store from elsewhere; the receipt's number."""
         return self._mine().submit(lambda ledger: ledger.leave_receipt(verb, actor=actor, document=document), bulk=False)
+
+    def retry_quarantined(
+        self, types: Sequence[str] | None = None, *, limit: int = RETRY_MAX, after: int = 0
+    ) -> Retried:
+        """Commit records in quarantine again (500 at most), of some types or all, after the position `after`."""
+        return self._mending.retry(types=types, limit=limit, after=after)
+
+    def drop_quarantined(self, position: int, *, actor: str) -> Quarantined:
+        """Let go of a record in quarantine, with a receipt; raises NotFound where there is none."""
+        return self._mending.drop(position, actor=actor)
 
     def collect_garbage(self, *, grace_s: float = GRACE_S, actor: str) -> Collected:
         """Remove files that nothing names any more and nobody put for `grace_s`; the receipt names them."""

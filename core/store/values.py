@@ -126,9 +126,10 @@ class FactPage(msgspec.Struct, frozen=True, kw_only=True):
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     """A record that could not be stored: why, how often it came so, and the beginning of what came.
 
-    A good version of the same type and key clears it.
+    A good version of the same type and key clears it. `can_retry` says that it is kept as the change it was.
     """
 
+    position: int
     type: str
     key: str
     code: str
@@ -137,3 +138,4 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     first_seen: float
     last_seen: float
     times: int
+    can_retry: bool = False

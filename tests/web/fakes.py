@@ -138,6 +138,7 @@ def run(stream: str, started_at: float, ended_at: float, **more: Any) -> Run:
 def set_aside(type_name: str, key: str, reason: str, *, last_seen: float, times: int = 1) -> Quarantined:
     """A record in quarantine."""
     return Quarantined(
+        position=1,
         type=type_name, key=key, code="bad_record", reason=reason, sample="{", first_seen=last_seen,
         last_seen=last_seen, times=times,
     )  # fmt: skip

@@ -1,0 +1,184 @@
+"""What was refused is kept whole where it can be, tried again through the same door, or dropped with a receipt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from core.model.clock import ManualClock
+from core.model.errors import BadRequest, NotFound
+from core.model.fact import Change
+from core.model.manifest import TypeSpec
+from core.store import Aside, Store
+from core.store.mending import RETRY_MAX, Retried
+from core.store.refused import WHOLE_BYTES_MAX, change_in, whole_change
+from tests.store.conftest import OpenStore
+
+NOTE = {"note": TypeSpec(name="note", key="uid")}
+
+
+def mend(folder: Path, changed: Callable[[str], str]) -> None:
+    """What is in quarantine, as if what refused it had been mended."""
+    db = apsw.Connection(str(folder / "store.db"))
+    rows: list[Any] = db.execute("SELECT position, value FROM quarantine WHERE value IS NOT NULL").fetchall()
+    for position, value in rows:
+        db.execute("UPDATE quarantine SET value = ? WHERE position = ?", (changed(value), position))
+    db.close()
+
+
+def test_record_without_a_key_is_stored_once_the_manifest_says_where_it_is(open_store: OpenStore) -> None:
+    """The value is whole, the shared fields too; the good version leaves the quarantine."""
+    store = open_store(types={"note": TypeSpec(name="note", key="id")})
+    change = Change(type="note", key="", value={"uid": 7, "a": "é"}, common={"title": "T"}, valid_time=9.5, order_key=3)
+    store.commit([change])
+    [kept] = store.quarantined(10)
+    assert kept.can_retry
+    assert Retried(refused=1) == store.retry_quarantined()
+    store.close()
+
+    store = open_store(types=NOTE)
+    assert Retried(new=1) == store.retry_quarantined()
+
+    assert [] == store.quarantined(10)
+    [fact] = store.facts(0, limit=10)
+    assert ("7", {"uid": 7, "a": "é"}, {"title": "T"}, 9.5) == (fact.key, fact.value, fact.common, fact.valid_time)
+    assert 3 == fact.rev[1]
+
+
+def test_still_bad_record_gains_times_and_keeps_its_first_day(store: Store, clock: ManualClock) -> None:
+    """Trying is counted like another coming, with the reason of today."""
+    store.commit([Change(type="note", key="k", value={"a": 1}, order_key=2**70)])
+    [before] = store.quarantined(10)
+    clock.advance(60)
+
+    assert Retried(refused=1) == store.retry_quarantined()
+
+    [after] = store.quarantined(10)
+    assert (before.position, before.first_seen, 2) == (after.position, after.first_seen, after.times)
+    assert before.last_seen + 60 == after.last_seen
+
+
+def test_each_outcome_is_counted(open_store: OpenStore, folder: Path) -> None:
+    """New, changed, unchanged and deleted ones, those that are bad still, and those that nothing is made of."""
+    store = open_store(types={})
+    store.commit([Change(type="note", key=key, value={"a": 1}) for key in ("same", "changed", "gone")])
+    bad: dict[str, Any] = {"order_key": 2**70}
+    store.commit(
+        [
+            Change(type="note", key="new", value={"a": 1}, **bad),
+            Change(type="note", key="same", value={"a": 1}, **bad),
+            Change(type="note", key="changed", value={"a": 2}, **bad),
+            Change(type="note", key="gone", action="delete", **bad),
+            Change(type="note", key="bad", value={"a": 1}, valid_time=math.inf),
+            Change(type="note", key="no number", value={"a": math.nan}),
+        ],
+        aside=[Aside(type="note", key="aside", reason="no title", value={"a": 1})],
+    )
+    store.close()
+    mend(folder, lambda value: value.replace(str(2**70), "null"))
+    store = open_store(types={})
+
+    done = store.retry_quarantined()
+
+    assert Retried(new=1, updated=1, same=1, deleted=1, refused=0, kept=3) == done
+    assert {"bad", "no number", "aside"} == {one.key for one in store.quarantined(10)}
+    assert [False, False, False] == [one.can_retry for one in store.quarantined(10)]
+    gone, changed = store.record("note", "gone"), store.record("note", "changed")
+    assert gone is None
+    assert changed is not None
+    assert {"a": 2} == changed.value
+
+
+def test_retry_is_of_some_types_and_in_pages(store: Store) -> None:
+    """No call does more than it was asked for; `next` says where the following begins."""
+    for number in range(5):
+        kind = "note" if number % 2 else "mail"
+        store.commit([Change(type=kind, key=str(number), value={}, order_key=2**70)])
+
+    first = store.retry_quarantined(["mail"], limit=2)
+    assert (2, 3) == (first.refused, first.next)
+    last = store.retry_quarantined(["mail"], limit=2, after=first.next or 0)
+
+    assert (1, None) == (last.refused, last.next)
+    assert {"0": 2, "1": 1, "2": 2, "3": 1, "4": 2} == {one.key: one.times for one in store.quarantined(10)}
+    assert Retried() == store.retry_quarantined([])
+
+
+@pytest.mark.parametrize("limit", [0, RETRY_MAX + 1])
+def test_retry_is_bounded(store: Store, limit: int) -> None:
+    """A transaction holds the writer for a bounded time."""
+    with pytest.raises(BadRequest):
+        store.retry_quarantined(limit=limit)
+
+
+def test_dropped_record_leaves_a_receipt(store: Store) -> None:
+    """It says what was given up; what is not there cannot be dropped."""
+    store.commit([Change(type="note", key="k", value={}, order_key=2**70)])
+    [kept] = store.quarantined(10)
+
+    assert kept == store.drop_quarantined(kept.position, actor="owner")
+
+    assert [] == store.quarantined(10)
+    [receipt] = store.receipts(10)
+    assert ("drop", "owner", "note", "k") == (
+        receipt.verb,
+        receipt.actor,
+        receipt.document["type"],
+        receipt.document["key"],
+    )
+    with pytest.raises(NotFound):
+        store.drop_quarantined(kept.position, actor="owner")
+    assert 1 == len(store.receipts(10))
+
+
+def test_good_version_still_clears_after_a_retry(store: Store) -> None:
+    """The names that the writer remembers follow what is tried, dropped and put."""
+    store.commit([Change(type="note", key=key, value={}, order_key=2**70) for key in ("a", "b")])
+    store.retry_quarantined()
+    store.commit([Change(type="note", key="a", value={})])
+    [kept] = store.quarantined(10)
+    store.drop_quarantined(kept.position, actor="owner")
+    store.commit([Change(type="note", key="b", value={}, order_key=2**70)])
+    store.commit([Change(type="note", key="b", value={})])
+
+    assert [] == store.quarantined(10)
+
+
+@pytest.mark.parametrize("size", [WHOLE_BYTES_MAX, WHOLE_BYTES_MAX + 1])
+def test_whole_is_kept_up_to_its_bound(size: int) -> None:
+    """One byte more, and only its beginning is."""
+    empty = len(whole_change(Change(type="t", key="k", value={"a": ""})) or "")
+
+    whole = whole_change(Change(type="t", key="k", value={"a": "x" * (size - empty)}))
+
+    assert (size if size <= WHOLE_BYTES_MAX else 0) == len(whole or "")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": math.nan}, {"a": math.inf}, {1: "a"}, {"a": {1, 2}}, {"a": b"x"}, {"a": "\ud800"}, {"a": object()},
+        {"a": (1, 2)},
+    ],
+)  # fmt: skip
+def test_what_json_cannot_say_is_never_kept_as_something_else(value: Any) -> None:
+    """A number that is none must not come back as null."""
+    assert None is whole_change(Change(type="t", key="k", value=value))
+
+
+def test_change_comes_back_as_it_was() -> None:
+    """Every field of it."""
+    change = Change(
+        type="t", key="k", action="delete", value={"a": [1, 2.5, None]}, common={"b": "c"}, valid_time=1.5, order_key=7,
+        derivation={"d": 1},
+    )  # fmt: skip
+
+    assert change == change_in(whole_change(change), "t", None)
+    assert None is change_in(None, "t", None)
+    assert None is change_in('{"change": {"value": []}}', "t", None)
+    assert None is change_in("no json", "t", None)
