@@ -191,7 +191,7 @@ class _Restoring:
             made_at=self._header.made_at,
             has_secrets=self._has_secrets,
             resting=tuple(sorted({*resting, *self._resting_before()})),
-            damaged=self._inventory.damaged,
+            damaged=self._inventory.unsound,
         )
 
     def _renew(self, name: str, old: str, head: int) -> None:

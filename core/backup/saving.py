@@ -56,6 +56,12 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     damaged: tuple[str, ...] = ()
     left: tuple[Left, ...] = ()
 
+    @property
+    def unsound(self) -> tuple[str, ...]:
+        """The databases that are not what was once written into them; they were copied as they are."""
+        bad = (name for name, held in self.databases.items() if held.bad_facts)
+        return tuple(sorted({*self.damaged, *bad}))
+
 
 class Backup(msgspec.Struct, frozen=True, kw_only=True):
     """A backup that was made and read back."""

@@ -65,9 +65,9 @@ def backup(
             say("Your sign-ins are not in it: after a restore, each account needs a new one.")
         for left in made.inventory.left:
             warn(plain(f"{left.name} is not in it: {left.reason}."))
-    for name in made.inventory.damaged:
+    for name in made.inventory.unsound:
         warn(plain(f"{name} is damaged; it was saved as it is. See: python3 locker.py doctor"))
-    return exits.FAILED if made.inventory.damaged else exits.DONE
+    return exits.FAILED if made.inventory.unsound else exits.DONE
 
 
 @click.command()

@@ -16,6 +16,7 @@ from core.store.durable import FILE_MODE, NO_FOLLOW, move_into_place
 from core.store.migrate import version_of
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 from core.store.seal import put_seal
+from core.store.verify import verify
 
 EPOCH_BYTES = 16
 MAGIC = b"SQLite format 3\x00"
@@ -25,7 +26,10 @@ _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | NO_FOLLOW
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
-    """What a database holds, by which two of them are compared: `facts` and the rest are of a store's alone."""
+    """What a database holds, by which two of them are compared: `facts` and the rest are of a store's alone.
+
+    `bad_facts` are not what was written, in the original already; they are copied as they are.
+    """
 
     version: int
     pages: int
@@ -33,6 +37,7 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
     head: int | None = None
     epoch: str | None = None
     digest: str | None = None
+    bad_facts: int = 0
 
 
 def copy_database(source: Path, target: Path) -> Holding:
@@ -47,7 +52,7 @@ def copy_database(source: Path, target: Path) -> Holding:
         os.close(os.open(unfinished, _CREATE, FILE_MODE))
         held = _copy(source, unfinished)
         found = holding_of(unfinished)
-        if found != held:
+        if msgspec.structs.replace(found, bad_facts=0) != held:
             raise Broken(f"the copy of {source} does not hold what it copied", remedy="Look at the disk.")
         move_into_place(unfinished, target)
     except (apsw.Error, OSError, LockerError) as err:
@@ -55,7 +60,7 @@ def copy_database(source: Path, target: Path) -> Holding:
             unfinished.with_name(unfinished.name + name).unlink(missing_ok=True)
         # The disk that fills is the copy's, what is damaged is the source.
         raise fault_of(err, unfinished if _is_of_writing(err) else source) from err
-    return held
+    return found
 
 
 def holding_of(path: Path) -> Holding:
@@ -67,7 +72,11 @@ def holding_of(path: Path) -> Holding:
         found = db.execute("PRAGMA quick_check(1)").fetchall()
         if found != [("ok",)]:
             raise FileDamaged(f"{path} is damaged: SQLite finds its pages in disorder")
-        return _holding(db, path)
+        held = _holding(db, path)
+        if held.epoch is None or held.version < len(MIGRATIONS):
+            return held
+        bad = verify(lambda statement, of: db.execute(statement, of).fetchall(), wait=_never).bad_count
+        return msgspec.structs.replace(held, bad_facts=bad)
     except (apsw.Error, LockerError) as err:
         raise fault_of(err, path) from err
     finally:
@@ -154,6 +163,10 @@ def _digest(db: apsw.Connection, column: str) -> str:
     for seq, own in db.execute(f"SELECT seq, {column} FROM fact ORDER BY seq"):
         digest.update(b"%d:%b" % (seq, own if isinstance(own, bytes) else repr(own).encode()))
     return digest.hexdigest()
+
+
+def _never(_seconds: float) -> None:
+    """Nobody waits for a copy but whoever wants it."""
 
 
 def _is_of_writing(err: Exception) -> bool:

@@ -120,6 +120,21 @@ def test_a_damaged_store_is_saved_as_it_is_and_named(me: Path, tmp_path: Path) -
     assert bytes(whole) == (tmp_path / "Back" / "feeds" / "store.db").read_bytes()
 
 
+def test_a_damaged_fact_is_counted_and_saved_with_the_others(me: Path, tmp_path: Path) -> None:
+    """SQLite finds nothing wrong with a changed letter; each fact's own digest does, and the restore says it again."""
+    path = me / "feeds" / "store.db"
+    whole = bytearray(path.read_bytes())
+    at = whole.index(b'"n":7')
+    whole[at : at + 5] = b'"n":8'
+    path.write_bytes(whole)
+
+    made = save(me, tmp_path / "b.tar")
+    restored = restore(tmp_path / "b.tar", tmp_path / "Back", passphrase=lambda _attempt: None, clock=ManualClock())
+
+    assert (1, 0) == tuple(made.inventory.databases[f"{name}/store.db"].bad_facts for name in ("feeds", "notes"))
+    assert ("feeds/store.db",) == made.inventory.unsound == restored.damaged
+
+
 def test_a_database_of_a_connector_s_own_is_saved_as_one(me: Path, tmp_path: Path) -> None:
     """What it has only in its log is in the copy too."""
     db = apsw.Connection(str(me / "feeds" / "own" / "cache"))
