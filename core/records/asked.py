@@ -17,8 +17,8 @@ LIMIT_MAX = 1000
 AFTER_BYTES_MAX = 4096
 FIELDS_MAX = 64
 WORDS_BYTES_MAX = 1024
+SEQ_DIGITS_MAX = 18
 
-_SEQ_DIGITS_MAX = 18
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MOMENT_CURE = "Write a day as 2026-11-20, a time as 2026-11-20T09:22:49Z, a position, or a cursor of a fact."
 
@@ -81,7 +81,7 @@ def moment_of(request: Request, name: str, store: Store | Reader) -> AsOf | None
     if "T" in text or "t" in text:
         return AtTime(_time(text, name))
     epoch, _, seq = text.rpartition(".")
-    if not seq.isascii() or not seq.isdecimal() or len(seq) > _SEQ_DIGITS_MAX:
+    if not seq.isascii() or not seq.isdecimal() or len(seq) > SEQ_DIGITS_MAX:
         raise BadRequest(f"{name} is no moment: {text[:40]!r}", remedy=_MOMENT_CURE)
     return AtSeq(position(int(seq), epoch or None, store))
 

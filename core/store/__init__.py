@@ -3,10 +3,18 @@
 from core.store.almanac import Almanac
 from core.store.asof import AsOf, AtSeq, AtTime
 from core.store.backup import Holding, copy_database, holding_of, is_database, renew_epoch
+from core.store.changes import Changed, ChangePage
+from core.store.columns import Column
 from core.store.coredb import CoreDb
+from core.store.diff import Differences, differences
 from core.store.documents import Documents
+from core.store.export import Export, Exported, Forms, MakeTable
 from core.store.files import FilePart, Files
+from core.store.framed import FramedFile
+from core.store.imports import Import, Imported
 from core.store.pages import place_of, word_of
+from core.store.projection import projected
+from core.store.query import Count
 from core.store.reader import Reader
 from core.store.search import Found, Hit, Search
 from core.store.snippet import Marked, one_line
@@ -22,16 +30,28 @@ __all__ = [
     "Aside",
     "AtSeq",
     "AtTime",
+    "ChangePage",
+    "Changed",
+    "Column",
     "Commit",
     "CoreDb",
+    "Count",
+    "Differences",
     "Documents",
     "Entry",
+    "Export",
+    "Exported",
     "FactPage",
     "FilePart",
     "Files",
+    "Forms",
     "Found",
+    "FramedFile",
     "Hit",
     "Holding",
+    "Import",
+    "Imported",
+    "MakeTable",
     "Marked",
     "Origin",
     "Page",
@@ -42,11 +62,13 @@ __all__ = [
     "Search",
     "Store",
     "copy_database",
+    "differences",
     "holding_of",
     "is_database",
     "one_line",
     "parse_query",
     "place_of",
+    "projected",
     "renew_epoch",
     "word_of",
 ]

@@ -96,9 +96,11 @@ def test_a_record_is_found_by_its_href(child: Child) -> None:
         ("/records/number?order=random", 400, "bad_request"),
         ("/records/number?after=xx", 400, "bad_request"),
         ("/records/number?after=", 400, "bad_request"),
-        ("/records/number?filter=n", 400, "bad_request"),
-        ("/records/number?q=one", 400, "bad_request"),
-        ("/records/number?as_of=1", 400, "bad_request"),
+        ("/records/number?filter=n%20=%201", 400, "bad_request"),
+        ("/records/number?where=n", 400, "bad_request"),
+        ("/records/number?as_of=yesterday", 400, "bad_request"),
+        ("/records/number?as_of=9999999", 410, "cursor_unknown"),
+        ("/changes?from=0&since=1", 400, "bad_request"),
         ("/records/number/1?limit=1", 400, "bad_request"),
         ("/records/number?limit=1&limit=2", 400, "bad_request"),
         ("/records/number?limit=%FF", 400, "bad_request"),
@@ -133,7 +135,7 @@ def test_data_is_only_read(child: Child, path: str) -> None:
 
 def test_a_filter_is_not_yet_a_parameter(child: Child) -> None:
     """The answer names the parameter and those there are."""
-    assert "'filter' is not a parameter of this route" in child.get("/records/number?filter=n").json()["detail"]
+    assert "'where' is not a parameter of this route" in child.get("/records/number?where=n").json()["detail"]
 
 
 def test_head_answers_without_a_body(child: Child) -> None:

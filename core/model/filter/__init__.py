@@ -8,6 +8,7 @@ from core.model.filter.grammar import (
     PATH_STEPS_MAX,
     parse,
     parse_path,
+    parse_paths,
 )
 from core.model.filter.matching import TIME_KINDS, Predicate, found_at, is_place, predicate, symbol_terms, value_alone
 from core.model.filter.tree import (
@@ -51,6 +52,7 @@ __all__ = [
     "is_place",
     "parse",
     "parse_path",
+    "parse_paths",
     "predicate",
     "symbol_terms",
     "value_alone",

@@ -67,6 +67,18 @@ def parse_path(text: str) -> Path:
     return path
 
 
+def parse_paths(text: str) -> tuple[Path, ...]:
+    """The paths that a text lists, by commas; raises BadRequest naming the position.
+
+    >>> [str(path) for path in parse_paths("title, owner->login, common->at")]
+    ['title', 'owner->login', 'common->at']
+    """
+    parser = _Parser(text)
+    paths = parser.paths()
+    parser.finish('"->", "," or the end')
+    return paths
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         size = len(text.encode("utf-8", "surrogatepass"))
@@ -100,6 +112,13 @@ class _Parser:
         if sum(map(is_place, steps)) > LIST_PLACES_MAX:
             raise fault(first.place, f"the path goes through more than {LIST_PLACES_MAX} places in lists")
         return Path(tuple(steps), is_shared)
+
+    def paths(self) -> tuple[Path, ...]:
+        """`path ("," path)*`."""
+        paths = [self.path()]
+        while self._took("sign", ","):
+            paths.append(self.path())
+        return tuple(paths)
 
     def finish(self, expected: str) -> None:
         """Raise BadRequest where something is left."""
