@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from core.model.errors import FileDamaged
+from core.store.durable import NO_FOLLOW
 from core.store.verify import Span
 
 QUARANTINE = "quarantine"
 MARKER = "damaged.json"
+MARKER_BYTES_MAX = 1024 * 1024
 SALVAGED = "salvage.db"
 INSPECT, MEND = "inspect", "mend"
 
@@ -56,3 +61,18 @@ def spans_of(positions: list[int]) -> tuple[Span, ...]:
         else:
             spans.append(Span(position, position))
     return tuple(spans)
+
+
+def damage_of(folder: Path) -> Findings | None:
+    """What is known of a damaged store that waits for its owner; None where nothing does."""
+    try:
+        handle = os.open(folder / MARKER, os.O_RDONLY | os.O_CLOEXEC | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        return None
+    except OSError as err:
+        raise FileDamaged(f"{folder / MARKER} cannot be read: {err.strerror}") from err
+    with os.fdopen(handle, "rb") as file:
+        try:
+            return msgspec.json.decode(file.read(MARKER_BYTES_MAX), type=Findings)
+        except (msgspec.MsgspecError, OSError) as err:
+            raise FileDamaged(f"{folder / MARKER} cannot be read") from err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
@@ -15,13 +16,17 @@ from core.model.manifest import TypeSpec
 from core.store import changes, current, facts, quarantine, query, streams
 from core.store.asof import AsOf, AtSeq, AtTime, floor_of, settled
 from core.store.changes import ChangePage
+from core.store.condition import Condition, condition_of
 from core.store.files import Files
 from core.store.fold import common_of
 from core.store.pages import place_of, word_of
 from core.store.projection import projected
 from core.store.query import Count, Question, weight
+from core.store.receipts import LIST, Receipt, receipt_of
+from core.store.retention import POLICIES, Policy, policies_of
 from core.store.series import Series
 from core.store.values import LIMIT_MAX, FactPage, Page, Quarantined, Run
+from core.store.verify import Verification, verify
 
 __all__ = ["PAGE_BYTES_MAX", "Reads", "Row", "bounded", "weight"]
 
@@ -174,6 +179,22 @@ class Reads:
     def quarantined(self, limit: int) -> list[Quarantined]:
         """The records that could not be stored, the latest first."""
         return self._all(quarantine.quarantined_of, quarantine.LIST, (bounded(limit),))
+
+    def receipts(self, limit: int, *, before: int | None = None) -> list[Receipt]:
+        """The receipts of what left this store or came by other than the usual way, the latest first."""
+        return self._all(receipt_of, LIST, (facts.SEQ_MAX if before is None else before, bounded(limit)))
+
+    def policies(self) -> dict[str, Policy]:
+        """The retention policies of the types that have one; all others are permanent."""
+        return self._one(policies_of, POLICIES) or {}
+
+    def verify(self, *, wait: Callable[[float], object] = time.sleep) -> Verification:
+        """Every fact checked against its digest, the log against its chain; slowly, so that others go on beside it."""
+        return verify(self.rows, wait=wait)
+
+    def storage_status(self) -> Condition:
+        """Where the log stands, how large it is, and what is wrong with it."""
+        return condition_of(self.path, self.rows)
 
     def _fact_after(self, since: int) -> list[Fact]:
         """The one fact after `since`, where not all of a page can be read."""

@@ -19,15 +19,14 @@ from core.model import errors
 from core.model.clock import Clock
 from core.model.errors import Broken, FileDamaged, LockerError, NotFound
 from core.store.connection import fault_of, identity
-from core.store.durable import NO_FOLLOW, flush_folder, move_into_place
-from core.store.findings import INSPECT, MARKER, MEND, SALVAGED, Findings
+from core.store.durable import flush_folder, move_into_place
+from core.store.findings import INSPECT, MARKER, MEND, SALVAGED, Findings, damage_of
 from core.store.lock import WriterLock
 from core.store.reader import STORE_NAME
 from core.store.receipts import SALVAGE, put_receipt
 
 log = logging.getLogger(__name__)
 
-MARKER_BYTES_MAX = 1024 * 1024
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 HELPER_S_MAX = 3600.0
 
@@ -75,21 +74,6 @@ def settle(folder: Path, *, was_clean: bool, at: float) -> Findings | None:
     elif found.verdict == "damaged":
         log.error("store damaged store=%s salvaged=%d lost=%d", folder.name, found.salvaged, found.lost_count)
     return found
-
-
-def damage_of(folder: Path) -> Findings | None:
-    """What is known of a damaged store that waits for its owner; None where nothing does."""
-    try:
-        handle = os.open(folder / MARKER, os.O_RDONLY | os.O_CLOEXEC | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
-    except FileNotFoundError:
-        return None
-    except OSError as err:
-        raise FileDamaged(f"{folder / MARKER} cannot be read: {err.strerror}") from err
-    with os.fdopen(handle, "rb") as file:
-        try:
-            return msgspec.json.decode(file.read(MARKER_BYTES_MAX), type=Findings)
-        except (msgspec.MsgspecError, OSError) as err:
-            raise FileDamaged(f"{folder / MARKER} cannot be read") from err
 
 
 def refuse_damaged(folder: Path, found: Findings | None) -> None:

@@ -17,8 +17,8 @@ from core.model.errors import FileDamaged, NotFound, WriterBusy
 from core.model.fact import Change
 from core.store import Reader, Store
 from core.store.checkup import check_up
-from core.store.findings import MARKER, QUARANTINE, Findings, spans_of
-from core.store.recovery import accept_salvage, damage_of, inspect, recover
+from core.store.findings import MARKER, QUARANTINE, Findings, damage_of, spans_of
+from core.store.recovery import accept_salvage, inspect, recover
 from core.store.salvage import examine
 from core.store.verify import Span
 from core.store.walfile import FRAME_HEADER_BYTES, HEADER_BYTES
