@@ -44,7 +44,7 @@ def raw(path: Path) -> Iterator[tuple[ReadAt, int]]:
 @contextmanager
 def overlaid(base: Path, wal: Path, frames: Iterable[Frame], *, page_bytes: int) -> Iterator[apsw.Connection]:
     """A read-only connection to `base` with the pages of `frames`, the later ones over the earlier."""
-    frames = list(frames)
+    frames = [frame for frame in frames if frame.page > 0]
     with raw(base) as (read_base, base_bytes), raw(wal) as (read_wal, _):
         places = {frame.page - 1: frame.offset + FRAME_HEADER_BYTES for frame in frames}
         pages = max([frame.pages for frame in frames if frame.pages][-1:] + [number + 1 for number in places] or [0])

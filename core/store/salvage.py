@@ -84,13 +84,12 @@ class Case:
         with raw(self.base) as (read_base, _), raw(self.wal) as (read_wal, _):
             size = self.walk.page_bytes
             for page, frame in last.items():
+                if not frame.is_intact:
+                    return False
                 under = below.get(page)
-                before = (
-                    read_base((page - 1) * size, size)
-                    if under is None
-                    else read_wal(under.offset + FRAME_HEADER_BYTES, size)
-                )
-                if not frame.is_intact or before != read_wal(frame.offset + FRAME_HEADER_BYTES, size):
+                place = None if under is None else under.offset + FRAME_HEADER_BYTES
+                before = read_base((page - 1) * size, size) if place is None else read_wal(place, size)
+                if before != read_wal(frame.offset + FRAME_HEADER_BYTES, size):
                     return False
         return bool(last)
 
