@@ -8,6 +8,7 @@ opens, or stays out.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import stat
@@ -22,8 +23,10 @@ from core.backup.holdings import Found, Kind, Left, holdings
 from core.backup.packing import form_of, packed, scratch
 from core.model.clock import Clock
 from core.model.errors import BadRequest, BodyTooLarge, FileDamaged, NotFound, TooBusy
-from core.store import Holding, copy_database
+from core.store import Holding, copy_database, note_backup
 from core.vault import check_passphrase, seal_under
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 HEADER = "backup.json"
@@ -103,6 +106,7 @@ def back_up(
             saving = _Saving(me, sink, beside, on_step)
             saving.add_all(phrase)
         size = target.stat().st_size
+    _note(me, target.absolute(), saving.inventory)
     return Backup(
         path=str(target), size_bytes=size, files=saving.files, made_at=made_at, has_secrets=phrase is not None,
         inventory=saving.inventory,
@@ -191,6 +195,16 @@ class _Saving:
             raise BodyTooLarge(f"the secrets have more than {SECRETS_BYTES_MAX} bytes")
         sealed = seal_under(passphrase, msgspec.msgpack.encode(secrets), context=SECRETS_CONTEXT)
         self._sink.add(SECRETS, [sealed], size=len(sealed))
+
+
+def _note(me: Path, archive: Path, inventory: Inventory) -> None:
+    """Let each store know where its copies are; that one cannot be told makes the backup no worse."""
+    for name, held in inventory.databases.items():
+        if held.epoch is not None:
+            try:
+                note_backup((me / name).parent, archive)
+            except OSError as err:
+                log.warning("backup not noted store=%s error=%s", name, err.strerror)
 
 
 @contextlib.contextmanager

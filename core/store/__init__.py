@@ -2,7 +2,7 @@
 
 from core.store.almanac import Almanac
 from core.store.asof import AsOf, AtSeq, AtTime
-from core.store.backup import Holding, copy_database, holding_of, is_database, renew_epoch
+from core.store.backup import Holding, copy_database, holding_of, is_database, note_backup, renew_epoch
 from core.store.changes import Changed, ChangePage
 from core.store.columns import Column
 from core.store.coredb import CoreDb
@@ -65,6 +65,7 @@ __all__ = [
     "differences",
     "holding_of",
     "is_database",
+    "note_backup",
     "one_line",
     "parse_query",
     "place_of",

@@ -20,8 +20,12 @@ from core.store.verify import verify
 
 EPOCH_BYTES = 16
 MAGIC = b"SQLite format 3\x00"
+BACKUPS = "backups.json"
+BACKUPS_MAX = 100
+BACKUPS_BYTES_MAX = 1024 * 1024
 
 _PAGES = 1024
+_READ = os.O_RDONLY | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | NO_FOLLOW
 
 
@@ -101,9 +105,31 @@ def renew_epoch(path: Path) -> str:
     return epoch.hex()
 
 
+def known_backups(folder: Path) -> list[str]:
+    """The archives that hold a copy of the store in `folder`, as far as they were noted there."""
+    try:
+        with os.fdopen(os.open(folder / BACKUPS, _READ), "rb") as file:
+            return msgspec.json.decode(file.read(BACKUPS_BYTES_MAX), type=list[str])
+    except (OSError, msgspec.MsgspecError):
+        return []
+
+
+def note_backup(folder: Path, archive: Path) -> None:
+    """Note that `archive` holds a copy of the store in `folder`, so that whoever erases something is told of it."""
+    known = [path for path in known_backups(folder) if path != str(archive)]
+    text = msgspec.json.encode([*known, str(archive)][-BACKUPS_MAX:])
+    unfinished = folder / f"{BACKUPS}.tmp"
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, _CREATE, FILE_MODE), "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    move_into_place(unfinished, folder / BACKUPS)
+
+
 def is_database(path: Path) -> bool:
     """Whether the file begins as SQLite's do; not for a process that has a connection to it."""
-    handle = os.open(path, os.O_RDONLY | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
+    handle = os.open(path, _READ)
     try:
         return os.read(handle, len(MAGIC)) == MAGIC
     finally:

@@ -7,7 +7,6 @@ hash stays too, unless it is asked to go: of a short value it tells what the val
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import apsw
 import msgspec
 
 from core.model.fact import JsonObject
+from core.store.backup import known_backups
 from core.store.connection import open_for_writing
 from core.store.digest import digest_of
 from core.store.durable import flush_folder
@@ -127,7 +127,7 @@ def copies_in(folder: Path) -> list[str]:
 def unreachable(db: apsw.Connection, folder: Path) -> list[str]:
     """The backups of this store that are known and still there: whoever wants it gone from them removes them."""
     text: Any = db.execute(_BACKUPS).get
-    known: Iterable[str] = [] if text is None else msgspec.json.decode(text, type=list[str])
+    known = {*([] if text is None else msgspec.json.decode(text, type=list[str])), *known_backups(folder)}
     return sorted(path for path in known if (folder / path).exists())
 
 

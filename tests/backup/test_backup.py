@@ -149,6 +149,18 @@ def test_a_database_of_a_connector_s_own_is_saved_as_one(me: Path, tmp_path: Pat
     assert [("kept",)] == apsw.Connection(str(tmp_path / "copy" / "db")).execute("SELECT x FROM t").fetchall()
 
 
+def test_erasing_names_the_backups_that_still_hold_it(me: Path, tmp_path: Path) -> None:
+    """Those that are still there, however often they were made: what is in them only their owner can remove."""
+    save(me, tmp_path / "one.tar")
+    save(me, tmp_path / "two.tar")
+    (tmp_path / "one.tar").unlink()
+
+    with open_store(me, "feeds", ManualClock()) as store:
+        receipt = store.erase(record=("entry", "k5"), actor="owner")
+
+    assert [str(tmp_path / "two.tar")] == receipt["unreachable"]
+
+
 def test_a_backup_cannot_go_where_it_would_save_itself(me: Path, tmp_path: Path) -> None:
     """Nor under a name that says another form, nor over something, nor of nothing."""
     with pytest.raises(BadRequest):
