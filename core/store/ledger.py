@@ -16,6 +16,7 @@ from core.model.fact import JsonObject
 from core.model.manifest import TypeSpec
 from core.store import current, facts, streams
 from core.store.checkpoint import Chain
+from core.store.condition import note_verify
 from core.store.connection import close_checkpointed, open_for_writing
 from core.store.declarations import Declarations
 from core.store.draft import Draft
@@ -30,11 +31,14 @@ from core.store.samples import SAMPLE_TYPE, Recording, Sampled, Samples
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 from core.store.seal import put_seal, remove_seal
 from core.store.sheet import Place, Sheet, Source
+from core.store.text import TextIndex
 from core.store.values import Appended, Commit, Origin
+from core.store.verify import Verification
 
 T = TypeVar("T")
 
 EPOCH_BYTES = 16
+INDEX_FACTS = 500
 
 _NEW_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
 _COUNT_OPEN = "UPDATE meta SET value = value + 1 WHERE name = 'opens'"
@@ -66,6 +70,7 @@ class Ledger:
         self._clock = clock
         self.quarantine = Quarantine(db)
         self._samples = Samples(db, timezone=timezone)
+        self._text = TextIndex(db, types)
         self._chain = Chain(db)
         self._recorded_at: float = db.execute(facts.LAST_RECORDED_AT).get or 0.0
         self._numbers: dict[str, int] = {}
@@ -108,11 +113,14 @@ class Ledger:
         self._db.execute("COMMIT")
         return results
 
-    def apply(self, batch: Batch, recording: Recording | None = None) -> Commit:
-        """Add what changed to the log, fold it into the current state, set the cursor, keep numbers and the refused."""
+    def apply(self, batch: Batch, recording: Recording | None = None, *, index: bool = True) -> Commit:
+        """Add what changed to the log, fold it into the current state, set the cursor, keep numbers and the refused.
+
+        `index` puts its words into the text index at once; else `index_text` does, later.
+        """
         sheet, place = self._sheet()
         draft = Draft(sheet, batch, types=self._types, producer=self._producer(batch.producer))
-        self._write(sheet, place)
+        self._write(sheet, place, index=index)
         # A record that came both good and bad in one batch stays in quarantine, where it is seen.
         refused = [*batch.refused, *draft.refused]
         self.quarantine.clear(draft.stored)
@@ -129,7 +137,7 @@ class Ledger:
         sheet.look_up(names([one for one in judged if isinstance(one, Judged)]))
         answers = [self._take(intake, one) for one in judged]
         if not (atomic and any(isinstance(answer, LockerError) for answer in answers)):
-            self._write(sheet, place)
+            self._write(sheet, place, index=len(judged) > 1)
         return answers
 
     def record(self, recording: Recording) -> Sampled:
@@ -142,6 +150,15 @@ class Ledger:
     def delete_samples(self, point: str, *, since: float, until: float, actor: str) -> tuple[int, float | None]:
         """Delete numbers of the range, as many as go at once; how many, and where the rest begins."""
         return self._samples.delete(point, since=since, until=until, now=self._now(), actor=actor)
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether the text index reaches the end of the log."""
+        return self._text.reached >= self.head
+
+    def index_text(self) -> bool:
+        """Put the words of some facts that lag behind into the text index; whether none does any more."""
+        return self._text.catch_up(INDEX_FACTS)
 
     def rows(self, statement: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """The rows as the transaction under way sees them."""
@@ -163,6 +180,7 @@ class Ledger:
         """Fold every fact again."""
         current.rebuild(self._db, self._types)
         Declarations(self._db, self._types).settle()
+        self._text.rebuild()
         self._samples.rebuild()
 
     def keep_up(self) -> None:
@@ -183,6 +201,10 @@ class Ledger:
     def finish_erasing(self, folder: Path) -> bool:
         """Do outside of any transaction what an erasure left to do; whether all is done."""
         return finish(self._db, folder)
+
+    def note_verify(self, found: Verification) -> None:
+        """Keep what a verification found."""
+        note_verify(self._db, found, at=self._clock.now())
 
     def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
         """Keep for good what was done; the receipt's number."""
@@ -207,8 +229,10 @@ class Ledger:
         )
         return sheet, place
 
-    def _write(self, sheet: Sheet, place: Place) -> None:
+    def _write(self, sheet: Sheet, place: Place, *, index: bool) -> None:
         sheet.write()
+        if index and place.seq > self.head:
+            self._text.add(sheet.puts, since=self.head, head=place.seq)
         if sheet.size:
             self._chain.add(place.seq, sheet.digests)
         self.head, self._origin_seq = place.seq, place.origin_seq

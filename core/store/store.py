@@ -19,7 +19,8 @@ from core.store.facts import SEQ_MAX
 from core.store.files import FILES_BYTES_MAX, Files
 from core.store.findings import Findings
 from core.store.garbage import GRACE_S, Collected, Garbage
-from core.store.ledger import Ledger
+from core.store.indexer import Indexer
+from core.store.ledger import INDEX_FACTS, Ledger
 from core.store.lock import WriterLock
 from core.store.mending import RETRY_MAX, Mending, Retried
 from core.store.prepare import Batch, checked, prepare_all, provenance, set_aside
@@ -86,7 +87,10 @@ class Store(Reads):
         except BaseException:
             ledger.abandon()
             raise
+        self._indexer = Indexer(self._index_text, name=f"store-indexer {path.parent.name}")
         self._writer = Writer(ledger, path=path, reopen=self._open_ledger, after_commit=self._after_commit)
+        if not ledger.is_indexed:
+            self._indexer.stir()
 
     @classmethod
     def open(
@@ -167,12 +171,15 @@ class Store(Reads):
         )
         size = sum(good.size_bytes for good in prepared)
         recording = prepare_samples(samples) if samples else None
-        return self._mine().submit(
-            lambda ledger: ledger.apply(batch, recording),
+        done = self._mine().submit(
+            lambda ledger: ledger.apply(batch, recording, index=bulk),
             bulk=bulk,
             changes=len(changes) + len(samples),
             size_bytes=size,
         )
+        if not bulk:
+            self._indexer.stir()
+        return done
 
     def append(self, entries: Sequence[Entry], *, atomic: bool = False) -> list[Appended | LockerError]:
         """Add facts (1000 at most) as somebody made them, in order; durable when it returns.
@@ -185,12 +192,13 @@ class Store(Reads):
             raise BadRequest(f"{len(entries)} facts at once, allowed are {APPEND_ENTRIES_MAX}")
         judged = [judge(entry, self._types) for entry in entries]
         size = sum(len(one.canonical) for one in judged if not isinstance(one, LockerError))
-        return self._mine().submit(
-            lambda ledger: ledger.append(judged, atomic=atomic),
-            bulk=len(entries) > 1,
-            changes=len(entries),
-            size_bytes=size,
+        bulk = len(entries) > 1
+        done = self._mine().submit(
+            lambda ledger: ledger.append(judged, atomic=atomic), bulk=bulk, changes=len(entries), size_bytes=size
         )
+        if not bulk:
+            self._indexer.stir()
+        return done
 
     def set_cursor(self, stream: str, value: Any) -> None:
         """Set where the stream resumes, apart from any records; None forgets it."""
@@ -271,6 +279,7 @@ class Store(Reads):
         with self._closing:
             if not self._lock.is_mine:
                 return
+            self._indexer.close()
             # The reader first: the last to close folds the write-ahead log into the file.
             self._reader.close()
             clean = False
@@ -278,6 +287,9 @@ class Store(Reads):
                 clean = self._writer.close()
             finally:
                 self._lock.release(clean=clean)
+
+    def _index_text(self) -> bool:
+        return self._mine().submit(lambda ledger: ledger.index_text(), bulk=True, changes=INDEX_FACTS)
 
     def _after_commit(self, head: int) -> None:
         self.on_commit(head)
