@@ -24,6 +24,11 @@ START_S_MAX = 660.0
 _FOR_OWNER = Caller("owner", ("all",))
 
 
+# What a child holds itself awake for, before the stream's name; the announcement is called so too.
+SYNC = "sync"
+Announce = Callable[[str, str, Mapping[str, Any]], None]
+
+
 class Loop:
     """The core's event loop, seen from other threads; once closed, every call is refused, those under way too."""
 
@@ -92,8 +97,11 @@ def child_state(state: State, clock: Clock) -> ChildState:
 class ChildrenBridge:
     """The processes of the services."""
 
-    def __init__(self, loop: Loop, supervisor: Supervisor, door: Door, logs: ChildLogs, clock: Clock) -> None:
+    def __init__(
+        self, loop: Loop, supervisor: Supervisor, door: Door, logs: ChildLogs, clock: Clock, *, announce: Announce
+    ) -> None:
         self._loop = loop
+        self._announce = announce
         self._supervisor = supervisor
         self._door = door
         self._logs = logs
@@ -122,10 +130,20 @@ class ChildrenBridge:
         self._loop.run(self._supervisor.restart(service_id), timeout_s=START_S_MAX)
 
     def hold(self, service_id: str, *, reason: str, until: float) -> None:
+        is_new = reason not in self._supervisor.details(service_id).holds
         self._loop.call(self._supervisor.hold, service_id, reason=reason, until=until)
+        if is_new:
+            self._show_sync(service_id, reason, "running")
 
     def release(self, service_id: str, *, reason: str) -> None:
         self._loop.call(self._supervisor.release, service_id, reason)
+        self._show_sync(service_id, reason, "ended")
+
+    def _show_sync(self, service_id: str, reason: str, state: str) -> None:
+        """Tell who looks on right now that a sync began or ended: a child holds itself awake for as long."""
+        if reason == SYNC or reason.startswith(f"{SYNC} "):
+            stream = reason[len(SYNC) + 1 :]
+            self._loop.tell(self._announce, service_id, SYNC, {"stream": stream, "state": state})
 
     def call(
         self, service_id: str, *, method: str, path: str, body: bytes, content_type: str, timeout_s: float

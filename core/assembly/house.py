@@ -209,7 +209,9 @@ class House:
             clock=standing.clock,
             catalog=self._catalog,
             services=self._desk,
-            children=ChildrenBridge(self._loop, self._supervisor, self._door, self._logs, standing.clock),
+            children=ChildrenBridge(
+                self._loop, self._supervisor, self._door, self._logs, standing.clock, announce=self._bus.announce
+            ),
             schedule=ScheduleBridge(self._loop, self._scheduler),
             events=EventsBridge(self._loop, self._bus, self._deliveries),
             reader=self._stores.reader,

@@ -21,6 +21,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from core.web import ChildState
 from tests.web.conftest import DEADLINE_S, Site
+from tests.web.fakes import FakeReader, run
 from tests.web.scenes import furnish
 
 pytestmark = pytest.mark.browser
@@ -237,6 +238,22 @@ def test_from_nothing_to_a_sync(browser: webdriver.Chrome, site: Site) -> None:
     assert ["https://example.org/a", "https://example.org/b"] == site.world.services.settings["feeds"]["feeds"]
     assert [("POST", "feeds", "/sync")] == site.world.children.asked
     wait(browser, lambda b: b.current_url == f"{site.origin}/services/feeds")
+    assert [] == browser.get_log("browser")
+
+
+@pytest.mark.parametrize("path", ["/", "/services/feeds"])
+def test_an_open_page_follows_a_sync_that_others_began(browser: webdriver.Chrome, site: Site, path: str) -> None:
+    """Its figures are those of the new run, without a reload by hand."""
+    site.world.install()
+    site.world.readers["feeds"] = reader = FakeReader(all_runs=[run("entry", 10.0, 11.0)])
+    log_in(browser, site)
+    browser.get(f"{site.origin}{path}")
+    before = shown(browser)
+    reader.put("entry", "1", {"title": "One"})
+    site.world.stream.told.append("sync")
+    wait(browser, lambda b: "1 entry" in shown(b).replace("\n", " "))
+
+    assert "1 entry" not in before.replace("\n", " ")
     assert [] == browser.get_log("browser")
 
 

@@ -2,7 +2,7 @@
 "use strict";
 
 const QUIET_MS = 30000;
-const LOOK_MS = 1500;
+const LOOK_MS = 600;
 const ERROR_MS = 5000;
 const box = document.querySelector("[data-progress][data-watch]");
 
@@ -43,6 +43,7 @@ function watch() {
   const running = new Set();
   const heading = box.querySelector("h2");
   const source = new EventSource(box.dataset.progress);
+  const badge = document.querySelector(".head .badge");
   let isWaiting = box.dataset.watch === "first";
   const leave = () => {
     source.close();
@@ -58,6 +59,8 @@ function watch() {
   const begin = (stream, done, total) => {
     isWaiting = false;
     heading.textContent = "Syncing";
+    badge.className = "badge busy";
+    badge.textContent = "Syncing";
     running.add(stream);
     box.hidden = false;
     show(row(list, stream), Number(done) || 0, Number(total) || 0);
