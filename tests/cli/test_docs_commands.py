@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import click
@@ -55,6 +57,38 @@ def test_each_command_of_the_docs_is_one(page: str, line: str) -> None:
 
     assert line.startswith("python3 ")
     assert parsed(words or ["run"])
+
+
+def test_the_request_of_the_manual_waits_for_the_start_before_it(tmp_path: Path) -> None:
+    """As it stands, but for the port: asked before the core listens, it is answered all the same."""
+    requires_program("curl", "apt-get install curl")
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    block = next(block for block in CONSOLE.findall(page) if "LOCKER_TOKEN" in block)
+    curl = next(line for line in block.splitlines() if "curl" in line).removeprefix("$ ").replace("8042", "$PORT")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "LOCKER_TOKEN": "t" * 40, "PORT": str(port)}
+    asked = subprocess.Popen(["sh", "-c", curl], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    with HTTPServer(("127.0.0.1", port), _Echo) as late:
+        late.timeout = 20
+        late.handle_request()
+    out, _ = asked.communicate(timeout=20)
+
+    assert b"Bearer " + b"t" * 40 == out
+
+
+class _Echo(BaseHTTPRequestHandler):
+    """Answers what it was asked with."""
+
+    def do_GET(self) -> None:
+        body = self.headers["Authorization"].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is told."""
 
 
 def test_a_command_that_is_none_would_be_found() -> None:
