@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench import _machine
+from tests.bench._numbers import compared, figure
 
 HEADING = """# Benchmarks
 
@@ -49,8 +50,8 @@ class Table:
 
 
 def brief() -> Table:
-    """The head of `In short`: what was measured, and what it is here and there."""
-    return Table(["", "Locker", "jupyter-server-proxy", "Locker's against its"])
+    """The head of `In short`: what was measured, what it is here, and what it is by whom beside it."""
+    return Table(["", "Locker", "beside it", "Locker's against its"])
 
 
 class Report:
@@ -65,6 +66,10 @@ class Report:
     def add(self, part: Table | str) -> None:
         """One more table, or a paragraph."""
         self._parts.append(str(part))
+
+    def beside(self, what: str, ours: float, peer: str, theirs: float) -> None:
+        """One row of `In short`: ours, and a peer's of the same run."""
+        self.brief.add(what, figure(ours), f"{peer} {figure(theirs)}", compared(ours, theirs))
 
     def publish(self, arguments: argparse.Namespace) -> None:
         """Print it, and put it into the file that was named."""

@@ -90,10 +90,7 @@ def _report(measured: Mapping[tuple[str, str], Samples]) -> Report:
         table.add(WORDS[program], side, figure(times.p50), figure(times.p95), figure(times.least), against)
     report.add(table)
     ours, theirs, sdk = measured["page", WARM], measured["page", THEIRS], measured["plain", WARM]
-    report.brief.add(
-        "cold start of a Flask page, first byte, p50, ms", figure(ours.p50), figure(theirs.p50),
-        compared(ours.p50, theirs.p50),
-    )  # fmt: skip
+    report.beside("cold start of a Flask page, first byte, p50, ms", ours.p50, THEIRS, theirs.p50)
     report.brief.add("cold start of a connector on the SDK, p50, ms", figure(sdk.p50), "", "")
     count = len(next(iter(measured.values())).values)
     report.add(f"{count} starts each, in turns. {PEER} {_machine.version_of(PEER)}, `jupyter standaloneproxy`.")

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from tests.bench import _machine
-from tests.bench._numbers import Samples, compared, figure
+from tests.bench._numbers import Samples, figure
 from tests.bench._report import Report, Table, arguments, say
 from tests.bench._sides import AUTHORIZATION, PEER, UP_S_MAX, Memory, Ours, Peer, memory_of
 from tests.bench._wire import Place, Wire, listening_in
@@ -66,11 +66,9 @@ def main() -> None:
     report.add(each)
     report.add(f"{PEER} {_machine.version_of(PEER)}, `jupyter standaloneproxy`, up when it answers at all.")
     ours, theirs = starts.get(TYPED, starts[MODULE]).p50, starts[PEER].p50
-    report.brief.add(
-        "from its command typed to its first answer, s", figure(ours), figure(theirs), compared(ours, theirs)
-    )
+    report.beside("from its command typed to its first answer, s", ours, PEER, theirs)
     mine, its = (float(cells[1]) for cells in whole.rows if cells[0] in (CORE, PEERS))
-    report.brief.add("memory with nothing started, MB", figure(mine), figure(its), compared(mine, its))
+    report.beside("memory with nothing started, MB", mine, PEER, its)
     report.publish(told)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from tests.bench import _machine
-from tests.bench._numbers import Samples, compared, figure, middle, spread_of
+from tests.bench._numbers import Samples, middle, spread_of
 from tests.bench._report import Report, Table, arguments, say
 from tests.bench._sides import PEER, Ours, Peer
 from tests.bench._wire import Crowd, Place
@@ -88,12 +88,7 @@ def _report(rushes: Mapping[tuple[str, str], list[Rush]], requests: int) -> Repo
         )  # fmt: skip
     report.add(table)
     ours, theirs = (middle([rush.last_ms for rush in rushes["page", side]]) for side in ("Locker", PEER))
-    report.brief.add(
-        f"{requests} requests during one cold start, last byte, ms",
-        figure(ours),
-        figure(theirs),
-        compared(ours, theirs),
-    )
+    report.beside(f"{requests} requests during one cold start, last byte, ms", ours, PEER, theirs)
     rounds = len(next(iter(rushes.values())))
     report.add(
         f"The median of {rounds} rounds, in brackets from the least to the most. {PEER} {_machine.version_of(PEER)}."

@@ -124,10 +124,10 @@ def _report(rounds: list[Round], memory: Mapping[str, float]) -> Report:
         table.add(name, *(spread_of([each[name][side] for each in rounds]) for side in (DIRECT, OURS, PEER)))
     table.add("growth while 10 MB pass, MB", "", *(figure(memory[side]) for side in (OURS, PEER)))
     report.add(table)
-    report.add(_overheads(rounds, report.brief))
+    report.add(_overheads(rounds, report))
     speed = "10 MB streamed, MB/s"
     fast, slow = (middle([each[speed][side] for each in rounds]) for side in (OURS, PEER))
-    report.brief.add(speed, figure(fast), figure(slow), compared(fast, slow))
+    report.beside(speed, fast, PEER, slow)
     report.add(
         f"The median of {len(rounds)} rounds, in brackets from the least to the most. "
         f"{PEER} {_machine.version_of(PEER)}, `jupyter standaloneproxy`."
@@ -135,13 +135,12 @@ def _report(rounds: list[Round], memory: Mapping[str, float]) -> Report:
     return report
 
 
-def _overheads(rounds: list[Round], brief: Table) -> Table:
+def _overheads(rounds: list[Round], report: Report) -> Table:
     overheads = Table(["added to the direct way", OURS, PEER, "ours against the peer's"])
     for name in OVERHEADS:
         ours, theirs = ([each[name][side] - each[name][DIRECT] for each in rounds] for side in (OURS, PEER))
-        against = compared(middle(ours), middle(theirs))
-        overheads.add(name, spread_of(ours), spread_of(theirs), against)
-        brief.add(f"added to a warm request: {name}", figure(middle(ours)), figure(middle(theirs)), against)
+        overheads.add(name, spread_of(ours), spread_of(theirs), compared(middle(ours), middle(theirs)))
+        report.beside(f"added to a warm request: {name}", middle(ours), PEER, middle(theirs))
     return overheads
 
 
