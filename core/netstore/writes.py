@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from core.model.errors import BadRequest, Conflict, InvalidFact, LockerError
+from core.model.errors import BadRequest, Conflict, ConflictingDuplicate, InvalidFact, LockerError
 from core.model.fact import JsonObject
 from core.model.ids import uuid7
 from core.netstore import protocol
@@ -23,6 +23,7 @@ from core.store import Appended, Entry
 SINGLE = "write_fact"
 # A batch passes the store in pieces of this many facts, so that single writes of others get between.
 PIECE_FACTS = 100
+SEQ_MAX = 2**63 - 1
 
 _DRAINING = Refusal("draining", "The server is about to stop; write again when it is back.")
 _LEFT_OUT = Conflict("Not added, since another fact of the same request could not be.")
@@ -94,9 +95,14 @@ def write_snapshot(call: Call) -> Answer:
     """Check that facts are here, and add those that are not: all or none."""
     documents = protocol.params(call.request, _Batch).facts
     check_not_draining(call)
-    results = _append_all(call, _entries(call, documents))
-    if (failed := _first_fault(results)) is not None:
-        raise failed
+    entries = _entries(call, documents)
+    if len(entries) > WRITE_FACTS_MAX:
+        _check_all(call, entries)
+    results: list[Appended | LockerError] = []
+    for start in range(0, len(entries), WRITE_FACTS_MAX):
+        results += _append_all(call, entries[start : start + WRITE_FACTS_MAX])
+        if (failed := _first_fault(results)) is not None:
+            raise failed
     known = sum(1 for result in results if isinstance(result, Appended) and result.duplicate)
     return protocol.success({"known": known, "added": len(results) - known})
 
@@ -180,6 +186,26 @@ def _append_all(call: Call, entries: Sequence[Entry | InvalidFact]) -> list[Appe
     if any(isinstance(entry, InvalidFact) for entry in entries):
         return [entry if isinstance(entry, InvalidFact) else _LEFT_OUT for entry in entries]
     return _append(call, entries, atomic=True)
+
+
+def _check_all(call: Call, entries: Sequence[Entry | InvalidFact]) -> None:
+    """Raise the first fault among more entries than are added together, before any is.
+
+    Each piece is offered with one entry that cannot be added: so all of it is judged, and nothing is stored.
+    """
+    said: dict[str | None, Entry] = {}
+    for entry in entries:
+        if isinstance(entry, InvalidFact):
+            raise entry
+        if said.setdefault(entry.id, entry) != entry:
+            raise ConflictingDuplicate(f"two facts of the request have the id {entry.id}")
+    good = list(said.values())
+    for start in range(0, len(good), WRITE_FACTS_MAX - 1):
+        piece = good[start : start + WRITE_FACTS_MAX - 1]
+        never = Entry(type=piece[0].type, key=piece[0].key, if_seq=SEQ_MAX)
+        results = call.store.append([*piece, never], atomic=True)[:-1]
+        if (failed := _first_fault(results)) is not None:
+            raise failed
 
 
 def _append_in_pieces(call: Call, entries: Sequence[Entry | InvalidFact]) -> list[Appended | LockerError]:

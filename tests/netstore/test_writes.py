@@ -303,6 +303,20 @@ def test_a_snapshot_is_checked_and_merged(bare: Bare, served: Served) -> None:
     assert 3 == served.store.head()
 
 
+@pytest.mark.parametrize("bad", [{"value": {"n": -1}}, {"value_hash": "0" * 64}, {"key": ""}, {"id": fact(7)["id"]}])
+def test_a_large_snapshot_is_all_or_none(bare: Bare, served: Served, bad: dict[str, Any]) -> None:
+    """More facts than are added together: one fault among the last, and none of it is stored."""
+    facts = [fact(number) for number in range(1, 2501)]
+    bare.ask(op="write_facts", facts=[facts[2400]])
+    refused = bare.ask(op="write_snapshot", facts=[*facts[:2400], {**facts[2400], **bad}, *facts[2401:]])
+    before = (served.store.head(), dict(served.store.counts()))
+    whole = bare.ask(op="write_snapshot", facts=facts)
+
+    assert (False, 1, {"tasks": 1}) == (refused["ok"], *before)
+    assert {"ok": True, "known": 1, "added": 2499} == whole
+    assert {"tasks": 2500} == served.store.counts()
+
+
 def test_who_is_not_trusted_cannot_say_where_a_fact_was_made(served: Served) -> None:
     """Over TCP with an app's token, a foreign origin is ignored like any unknown key."""
     bare = served.bare_tcp()
