@@ -55,9 +55,11 @@ def indexes_of(rows: Rows, type_id: int, spec: TypeSpec) -> dict[str, str]:
     return {str(path): str(name) for path, name in rows(_INDEXES, (type_id,)) if path in spec.index}
 
 
-def narrowest(rows: Rows, tree: Filter, type_id: int, indexes: dict[str, str], *, most: int) -> Range | None:
-    """The range of the fewest facts; None where each has more than `most`, or there is none."""
-    best: Range | None = None
+def narrowest(
+    rows: Rows, tree: Filter, type_id: int, indexes: dict[str, str], *, most: int
+) -> tuple[Range, int] | None:
+    """The range of the fewest facts, and how many they are; None where each has more than `most`, or there is none."""
+    best: tuple[Range, int] | None = None
     ceiling = most
     for one in ranges(tree, indexes):
         if ceiling < 0:
@@ -66,7 +68,7 @@ def narrowest(rows: Rows, tree: Filter, type_id: int, indexes: dict[str, str], *
         counted = f"SELECT count(*) FROM ({one.facts(type_id, parameters)} LIMIT {parameters.add(ceiling + 1)})"
         count = int(rows(counted, parameters.values)[0][0])
         if count <= ceiling:
-            best, ceiling = one, count - 1
+            best, ceiling = (one, count), count - 1
     return best
 
 

@@ -25,7 +25,7 @@ from core.store.where import Parameters, condition
 COUNTED_MAX = 10_000
 # How many facts of an index are put in order at once, and how many are looked up while an order is walked.
 GATHERED_MAX = 2_000
-LISTED_MAX = 50_000
+LISTED_MAX = 25_000
 # What is looked at for one page: facts that are read, else places of an index; and how long it goes on.
 READ_MAX = 20_000
 PASSED_MAX = 400_000
@@ -106,10 +106,10 @@ def count(rows: Rows, spec: TypeSpec, question: Question) -> Count:
     """How many records there are, as far as one page's work and 10 001 records reach; without a filter, today's all."""
     plan = _Plan(rows, spec, msgspec.structs.replace(question, order="key"))
     if question.where is None and plan.scope.as_of is None:
-        return Count(count=_number(rows(_LIVE, (plan.scope.type_id,))), is_exact=True)
+        return Count(count=plan.live(), is_exact=True)
     total = 0
     end: Place | None = None
-    for step in plan.steps(None, want=COUNTED_MAX + 1):
+    for step in plan.counts():
         parameters = Parameters()
         listed = step.statement(parameters, COUNTED_MAX + 1 - total)
         total += _number(rows(f"SELECT count(*) FROM ({listed})", parameters.values))
@@ -135,34 +135,73 @@ class _Plan:
         self._is_by_field = question.order not in ("key", "newest")
         indexes = indexes_of(rows, number, spec) if self._is_by_field or question.where is not None else {}
         self.walk = _walk(rows, self.scope, question.order, spec, indexes)
-        self._few = self._some = None
-        if question.where is not None and indexes:
-            self._few = narrowest(rows, question.where, number, indexes, most=GATHERED_MAX)
-            self._some = self._few or narrowest(rows, question.where, number, indexes, most=LISTED_MAX)
+        self._rows = rows
+        self._indexes = indexes
+
+    def live(self) -> int:
+        """How many records of the type there are today."""
+        return _number(self._rows(_LIVE, (self.scope.type_id,)))
 
     def steps(self, place: Place | None, *, want: int) -> Iterator[_Step]:
         """What is to be asked, one after the other, while records are wanted and the page's work is not done."""
-        if self._few is not None:
-            yield _Step(partial(self._gather, self._few, place), None)
+        few = self._narrowed(GATHERED_MAX)
+        if few is not None:
+            yield _Step(partial(self._gather, few[0], place), None)
             return
         is_sparse = self._where is not None or self.scope.as_of is not None or self._is_by_field
-        most = READ_MAX if self._where is not None and self._some is None else PASSED_MAX
-        size, looked_at, until = min(max(_SLICE_FIRST, 2 * want), most), 0, monotonic() + PAGE_S_MAX
+        first = max(_SLICE_FIRST, 2 * want)
+        end = self.walk.end(place, first) if is_sparse else None
+        yield _Step(partial(self._walk_on, Slice(place, end, first)), end)
+        if end is None:
+            return
+        # The beginning held too little: only now is it worth the look which of the rest can match at all.
+        some = self._narrowed(LISTED_MAX)
+        if some is not None:
+            size = 2 * want * self.live() // max(1, some[1])
+            yield from self._slices(end, size, most=PASSED_MAX, ask=partial(self._walk_on, within=some[0]))
+        else:
+            most = READ_MAX if self._where is not None else PASSED_MAX
+            yield from self._slices(end, first, most=most, ask=self._walk_on)
+
+    def counts(self) -> Iterator[_Step]:
+        """What is to be asked to count; the order does not matter."""
+        some = self._narrowed(LISTED_MAX)
+        if some is not None:
+            yield _Step(partial(self._gather, some[0], None), None)
+        elif self._where is not None:
+            yield from self._slices(None, 2 * COUNTED_MAX, most=READ_MAX, ask=self._walk_on)
+        else:
+            yield from self._slices(None, 2 * COUNTED_MAX, most=PASSED_MAX, ask=self._heads)
+
+    def _slices(
+        self, place: Place | None, size: int, *, most: int, ask: Callable[[Slice, Parameters, int], str]
+    ) -> Iterator[_Step]:
+        """The walk on from `place`, in slices that grow while they are quick."""
+        looked_at, until = 0, monotonic() + PAGE_S_MAX
         while True:
+            size = max(1, min(size, most - looked_at))
             begun = monotonic()
-            end = self.walk.end(place, size) if is_sparse else None
-            yield _Step(partial(self._walk_on, Slice(place, end, size)), end)
+            end = self.walk.end(place, size)
+            yield _Step(partial(ask, Slice(place, end, size)), end)
             looked_at += size
             if end is None or looked_at >= most or monotonic() > until:
                 return
             place = end
             if monotonic() - begun < _SLICE_QUICK_S:
-                size = min(size * _SLICE_GROWS, most - looked_at)
+                size *= _SLICE_GROWS
 
-    def _walk_on(self, part: Slice, parameters: Parameters, limit: int) -> str:
+    def _narrowed(self, most: int) -> tuple[Range, int] | None:
+        if self._where is None or not self._indexes:
+            return None
+        return narrowest(self._rows, self._where, self.scope.type_id, self._indexes, most=most)
+
+    def _heads(self, part: Slice, parameters: Parameters, limit: int) -> str:
+        return ByKey(self._rows, self.scope).heads(part, parameters, limit=limit)
+
+    def _walk_on(self, part: Slice, parameters: Parameters, limit: int, within: Range | None = None) -> str:
         conditions = []
-        if self._some is not None:
-            conditions.append(f"{self.walk.seq} IN ({self._some.facts(self.scope.type_id, parameters)})")
+        if within is not None:
+            conditions.append(f"{self.walk.seq} IN ({within.facts(self.scope.type_id, parameters)})")
         if self._where is not None:
             conditions.append(condition(self._where, parameters, self._spec))
         return self.walk.statement(part, parameters, conditions=conditions, limit=limit)

@@ -102,7 +102,7 @@ class ByKey(Walk):
 
     @property
     def seq(self) -> str:
-        return "c.seq" if self._scope.as_of is None else "coalesce(p.seq, c.seq)"
+        return self._of_either("seq")
 
     def sorted(self, place: Place | None, parameters: Parameters) -> tuple[str, str]:
         return _beyond_key("f", place, parameters), "f.key"
@@ -121,25 +121,36 @@ class ByKey(Walk):
         return KeyPlace(found[0][0]) if found else None
 
     def statement(self, part: Slice, parameters: Parameters, *, conditions: Sequence[str], limit: int) -> str:
-        conditions = [_beyond_key("c", part.place, parameters), *conditions]
+        name = parameters.add(self._scope.type_name)
+        columns = f"f.value, f.common, {name}, c.key, {self._of_either('at')}, f.seq"
+        source = f"CROSS JOIN fact f ON f.seq = {self.seq}"
+        return self._select(columns, source, part, parameters, conditions=conditions, limit=limit)
+
+    def heads(self, part: Slice, parameters: Parameters, *, limit: int) -> str:
+        """What lists the positions of the records in `part`, without reading any fact."""
+        return self._select(self.seq, "", part, parameters, conditions=(), limit=limit)
+
+    def _of_either(self, column: str) -> str:
+        return f"c.{column}" if self._scope.as_of is None else f"coalesce(p.{column}, c.{column})"
+
+    def _select(
+        self, columns: str, source: str, part: Slice, parameters: Parameters, *, conditions: Sequence[str], limit: int
+    ) -> str:
+        conditions = [f"c.type = {self._scope.type_id}", _beyond_key("c", part.place, parameters), *conditions]
         if isinstance(part.end, KeyPlace):
             conditions.append(f"c.key <= {parameters.add(part.end.key)}")
-        name, most = parameters.add(self._scope.type_name), parameters.add(limit)
+        past = ""
         if self._scope.as_of is None:
-            return (
-                f"SELECT f.value, f.common, {name}, c.key, c.at, c.seq"
-                f" FROM current c CROSS JOIN fact f ON f.seq = c.seq"
-                f" WHERE c.type = {self._scope.type_id} AND c.deleted = 0 AND {every(conditions)}"
-                f" ORDER BY c.key LIMIT {most}"
-            )
-        was_there = had(self._scope.as_of, "c", parameters)
-        # Only where the present fact was not there yet is there anything to look for in the past.
+            conditions.append("c.deleted = 0")
+        else:
+            # Only where the present fact was not there yet is there anything to look for in the past.
+            there = had(self._scope.as_of, "c", parameters)
+            spans = spanned(self._scope.as_of, "p", parameters)
+            past = f"LEFT JOIN past p ON p.type = iif({there}, NULL, c.type) AND p.key = c.key AND {spans}"
+            conditions.append(f"iif({there}, c.deleted, p.deleted) = 0")
         return (
-            f"SELECT f.value, f.common, {name}, c.key, coalesce(p.at, c.at), f.seq"
-            f" FROM current c LEFT JOIN past p ON p.type = iif({was_there}, NULL, c.type) AND p.key = c.key"
-            f" AND {spanned(self._scope.as_of, 'p', parameters)} CROSS JOIN fact f ON f.seq = coalesce(p.seq, c.seq)"
-            f" WHERE c.type = {self._scope.type_id} AND iif({was_there}, c.deleted, p.deleted) = 0"
-            f" AND {every(conditions)} ORDER BY c.key LIMIT {most}"
+            f"SELECT {columns} FROM current c {past} {source} WHERE {every(conditions)}"
+            f" ORDER BY c.key LIMIT {parameters.add(limit)}"
         )
 
 
