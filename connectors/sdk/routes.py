@@ -24,7 +24,9 @@ from core.model.problem import as_locker_error, problem_response
 
 ROLES = ("api", "webservice")
 BODY_BYTES_MAX = 64 * 1024 * 1024
-OWN_SEGMENTS = frozenset({"auth", "sync", "status", "types", "records", "changes", "facts", "files"})
+OWN_SEGMENTS = frozenset(
+    {"auth", "sync", "status", "types", "records", "changes", "facts", "files", "series", "quarantine"}
+)
 
 View = Callable[..., Any]
 

@@ -16,7 +16,9 @@ from core.records import asked
 from core.records.answers import Answer, Header, Request, Route, json_answer
 from core.records.listing import Listing
 from core.records.media import HEAD_BYTES, content_type_of
+from core.records.numbers import Numbers
 from core.records.tags import Tags, depth, is_current
+from core.records.upkeep import Upkeep
 from core.store import FilePart, Reader, Store
 
 FACTS_PAGE = 500
@@ -65,7 +67,8 @@ class DataApi:
             Route(name="records", handler=self._listing.records),
             Route(name="changes", handler=self._listing.changes),
             Route(name="facts", handler=self.facts),
-            Route(name="files", handler=self.files),
+            *Upkeep(self._reads).routes(self.files),
+            *Numbers(self._reads, base=self._base).routes,
         )
 
     def types(self, request: Request) -> Answer:

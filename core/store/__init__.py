@@ -9,14 +9,18 @@ from core.store.coredb import CoreDb
 from core.store.diff import Differences, differences
 from core.store.documents import Documents
 from core.store.export import Export, Exported, Forms, MakeTable
-from core.store.files import FilePart, Files
+from core.store.files import FilePart, Files, FilesVerified, FileTotals
 from core.store.framed import FramedFile
+from core.store.garbage import Collected
 from core.store.imports import Import, Imported
+from core.store.mending import Retried
 from core.store.pages import place_of, word_of
 from core.store.projection import projected
 from core.store.query import Count
 from core.store.reader import Reader
+from core.store.samples import Sample, Sampled
 from core.store.search import Found, Hit, Search
+from core.store.series import Moment, Moments, Rollup, RollupPage, Series, Width
 from core.store.snippet import Marked, one_line
 from core.store.store import Store
 from core.store.text import Reading
@@ -32,6 +36,7 @@ __all__ = [
     "AtTime",
     "ChangePage",
     "Changed",
+    "Collected",
     "Column",
     "Commit",
     "CoreDb",
@@ -43,7 +48,9 @@ __all__ = [
     "Exported",
     "FactPage",
     "FilePart",
+    "FileTotals",
     "Files",
+    "FilesVerified",
     "Forms",
     "Found",
     "FramedFile",
@@ -53,14 +60,23 @@ __all__ = [
     "Imported",
     "MakeTable",
     "Marked",
+    "Moment",
+    "Moments",
     "Origin",
     "Page",
     "Quarantined",
     "Reader",
     "Reading",
+    "Retried",
+    "Rollup",
+    "RollupPage",
     "Run",
+    "Sample",
+    "Sampled",
     "Search",
+    "Series",
     "Store",
+    "Width",
     "copy_database",
     "differences",
     "holding_of",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 SCOPES = ("all", "read", "sync")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-DATA_PATHS = frozenset({"", "status", "types", "records", "changes", "facts", "files"})
+DATA_PATHS = frozenset({"", "status", "types", "records", "changes", "facts", "files", "series"})
 _KEY_IN_PATH = re.compile(r"~?[A-Za-z0-9_.-]+")
 _CORE_READS_OF_A_CHILD = frozenset({"/health", "/map", "/providers"})
 
