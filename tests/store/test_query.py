@@ -1,0 +1,260 @@
+"""Lists by filter and order: which index serves them, how pages end early, what is counted, what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+import pytest
+
+from core.model.clock import ManualClock
+from core.model.errors import BadRequest, TooBusy
+from core.model.fact import Change
+from core.model.filter import parse, parse_paths
+from core.model.manifest import TypeSpec
+from core.store import AtSeq, AtTime, Reader, Store, query
+from core.store.narrow import indexes_of, ranges
+from core.store.walk import ByField, ByKey, Newest, Scope, Slice, Walk, counting
+from core.store.where import Parameters
+from tests.store.conftest import OpenStore
+
+SPEC = TypeSpec(name="repo", index=("stars", "owner.login", "photos.0.url"), title="name")
+TYPES = {"repo": SPEC}
+INDEXES = {"stars": "i_stars", "owner.login": "i_login", "photos.0.url": "i_url"}
+
+
+def repo(key: str, **fields: Any) -> Change:
+    """A repository with these fields."""
+    return Change(type="repo", key=key, value={"name": key, **fields})
+
+
+@pytest.fixture
+def repos(open_store: OpenStore) -> Store:
+    """A hundred repositories."""
+    store = open_store(types=TYPES)
+    store.commit([repo(f"k{n:02}", stars=n, owner={"login": f"user{n % 3}"}) for n in range(100)])
+    return store
+
+
+def keys(store: Store | Reader, text: str | None = None, **asked: Any) -> list[str]:
+    """The keys of the first page."""
+    where = None if text is None else parse(text)
+    return [record.key for record in store.records("repo", where=where, **{"limit": 100, **asked}).records]
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("stars == 3", ["stars"]),
+        ("stars > 3 and stars <= 9", ["stars"]),
+        ('owner->login in ["a", "b"] and stars > 1', ["owner.login", "stars"]),
+        ("stars == true", ["stars"]),
+        ("stars >= 2026-11-20", ["stars"]),
+        ("stars < 2026-11-20", []),
+        ("stars == 2026-11-20", []),
+        ("stars == @ref", []),
+        ("stars == 3kg", []),
+        ("stars == 36893488147419103232", []),
+        ('stars in [1, @ref]', []),
+        ("stars != 3", []),
+        ("stars contains 3", []),
+        ("not stars", []),
+        ("stars", []),
+        ("stars == 3 or stars == 4", []),
+        ("(stars == 3 or stars == 4) and owner->login == \"a\"", ["owner.login"]),
+        ("common->stars == 3", []),
+        ("`owner.login` == \"a\"", []),
+        ("name == \"a\"", []),
+        ("photos->`0`->url == \"a\"", []),
+    ],
+)  # fmt: skip
+def test_what_an_index_narrows(text: str, paths: list[str]) -> None:
+    """Equality and ranges on a declared path, of what the index has in one place."""
+    assert paths == [one.path for one in ranges(parse(text), INDEXES)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("n > 1", ["big", "two"]),
+        ("n >= 1", ["big", "one", "two"]),
+        ("n < 2", ["half", "one"]),
+        ("n == true", ["true"]),
+        ("n == 1", ["one"]),
+        ('n >= ""', ["day", "text"]),
+        ('n < "y"', ["day", "text"]),
+        ("n >= 2026-11-20", ["day", "hayson", "text"]),
+        ("n in [1, \"x\", true]", ["one", "text", "true"]),
+        ("n > 9223372036854775807", ["big"]),
+    ],
+)  # fmt: skip
+def test_an_index_finds_what_the_filter_means(open_store: OpenStore, text: str, found: list[str]) -> None:
+    """Booleans, texts, lists and objects share an index with numbers, and are told apart."""
+    store = open_store(types={"repo": TypeSpec(name="repo", index=("n",))})
+    there = {
+        "one": 1, "half": 0.5, "two": 2, "true": True, "false": False, "text": "x", "null": None, "list": [1],
+        "big": 2**70, "object": {"a": 1}, "day": "2026-11-20", "hayson": {"_kind": "date", "val": "2026-11-21"},
+    }  # fmt: skip
+    store.commit([repo(key, n=value) for key, value in there.items()])
+
+    assert found == keys(store, text)
+
+
+def test_an_early_end_goes_on_without_gap(repos: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that looked at its share ends, even empty, and the next goes on; together they hold everything once."""
+    monkeypatch.setattr(query, "_SLICE_FIRST", 8)
+    monkeypatch.setattr(query, "READ_MAX", 8)
+    found: list[str] = []
+    sizes = []
+    after = None
+    while True:
+        page = repos.records("repo", where=parse('name >= "k90"'), limit=1, after=after)
+        sizes.append(len(page.records))
+        found += [record.key for record in page.records]
+        after = page.next
+        if after is None:
+            break
+
+    assert [f"k{n}" for n in range(90, 100)] == found
+    assert 0 in sizes
+
+
+def test_a_count_is_capped(repos: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exact up to the bound, then one more than it; less where the work of a page did not reach."""
+    for bound, of, expected in ((100, "name", (100, True)), (99, "name", (100, False)), (99, "stars < 50", (50, True))):
+        monkeypatch.setattr(query, "COUNTED_MAX", bound)
+        count = repos.count("repo", where=parse(of))
+        assert expected == (count.count, count.is_exact)
+    monkeypatch.setattr(query, "COUNTED_MAX", 2)
+    monkeypatch.setattr(query, "READ_MAX", 4)
+    count = repos.count("repo", where=parse('name == "k99"'))
+
+    assert (0, False) == (count.count, count.is_exact)
+    assert (100, True) == (repos.count("repo").count, repos.count("repo").is_exact)
+
+
+def test_fields_are_shown_in_their_places(open_store: OpenStore) -> None:
+    """Of value and common only what is named; what is not there is left out."""
+    store = open_store(types=TYPES)
+    store.commit([repo("a", stars=1, owner={"login": "x", "id": 2}, photos=[{"url": "u", "w": 1}])])
+    fields = parse_paths("owner->login, photos->`0`->url, title, nothing")
+    record = store.records("repo", limit=1, fields=fields).records[0]
+
+    assert {"owner": {"login": "x"}, "photos": {"0": {"url": "u"}}} == record.value
+    assert {"title": "a"} == record.common
+
+
+@pytest.mark.parametrize("order", ["", "-", "-key", "name", "common->stars", "stars->x", "stars desc", "Stars"])
+def test_an_unknown_order_is_refused(repos: Store, order: str) -> None:
+    """Only key, newest and declared paths are orders."""
+    with pytest.raises(BadRequest):
+        repos.records("repo", limit=1, order=order)
+
+
+def test_a_page_of_one_order_leads_on_in_that_order_alone(repos: Store) -> None:
+    """A page's end names its order, falling or rising too."""
+    ends = {order: repos.records("repo", limit=1, order=order).next for order in ("key", "newest", "stars", "-stars")}
+    for order, after in ends.items():
+        for other in ends:
+            if other != order:
+                with pytest.raises(BadRequest):
+                    repos.records("repo", limit=1, order=other, after=after)
+
+
+def test_a_long_field_leads_on(open_store: OpenStore) -> None:
+    """What the field holds stands in no page's end, so it may be of any length."""
+    store = open_store(types={"repo": TypeSpec(name="repo", index=("n",))})
+    store.commit([repo(str(n), n="x" * 100_000 + str(n)) for n in range(3)])
+    first = store.records("repo", limit=1, order="n")
+    assert first.next is not None
+
+    assert len(first.next) < 200
+    assert ["1", "2"] == keys(store, order="n", after=first.next)
+
+
+def test_a_declared_path_is_an_order_once_it_is_indexed(repos: Store) -> None:
+    """A reader whose manifest is ahead of the store says so; a filter is answered without."""
+    ahead = {"repo": TypeSpec(name="repo", index=("stars", "name"))}
+    with Reader.open(repos.path.parent, types=ahead) as reader:
+        assert ["k07"] == keys(reader, 'name == "k07"')
+        with pytest.raises(TooBusy):
+            reader.records("repo", limit=1, order="name")
+
+
+def test_a_store_that_is_not_there_is_empty(tmp_path: Any) -> None:
+    """No file: no records, no counts, no changes, at any moment."""
+    with Reader.open(tmp_path / "nothing", types=TYPES) as reader:
+        for as_of in (None, AtSeq(0), AtTime(0.0)):
+            assert [] == keys(reader, "stars > 1", as_of=as_of, order="stars")
+            assert reader.record("repo", "a", as_of=as_of) is None
+            assert (0, True) == (reader.count("repo", as_of=as_of).count, reader.count("repo", as_of=as_of).is_exact)
+        assert [] == reader.changes(None, None, limit=1).changes
+
+
+@pytest.mark.parametrize("as_of", [AtSeq(-1), AtTime(float("nan")), AtTime(float("inf"))])
+def test_what_is_no_moment_is_refused(repos: Store, as_of: AtSeq | AtTime) -> None:
+    """A position from 0 on, or a finite time."""
+    with pytest.raises(BadRequest):
+        repos.records("repo", limit=1, as_of=as_of)
+
+
+@pytest.mark.parametrize("as_of", [None, AtSeq(5), AtTime(5.0)])
+@pytest.mark.parametrize("order", ["key", "newest", "stars", "-stars"])
+def test_each_order_walks_an_index(repos: Store, order: str, as_of: AtSeq | AtTime | None) -> None:
+    """No list scans a table, and none but a slice of a field's order is sorted."""
+    db = apsw.Connection(str(repos.path), flags=apsw.SQLITE_OPEN_READONLY)
+    scope = Scope(1, "repo", as_of)
+
+    def rows(statement: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        plans.append([row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)])
+        return db.execute(statement, parameters).fetchall()
+
+    plans: list[list[str]] = []
+    indexes = indexes_of(rows, 1, SPEC)
+    plans.clear()
+    walk: Walk = {"key": ByKey, "newest": Newest}[order](rows, scope) if order in ("key", "newest") else ByField(
+        rows, scope, "stars", indexes["stars"], is_descending=order[0] == "-"
+    )  # fmt: skip
+    end = walk.end(None, 2)
+    for place in (None, end):
+        parameters = Parameters()
+        statement = walk.statement(Slice(place, end, 2), parameters, conditions=["1"], limit=2)
+        rows(statement, parameters.values)
+        walk.end(place, 2)
+    db.close()
+    steps = [step for plan in plans for step in plan]
+    allowed = ("SCAN i", "SCAN (sub", "USE TEMP B-TREE FOR ORDER BY") if "stars" in order else ("SCAN (sub",)
+
+    assert [] == [s for s in steps if ("SCAN" in s or "TEMP" in s) and not s.startswith(allowed)]
+    assert "stars" not in order or any(indexes["stars"] in step for step in steps)
+
+
+def test_a_narrowed_filter_uses_its_index(repos: Store) -> None:
+    """The expression of a query is that of the index, letter by letter."""
+    db = apsw.Connection(str(repos.path), flags=apsw.SQLITE_OPEN_READONLY)
+    indexes = indexes_of(lambda s, p: db.execute(s, p).fetchall(), 1, SPEC)
+    for text in ("stars == 3", "stars > 3 and stars < 5", 'owner->login == "user1"', 'owner->login in ["a", "b"]'):
+        (one,) = ranges(parse(text), indexes)
+        parameters = Parameters()
+        joined, counts = counting(Scope(1, "repo", None), parameters)
+        where = one.condition(1, parameters)
+        statement = f"SELECT f.value FROM {one.source} {joined} WHERE {where} AND {counts}"
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", parameters.values)]
+
+        assert plan[0].startswith(f"SEARCH f USING INDEX {one.name} (<expr>")
+    db.close()
+
+
+def test_pages_of_a_filter_hold_while_others_write(repos: Store, clock: ManualClock) -> None:
+    """By key, records that change between two pages move none of the others."""
+    seen: list[str] = []
+    after = None
+    while True:
+        page = repos.records("repo", where=parse("stars >= 50"), limit=7, after=after)
+        seen += [record.key for record in page.records]
+        after = page.next
+        if after is None:
+            break
+        repos.commit([repo(seen[-1], stars=60, owner={"login": "new"}), repo(f"a{len(seen)}", stars=70)])
+
+    assert [f"k{n}" for n in range(50, 100)] == seen
