@@ -152,6 +152,7 @@ class Child:
             types=manifest.types,
             origin=origin,
             clock=clock,
+            timezone=self._greeting.timezone,
             files_bytes_max=manifest.limits.files_bytes,
         )
         store.on_commit = self._tell.committed

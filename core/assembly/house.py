@@ -163,13 +163,14 @@ class House:
         self._stack.push_async_callback(self._supervisor.close, deadline_s=CLOSE_S)
         self._keepers = Keepers(
             config.me, self._services, self._catalog, device=self._device.id, clock=clock,
-            pid_of=self._supervisor.pid_of, committed=self._committed,
+            timezone=config.timezone, pid_of=self._supervisor.pid_of, committed=self._committed,
         )  # fmt: skip
         self._stack.push_async_callback(asyncio.to_thread, self._keepers.close)
 
     async def _start(self) -> None:
         """Everything is there: take up work where it was left."""
         await self._supervisor.start()
+        await asyncio.to_thread(self._keepers.bring_up)
         await asyncio.to_thread(self._keepers.settle)
         self._serve_stores()
         console = Console(self._standing.config.me, answers=self._console_answers(), is_child=self._is_child)

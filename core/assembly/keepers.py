@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Collection
@@ -12,11 +13,11 @@ import psutil
 
 from core.model.clock import Clock
 from core.model.errors import LockerError, NotFound
-from core.model.manifest import Manifest
+from core.model.manifest import Limits, Manifest
 from core.netstore import ADMIN, READ, WRITE, Door, Grant, StoreServer, one_store
 from core.process import is_below
 from core.registry import Catalog, Service, Services
-from core.store import Origin, Store
+from core.store import Origin, Reader, Store
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Keepers:
         *,
         device: str,
         clock: Clock,
+        timezone: str,
         pid_of: Callable[[str], int | None],
         committed: Callable[[str, int], None],
     ) -> None:
@@ -56,6 +58,7 @@ class Keepers:
         self._catalog = catalog
         self._device = device
         self._clock = clock
+        self._timezone = timezone
         self._pid_of = pid_of
         self._committed = committed
         self._tcp = StoreServer(clock=clock)
@@ -81,6 +84,18 @@ class Keepers:
         """Where the store of a service is served; None where its child writes it."""
         kept = self._kept.get(service_id)
         return None if kept is None else kept.socket
+
+    def bring_up(self) -> None:
+        """Bring stores of an earlier version up to this one, after a backup, so that they can be read. Blocks.
+
+        Only while no child runs: each would do so itself, at its start.
+        """
+        for service in self._services.list():
+            with contextlib.suppress(LockerError), Reader.open(self._me / service.id, types={}) as reader:
+                if not reader.is_of_earlier_version:
+                    continue
+                log.info("store of an earlier version brought up id=%s", service.id)
+                self._store_of(service, self._manifest_of(service)).close()
 
     def settle(self) -> None:
         """Open the stores that are to be kept by now, close those that are not. Blocks."""
@@ -117,9 +132,8 @@ class Keepers:
     def _open(self, service: Service) -> None:
         manifest = self._catalog.get(service.connector)
         folder = self._me / service.id
-        origin = Origin(log=f"{self._device}/{service.uid}", epoch=service.origin_epoch)
         try:
-            store = Store.open(folder, types=manifest.types, origin=origin, clock=self._clock)
+            store = self._store_of(service, manifest)
         except LockerError as error:
             log.warning("store not opened for writing id=%s: %s", service.id, error)
             return
@@ -137,6 +151,22 @@ class Keepers:
             return
         kept = self._kept[service.id] = _Kept(store, service, manifest, server, socket)
         store.on_commit = lambda head: self._told(kept, head)
+
+    def _store_of(self, service: Service, manifest: Manifest | None) -> Store:
+        return Store.open(
+            self._me / service.id,
+            types={} if manifest is None else manifest.types,
+            origin=Origin(log=f"{self._device}/{service.uid}", epoch=service.origin_epoch),
+            clock=self._clock,
+            timezone=self._timezone,
+            files_bytes_max=(manifest.limits if manifest is not None else Limits()).files_bytes,
+        )
+
+    def _manifest_of(self, service: Service) -> Manifest | None:
+        try:
+            return self._catalog.get(service.connector)
+        except NotFound:
+            return None
 
     def _close(self, service_id: str) -> None:
         kept = self._kept.pop(service_id)

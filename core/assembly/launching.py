@@ -144,6 +144,7 @@ class Launching:
             app=dict(self._config.app_keys.get(manifest.name, {})),
             due=dict(self._due(service.id)),
             limits={"disk_free_bytes_min": self._config.limits.disk_free_bytes_min},
+            timezone=self._config.timezone,
             store_socket=None if (socket := self._store_socket(service.id)) is None else str(socket),
         )
 

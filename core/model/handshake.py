@@ -19,6 +19,7 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What the core tells a child, as one line of JSON; unknown keys are ignored by both sides.
 
     `limits` holds `disk_free_bytes_min`: below it the child does not sync. `due` says when each stream runs next.
+    `timezone` is the owner's, by its IANA name: there days begin and end.
     `store_socket` is where the store is written over the wire, where the core writes it.
     """
 
@@ -41,6 +42,7 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     limits: dict[str, int] = {}
     due: dict[str, float] = {}
     store_socket: str | None = None
+    timezone: str = "UTC"
 
     def __repr__(self) -> str:
         return f"Greeting(id={self.id!r}, port={self.port})"

@@ -37,6 +37,17 @@ class Reader(Reads):
         """The reads of the store in `folder`, whether it is there already or not."""
         return cls(folder / STORE_NAME, types)
 
+    @property
+    def is_of_earlier_version(self) -> bool:
+        """Whether whoever writes the store next will bring it up to this version first."""
+        try:
+            self.head()
+        except TooBusy:
+            return True
+        except LockerError:
+            return False
+        return False
+
     def __enter__(self) -> Reader:
         return self
 

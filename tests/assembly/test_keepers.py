@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -121,3 +122,18 @@ def test_at_the_port_a_token_is_asked_for(tmp_path: Path) -> None:
             assert 1 == store.head()
         with pytest.raises(TokenRequired), NetworkStore(address=address, transport="tcp", service="kept") as store:
             store.counts()
+
+
+def test_a_store_of_an_earlier_version_is_brought_up_at_start(house: House) -> None:
+    """Its records are on the page before its connector ever runs again; what it was is kept beside it."""
+    house.install("kept")
+    house.stop()
+    for name in ("store.db", "store.db-wal", "store.db-shm"):
+        (house.me / "kept" / name).unlink(missing_ok=True)
+    shutil.copy(ROOT / "tests" / "data" / "stores" / "version1.db", house.me / "kept" / "store.db")
+    locker = (house.me / "locker.json").read_text()
+    (house.me / "locker.json").write_text(locker)
+    house.start()
+
+    assert 3 == house.get("/Me/kept/types").json()["types"]["note"]["count"]
+    assert (house.me / "kept" / "store.db.before-v2").exists()
