@@ -929,6 +929,18 @@ def test_a_runs_problem_is_told_in_full(site: Site, browse: Browse) -> None:
     assert "last.example.org" not in text_of(browse("/"))
 
 
+@pytest.mark.parametrize(("deed", "told"), [("pause", "when resumed"), ("disable", "when switched on")])
+def test_what_does_not_sync_names_no_next_time(site: Site, browse: Browse, deed: str, told: str) -> None:
+    """Neither a moment nor a frequency."""
+    site.world.install()
+    before = text_of(browse("/services/feeds"))
+    getattr(site.world.services, deed)("feeds")
+    after = text_of(browse("/services/feeds"))
+
+    assert (True, False) == (" every " in before, " every " in after)
+    assert told in after
+
+
 def test_services_of_one_title_show_their_ids(site: Site, browse: Browse) -> None:
     """On the cards, and where one is chosen."""
     for service_id in ("feeds", "feeds-work"):
