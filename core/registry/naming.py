@@ -1,4 +1,4 @@
-"""Which id a new service gets: the one asked for, or the connector's name with the first free number."""
+"""What a new service is called: its id, asked for or the connector's name, and its title, each with a free number."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from core.registry.folders import is_unclaimed
 from core.registry.records import ServiceRecords, State
 
 ID_CHARS_MAX = 64
+TITLE_CHARS_MAX = 80
 SERVICES_MAX = 1000
 
 
@@ -40,6 +41,13 @@ class Naming:
         if chosen is None:
             raise Conflict(f"every id that begins with {manifest.name} is taken", remedy="Give the service an id.")
         return chosen
+
+    def title_of(self, manifest: Manifest) -> str:
+        """The connector's title, with the first free number where a service has that title already."""
+        taken = {service.title for service in self._records.of_state(State.INSTALLED).values()}
+        endings = ("" if number == 1 else f" {number}" for number in range(1, SERVICES_MAX + 2))
+        titles = (manifest.title[: TITLE_CHARS_MAX - len(ending)] + ending for ending in endings)
+        return next(title for title in titles if title not in taken)
 
     def _obstacle(self, manifest: Manifest, service_id: str) -> Conflict | None:
         if service_id in self._records.of_state(State.INSTALLED) or service_id in self._records.unreadable_ids:

@@ -34,7 +34,7 @@ from core.model.manifest import Manifest
 from core.registry.catalog import Catalog
 from core.registry.environments import Environments, OnLine
 from core.registry.folders import SEALED_FILE, make_folder, write_record
-from core.registry.naming import ID_CHARS_MAX, Naming
+from core.registry.naming import ID_CHARS_MAX, TITLE_CHARS_MAX, Naming
 from core.registry.reads import Reads
 from core.registry.records import ServiceRecords, State
 from core.registry.removal import Removal
@@ -44,7 +44,6 @@ from core.registry.settings import Fault, sentence, validate
 from core.store import Documents
 from core.vault import MasterKey, SealedFile, is_marker, split_settings, without_secrets
 
-TITLE_CHARS_MAX = 80
 # Controls, direction marks and their like, halves of characters.
 _STEERING = frozenset({"Cc", "Cf", "Cs"})
 # Persian, the scripts of India and joined emoji need the joiners.
@@ -296,7 +295,7 @@ class Services:
             id=chosen,
             uid=str(uuid7(self._clock.now())),
             connector=manifest.name,
-            title=manifest.title[:TITLE_CHARS_MAX],
+            title=self._naming.title_of(manifest),
             installed_at=self._clock.now(),
         )
         if title is not None:

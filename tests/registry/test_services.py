@@ -64,6 +64,15 @@ def test_double_install_two_records(registry: Registry) -> None:
     assert all((registry.me / name / "me.json").is_file() for name in ("feeds", "feeds-2", "feeds-work"))
 
 
+def test_default_titles_tell_services_apart(registry: Registry) -> None:
+    """The second of a connector is numbered; a title that was chosen, or is free again, is nobody's concern."""
+    titles = [registry.install_feeds(title=title).title for title in (None, None, "Feeds 3", None)]
+    registry.services.rename("feeds", "News")
+
+    assert ["Feeds", "Feeds 2", "Feeds 3", "Feeds 4"] == titles
+    assert "Feeds" == registry.install_feeds().title
+
+
 def test_ids_that_cannot_be_had(registry: Registry) -> None:
     """A taken id, a reserved or impossible one, and a folder of somebody else's are refused with a cure."""
     registry.install_feeds()
