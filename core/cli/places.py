@@ -46,6 +46,12 @@ class Mount:
     kind: str
 
 
+# What stands in a checkout and belongs to it.
+OF_CHECKOUT = frozenset(
+    {"core", "connectors", "config", "docs", "tests", ".git", ".ci", ".venv", ".venv.test", ".venv.bench"}
+)
+
+
 @dataclass(frozen=True)
 class Doubt:
     """Something about a place that its owner should know: Locker must not run there, warns of it, or only notes it."""
@@ -57,7 +63,7 @@ class Doubt:
 
 def doubts_about(me: str, *, mounts: Sequence[Mount], checkout: str, holds: Collection[str] = ()) -> tuple[Doubt, ...]:
     """What speaks against keeping Me at this absolute, resolved path, which holds these; the weightiest first."""
-    found = [_of_content(me, holds), _of_kind(me, kind_of(me, mounts)), _of_sync(me), _of_checkout(me, checkout)]
+    found = [_of_checkout(me, checkout), _of_content(me, holds), _of_kind(me, kind_of(me, mounts)), _of_sync(me)]
     return tuple(sorted((doubt for doubt in found if doubt is not None), key=lambda doubt: -doubt.weight))
 
 
@@ -118,6 +124,13 @@ def _of_sync(me: str) -> Doubt | None:
 def _of_checkout(me: str, checkout: str) -> Doubt | None:
     if not _is_within(me, checkout):
         return None
+    inner = _parts(me)[len(_parts(checkout)) :]
+    if inner and inner[0] in OF_CHECKOUT:
+        return Doubt(
+            Weight.REFUSED,
+            f"{me} is among Locker's own files, which an update replaces.",
+            f"Give your data a folder of its own, beside them or elsewhere: --me {shlex.quote(f'{checkout}/Me')}",
+        )
     return Doubt(
         Weight.NOTED,
         f"{me} is inside Locker's own folder: `git clean -fdx`, or removing that folder, deletes all your data.",

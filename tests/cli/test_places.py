@@ -85,6 +85,15 @@ def test_a_name_that_only_resembles_one_is_fine(path: str) -> None:
     assert [] == weights(path)
 
 
+@pytest.mark.parametrize("inside", ["core", "connectors/feeds", ".git", "tests/x/y"])
+def test_among_lockers_own_files_is_refused(inside: str) -> None:
+    """With a folder that will do, which is not below the one that was named."""
+    holds = ("__init__.py", "config.py")
+    first, *_ = doubts_about(f"/opt/locker/{inside}", mounts=(), checkout="/opt/locker", holds=holds)
+
+    assert (Weight.REFUSED, True) == (first.weight, "/opt/locker/Me" in first.cure)
+
+
 def test_inside_the_checkout_is_noted() -> None:
     """One careless git command would delete it."""
     assert [Weight.NOTED] == weights("/opt/locker/Me")
