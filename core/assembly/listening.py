@@ -9,10 +9,12 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import uvicorn
 
+from core.assembly.lock import LOCK_NAME
 from core.gateway import open_listener
 from core.model.errors import PortTaken
 
@@ -67,8 +69,17 @@ def _holder(port: int) -> str | None:
                 if connection.pid is None:
                     return "a program of another user"
                 with contextlib.suppress(psutil.Error):
-                    return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+                    return f"{_name_of(psutil.Process(connection.pid))} (process {connection.pid})"
     return None
+
+
+def _name_of(process: psutil.Process) -> str:
+    """What the process is called; of another core, which Me it runs over: that one holds its lock open."""
+    with contextlib.suppress(psutil.Error):
+        for file in process.open_files():
+            if Path(file.path).name == LOCK_NAME:
+                return f"another Locker, over {Path(file.path).parent}"
+    return str(process.name())
 
 
 class Server(uvicorn.Server):

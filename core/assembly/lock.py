@@ -14,6 +14,7 @@ try:
 except ImportError:  # Windows: the port and the console's socket still tell two cores apart.
     fcntl = None  # type: ignore[assignment]
 
+LOCK_NAME = "core.lock"
 LOCK_BYTES_MAX = 4096
 
 
@@ -21,7 +22,7 @@ class MeLock:
     """Held from `take` to `release`; raises AlreadyRunning, naming the holder, when another core has it."""
 
     def __init__(self, me: Path) -> None:
-        self._path = me / "core.lock"
+        self._path = me / LOCK_NAME
         self._file: IO[str] | None = None
 
     def is_begun(self) -> bool:

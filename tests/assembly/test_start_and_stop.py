@@ -134,6 +134,14 @@ def test_a_taken_port_is_never_moved(tmp_path: Path) -> None:
     assert "--port N" in ended.stdout + ended.stderr
 
 
+def test_another_locker_on_the_port_is_told_by_its_me(tmp_path: Path) -> None:
+    """So that its owner knows which of them to stop, or to use."""
+    with open_house(tmp_path / "first") as house:
+        ended = _run(tmp_path / "Me", "--port", str(house.port))
+
+    assert f"port {house.port} is in use by another Locker, over {house.me} (process " in ended.stdout + ended.stderr
+
+
 def test_nobody_else_gets_the_port_by_another_address(tmp_path: Path) -> None:
     """A browser may take locker.localhost to ::1: the core is there too, and does not start where somebody else is."""
     with open_house(tmp_path) as house:
