@@ -22,6 +22,7 @@ from core.config import Config
 from core.model.clock import SystemClock
 from core.model.errors import BadRequest, LockerError, NotFound, Reauthorise, SettingsInvalid, UserActionNeeded
 from core.model.ids import is_service_id
+from core.registry import Catalog
 from core.store import Reader
 
 TITLE_LENGTH_MAX = 80
@@ -70,10 +71,11 @@ def conditions(core: RunningCore, config: Config) -> list[tuple[dict[str, Any], 
 def list_(me: Path | None, config_dir: Path | None, available: bool, as_json: bool) -> None:
     """List the installed services."""
     config = read_config(me, config_dir)
-    core = connect(config.me)
     if available:
-        _list_available(core.get("/available"), as_json=as_json)
+        running = find(config.me)
+        _list_available(running.get("/available") if running else available_in(config), as_json=as_json)
         return
+    core = connect(config.me)
     services = conditions(core, config)
     if as_json:
         show_json([record | how.document() for record, how in services])
@@ -84,6 +86,16 @@ def list_(me: Path | None, config_dir: Path | None, available: bool, as_json: bo
     ]
     columns = ("service", "title", "connector", "account", "last sync", "next sync", "records")
     show_table(columns, rows, empty="No service is installed.")
+
+
+def available_in(config: Config) -> dict[str, Any]:
+    """What could be installed, read from the folders themselves: no core need run for that."""
+    catalog = Catalog(config.connector_paths)
+    connectors = sorted(catalog.entries().values(), key=lambda manifest: manifest.name)
+    return {
+        "connectors": [{"name": c.name, "title": c.title, "description": c.description} for c in connectors],
+        "faults": [{"name": f.name, "folder": str(f.folder), "faults": list(f.faults)} for f in catalog.faults()],
+    }
 
 
 def _list_available(answer: dict[str, Any], *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ import click
 from core.cli import exits
 from core.cli.options import as_json, of_service, placed, read_config
 from core.cli.running_core import RunningCore, connect
-from core.cli.screen import say, show_json, show_table
+from core.cli.screen import say, show_json, show_table, warn
 from core.cli.trouble import Trouble, show_trouble
 from core.model.errors import AnswerInvalid, NotFound
 
@@ -62,6 +62,9 @@ def run_streams(core: RunningCore, service_id: str, stream: str | None = None, *
     path = f"/Me/{service_id}/sync{below}" + (f"?wait_s={wait_s}" if wait_s else "")
     try:
         answer = core.ask("POST", path, wait_s=wait_s)
+    except KeyboardInterrupt:
+        warn(f"Not waited for any more. The sync of {service_id} goes on; see: python3 locker.py status")
+        raise
     except NotFound as err:
         streams = _streams(core, service_id)
         if streams is None:

@@ -161,6 +161,15 @@ def test_list_available_names_faulty_folders(locker: Locker, core: FakeCore) -> 
     assert "name: is missing" in done.out
 
 
+def test_list_available_needs_no_core(locker: Locker) -> None:
+    """What could be installed stands in folders, which can be read at any time."""
+    done = locker("list", "--available")
+
+    assert (exits.DONE, "") == (done.code, done.err)
+    assert any(line.startswith("feeds ") for line in done.out.splitlines())
+    assert "feeds" in [c["name"] for c in json.loads(locker("list", "--available", "--json").out)["connectors"]]
+
+
 def test_install_sends_settings(locker: Locker, core: FakeCore, tmp_path: Path) -> None:
     """Text, JSON and a file come together; the answer names the service's page."""
     core.answer("POST", "/core/news/install", service("news"), status=201)

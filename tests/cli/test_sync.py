@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.cli import exits
+from core.cli.running_core import RunningCore
 from core.model.errors import AuthRequired
 from core.model.problem import problem_document
 from tests.cli.conftest import Locker
@@ -113,6 +114,19 @@ def test_a_service_without_streams_has_nothing_to_sync(locker: Locker, core: Fak
     core.answer("GET", "/map", {"installed": {"notes": {"id": "notes", "streams": []}}})
 
     assert (exits.DONE, "notes has nothing to sync.\n") == (locker("sync", "notes").code, locker("sync", "notes").out)
+
+
+def test_ctrl_c_ends_the_wait_and_not_the_sync(locker: Locker, core: FakeCore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code says that the command was broken off, the words that the sync was not."""
+
+    def broken_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunningCore, "ask", broken_off)
+    done = locker("sync", "feeds")
+
+    assert exits.INTERRUPTED == done.code
+    assert "The sync of feeds goes on; see: python3 locker.py status" in done.err
 
 
 def test_sync_before_sign_in(locker: Locker, core: FakeCore) -> None:
