@@ -3,6 +3,7 @@
 from core.backup.exporting import ExportDone, Source, export, schema_of
 from core.backup.household import Remembered, remembered
 from core.backup.importing import ImportDone, import_from
+from core.backup.packing import refuse_inside
 from core.backup.parquet import parquet_tables
 from core.backup.restoring import Restored, is_unfinished, restore
 from core.backup.saving import Backup, Inventory, back_up
@@ -22,6 +23,7 @@ __all__ = [
     "import_from",
     "is_unfinished",
     "parquet_tables",
+    "refuse_inside",
     "remembered",
     "restore",
     "restore_notices",

@@ -20,6 +20,8 @@ PASSING_BELOW = frozenset({"store.lock", "store.sock", "writer.sock", "tmp"})
 PASSING_ENDS = (".tmp", ".lock", "-wal", "-shm", "-journal", ".unfinished")
 SECRETS_TOP = frozenset({"key", "device.sealed"})
 SECRET_BELOW = "auth.sealed"  # noqa: S105 - the name of a file
+# Documents set aside as they were found: what somebody typed into them by hand may be a password.
+SET_ASIDE = ("locker.json.damaged", "locker.json.edited")
 # Known by their names: a file that this process has open as a database must not be opened in any other way.
 DATABASES = frozenset({"store.db", "core.db"})
 KNOWN_AS_PLAIN = frozenset({"locker.json", "me.json"})
@@ -85,7 +87,7 @@ def _judged(me: Path, parts: tuple[str, ...], mode: int) -> Found | Left:
 
 
 def _kind(me: Path, parts: tuple[str, ...]) -> Kind:
-    if len(parts) == 1 and parts[0] in SECRETS_TOP:
+    if len(parts) == 1 and (parts[0] in SECRETS_TOP or parts[0].startswith(SET_ASIDE)):
         return Kind.SECRET
     if len(parts) == 2 and parts[1].startswith(SECRET_BELOW):
         return Kind.SECRET

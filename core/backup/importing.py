@@ -42,18 +42,21 @@ class ImportDone(msgspec.Struct, kw_only=True):
         return not (self.damages or self.left) and all(done.is_whole for done in self.services.values())
 
 
-def import_from(source: Path, *, open_store: OpenStore, into: str | None, actor: str) -> ImportDone:
+def import_from(
+    source: Path, *, open_store: OpenStore, into: str | None, actor: str, any_hash: bool = False
+) -> ImportDone:
     """Take the facts and files of `source` into the stores that `open_store` opens; again adds nothing twice.
 
     A file of facts goes `into` a service that is named; an archive goes to the services of the same ids, or the one
-    in it `into` the named one. Raises NotFound, BadRequest for what is none of these, FormatTooNew.
+    in it `into` the named one. With `any_hash`, a fact whose hash is not ours is taken by its value. Raises NotFound,
+    BadRequest for what is none of these, FormatTooNew.
     """
     if source.is_dir() or is_archive(source):
-        return _Archive(source, open_store=open_store, into=into, actor=actor).take()
+        return _Archive(source, open_store=open_store, into=into, actor=actor, any_hash=any_hash).take()
     if into is None:
         raise BadRequest(f"{source.name} does not say which service its facts are of", remedy="Name it: --into ID.")
     with opened(source) as file, open_store(into) as store:
-        taking = Import(store, source=source.name, actor=actor)
+        taking = Import(store, source=source.name, actor=actor, any_hash=any_hash)
         if (head := file.read(1)) and head not in b"{ \t\r\n":
             file.seek(0)
             _take_frames(taking, FramedFile(file, size=source.stat().st_size, name=source.name))
@@ -66,11 +69,12 @@ def import_from(source: Path, *, open_store: OpenStore, into: str | None, actor:
 class _Archive:
     """One archive being taken in, entry by entry; one store is open at a time."""
 
-    def __init__(self, source: Path, *, open_store: OpenStore, into: str | None, actor: str) -> None:
+    def __init__(self, source: Path, *, open_store: OpenStore, into: str | None, actor: str, any_hash: bool) -> None:
         self._source = source
         self._open_store = open_store
         self._into = into
         self._actor = actor
+        self._any_hash = any_hash
         self._stack = ExitStack()
         self._present: _Service | None = None
         self._refused: str | None = None
@@ -130,7 +134,8 @@ class _Archive:
             self._refused = service_id
             self._done.left[service_id] = f"{err.detail} {err.remedy}"
             return
-        taking = Import(store, source=f"{self._source.name}: {service_id}", actor=self._actor)
+        name = f"{self._source.name}: {service_id}"
+        taking = Import(store, source=name, actor=self._actor, any_hash=self._any_hash)
         self._present = _Service(service_id, store, taking)
 
     def _leave(self) -> None:

@@ -18,7 +18,7 @@ import psutil
 
 from core.backup.archive import CONTENTS, Contents, Sink, checked_name
 from core.backup.unpacking import check_archive
-from core.model.errors import Broken, Conflict, FolderUnusable, LockerError, StorageFull
+from core.model.errors import BadRequest, Broken, Conflict, FolderUnusable, LockerError, StorageFull
 from core.vault import sync_folder
 
 Form = Literal["folder", "tar", "tar.gz", "zip"]
@@ -42,6 +42,12 @@ def form_of(target: Path) -> Form:
     if name.endswith((".tar.gz", ".tgz")):
         return "tar.gz"
     return "tar" if name.endswith(".tar") else "zip" if name.endswith(".zip") else "folder"
+
+
+def refuse_inside(me: Path, target: Path) -> None:
+    """Raise BadRequest for a target in `me`: that folder is Locker's alone, and the next backup would hold this one."""
+    if me.resolve() in (target.absolute().parent.resolve() / target.name).parents:
+        raise BadRequest(f"{target} lies in {me}, which is Locker's alone", remedy="Choose a place elsewhere.")
 
 
 @contextlib.contextmanager

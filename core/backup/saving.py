@@ -20,7 +20,7 @@ import msgspec
 
 from core.backup.archive import CHUNK_BYTES, Sink
 from core.backup.holdings import Found, Kind, Left, holdings
-from core.backup.packing import form_of, packed, scratch
+from core.backup.packing import form_of, packed, refuse_inside, scratch
 from core.model.clock import Clock
 from core.model.errors import BadRequest, BodyTooLarge, FileDamaged, NotFound, TooBusy
 from core.store import Holding, copy_database, note_backup
@@ -95,8 +95,7 @@ def back_up(
         raise BadRequest(f"{target.name} is no name for a backup", remedy="Let it end in .tar or .tar.gz.")
     if not (me / "locker.json").is_file():
         raise NotFound(f"{me} holds nothing to back up", remedy="Say where your data is: --me DIR.")
-    if me.resolve() in target.absolute().parent.resolve().joinpath(target.name).parents:
-        raise BadRequest(f"{target} lies in {me}, which it is to save", remedy="Choose a place elsewhere.")
+    refuse_inside(me, target)
     phrase = None if passphrase is None else check_passphrase(passphrase)
     made_at = clock.now()
     with scratch(target) as beside:

@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 import click
 
+from core.backup import is_unfinished, restore_notices
 from core.cli import exits
 from core.cli.checkout import ROOT
 from core.cli.conditions import Condition, condition_of
@@ -76,6 +77,7 @@ def examine(me: Path | None, config_dir: Path | None) -> Iterator[Finding]:
         return
     yield Finding(GOOD, "configuration", f"{config.config_dir} is sound.")
     yield from of_place(config.me)
+    yield from of_restore(config.me)
     yield of_room(config)
     yield from of_core(config)
 
@@ -117,6 +119,14 @@ def of_place(me: Path) -> Iterator[Finding]:
         yield Finding(NOTE, "data", f"{me} can be entered by others on this machine.", f"Close it with: chmod 700 {me}")
     else:
         yield Finding(GOOD, "data", f"{me} is yours alone.")
+
+
+def of_restore(me: Path) -> Iterator[Finding]:
+    """Whether a restore was broken off, or waits for its owner's word."""
+    if is_unfinished(me):
+        yield Finding(FAULT, "restore", f"A restore into {me} was broken off.", "Run the same restore again.")
+    for notice in restore_notices(me):
+        yield Finding(NOTE, "restore", notice)
 
 
 def of_room(config: Config) -> Finding:

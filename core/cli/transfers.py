@@ -18,6 +18,7 @@ from core.backup import (
     Source,
     import_from,
     parquet_tables,
+    refuse_inside,
     remembered,
     schema_of,
 )
@@ -59,6 +60,7 @@ def export(
 ) -> int:  # fmt: skip
     """Write all that is known to TARGET, a folder, .tar, .tar.gz or .zip: every fact, records, tables, files."""
     config = read_config(me, config_dir)
+    refuse_inside(config.me, target)
     table = None
     if parquet:
         pins = ROOT / "config" / "parquet" / "requirements.txt"
@@ -120,8 +122,13 @@ def _tell_export(done: ExportDone) -> None:
 @click.option(
     "--into", "into", metavar="ID", help="The service that takes the facts, where SOURCE does not say or is another's."
 )
+@click.option(
+    "--any-hash", is_flag=True, help="Take facts whose hash is of a kind that cannot be checked here, as BLAKE3 is."
+)
 @as_json
-def import_(source: Path, me: Path | None, config_dir: Path | None, into: str | None, as_json: bool) -> int:
+def import_(
+    source: Path, me: Path | None, config_dir: Path | None, into: str | None, any_hash: bool, as_json: bool
+) -> int:
     """Take in SOURCE: an export, a file of facts, or a framed log or snapshot. What is there already stays."""
     config = read_config(me, config_dir)
     if into is not None and into != OWNER and not is_service_id(into):
@@ -132,7 +139,7 @@ def import_(source: Path, me: Path | None, config_dir: Path | None, into: str | 
     core = find(config.me)
     with held(config.me) if core is None else contextlib.nullcontext():
         opener = _Opener(config, known, core)
-        done = import_from(source, open_store=opener.open, into=into, actor=OWNER)
+        done = import_from(source, open_store=opener.open, into=into, actor=OWNER, any_hash=any_hash)
     if as_json:
         show_json(msgspec.to_builtins(done))
     else:

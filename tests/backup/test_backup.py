@@ -69,6 +69,33 @@ def test_no_secret_lies_open_in_it(me: Path, tmp_path: Path, name: str, passphra
     assert (passphrase is not None) == (SECRETS in held(tmp_path / name))
 
 
+def test_documents_that_were_set_aside_go_under_the_passphrase(me: Path, tmp_path: Path) -> None:
+    """Somebody may have typed a password into them by hand."""
+    (me / "locker.json.edited-2024").write_text('{"password": "typed"}')
+    (me / "locker.json.bak").write_text("{}")
+
+    save(me, tmp_path / "b.tar")
+    save(me, tmp_path / "bare.tar", passphrase=None)
+
+    assert b"typed" not in b"".join([*held(tmp_path / "b.tar").values(), *held(tmp_path / "bare.tar").values()])
+    assert "me/locker.json.bak" in held(tmp_path / "bare.tar")
+    restore(tmp_path / "b.tar", tmp_path / "Back", passphrase=lambda _attempt: PHRASE, clock=ManualClock())
+    assert '{"password": "typed"}' == (tmp_path / "Back" / "locker.json.edited-2024").read_text()
+
+
+def test_a_store_of_an_earlier_version_is_saved_as_it_is(me: Path, tmp_path: Path) -> None:
+    """And brought up when it is opened after the restore."""
+    old = Path(__file__).parents[1] / "data" / "stores" / "version1.db"
+    (me / "feeds" / "store.db").write_bytes(old.read_bytes())
+
+    made = save(me, tmp_path / "b.tar")
+    restore(tmp_path / "b.tar", tmp_path / "Back", passphrase=lambda _attempt: None, clock=ManualClock())
+
+    assert 1 == made.inventory.databases["feeds/store.db"].version
+    with open_store(tmp_path / "Back", "feeds", ManualClock(1.9e9), epoch=2) as store:
+        assert store.head() == made.inventory.databases["feeds/store.db"].facts
+
+
 def test_a_store_is_saved_as_it_is_at_one_moment_while_it_is_written(me: Path, tmp_path: Path) -> None:
     """Writers never stop for it; the copy is a prefix of the log, and folds to its own current."""
     clock = ManualClock()

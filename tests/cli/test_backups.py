@@ -103,6 +103,9 @@ def test_restoring_puts_everything_at_rest_until_the_owner_decides(
     assert "sign-in" not in done.out
     assert restored_in(back) is not None
 
+    findings = json.loads(locker("doctor", "--json", "--me", str(back)).out)
+    assert ["restore --take-over"] == [f["sentence"][-19:] for f in findings if f["subject"] == "restore"]
+
     taken = locker("restore", "--take-over", "--me", str(back))
     assert (exits.DONE, "This device has taken over: feeds, notes.\n") == (taken.code, taken.out)
     rows = Documents(back / "locker.json", ManualClock()).table("services").all()
@@ -165,6 +168,7 @@ def test_an_unfinished_restore_keeps_the_core_from_starting(locker: Locker, me: 
 
     assert exits.OWNER_MUST_ACT == done.code
     assert "run the same restore again" in done.err
+    assert "was broken off" in locker("doctor").out
 
 
 def test_the_first_line_of_a_file_is_the_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,12 @@ def test_everything_is_exported_unless_less_is_asked_for(full: Path, locker: Loc
     assert [("feeds", 22)] == [(said["service"], said["facts"]) for said in json.loads(one.out)["services"]]
 
 
+def test_nothing_is_exported_into_me(full: Path, locker: Locker) -> None:
+    """That folder is Locker's alone."""
+    assert exits.REFUSED == locker("export", str(full / "x")).code
+    assert not (full / "x").exists()
+
+
 def test_parquet_is_made_where_it_is_asked_for(full: Path, locker: Locker, tmp_path: Path) -> None:
     """Beside the rest."""
     assert exits.DONE == locker("export", str(tmp_path / "x"), "--service", "feeds", "--parquet").code

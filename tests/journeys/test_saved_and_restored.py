@@ -68,6 +68,12 @@ def test_a_backup_made_while_syncing_comes_back_whole(tmp_path: Path) -> None:
             assert 480 == len(house.records("feeds", "entry"))
             assert "takes over" not in _front_page(house)
 
+        bare = House(tmp_path / "bare")
+        locker(bare, "restore", str(archive), "--without-secrets")
+        with open_house(tmp_path / "bare") as house:
+            assert {f"{name} {n}" for name in names for n in range(40)} <= titles(house)
+            assert "need a sign-in" in _front_page(house)
+
 
 def _front_page(house: House) -> str:
     return house.get("/", headers={"Accept": "text/html"}).text

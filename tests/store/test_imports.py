@@ -154,6 +154,17 @@ def test_a_hash_that_does_not_fit_is_refused(store: Store, made: list[Fact]) -> 
     assert 1 == done.added
 
 
+def test_a_hash_of_another_kind_can_be_let_pass(store: Store, made: list[Fact]) -> None:
+    """The incumbent's native extension hashes by BLAKE3: its facts are taken by their values, and counted as such."""
+    taking = Import(store, source="a file", actor="owner", any_hash=True)
+    taking.take_all([{**told(made[0]), "value_hash": "ab" * 32}, told(made[1])])
+    done = taking.finish()
+
+    assert (2, 1, 0, True) == (done.added, done.rehashed, done.refused, done.is_whole)
+    assert [made[0].id, made[1].id] == [fact.id for fact in sorted(store.facts(0, limit=9), key=lambda fact: fact.id)]
+    assert value_hash(made[0].value) in [fact.value_hash for fact in store.facts(0, limit=9)]
+
+
 def test_a_fact_of_the_incumbent_keeps_its_id_and_times() -> None:
     """In its first words and in its later ones; a term of 0 is none."""
     once = {
