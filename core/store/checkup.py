@@ -18,7 +18,9 @@ from core.store.declarations import Declarations
 from core.store.migrate import version_of
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 from core.store.seal import is_seal_broken
+from core.store.seriescheck import series_differ
 from core.store.soundness import fetch
+from core.store.textcheck import text_differs
 from core.store.verify import SHARE_OF_TIME, TRIES, Verification, verify
 
 FAULTS_LISTED_MAX = 20
@@ -32,15 +34,6 @@ _COUNTS = """
     SELECT (SELECT count(*) FROM fact) - (SELECT count(*) FROM current) - (SELECT count(*) FROM past),
         (SELECT count(*) FROM current WHERE deleted = 0) - (SELECT coalesce(sum(live), 0) FROM tally)
 """
-_ROLLUPS = """
-    SELECT count(*) FROM rollup r WHERE (r.count, r.least, r.greatest) IS NOT (
-        SELECT count(*), min(s.value), max(s.value) FROM sample s
-        WHERE s.point = r.point AND s.at >= r.start AND s.at < r.start + r.width)
-        OR abs(r.total - (SELECT total(s.value) FROM sample s
-            WHERE s.point = r.point AND s.at >= r.start AND s.at < r.start + r.width))
-            > 1e-6 * (1 + r.count * max(abs(r.least), abs(r.greatest)))
-"""
-
 Wait = Callable[[float], object]
 
 
@@ -104,7 +97,9 @@ def _folds_differ(db: apsw.Connection, types: Mapping[str, TypeSpec], wait: Wait
                 break
         else:
             return True
-        return bool(db.execute(_ROLLUPS).get) or _records_differ(db, types, wait)
+        if series_differ(db) or _records_differ(db, types, wait):
+            return True
+        return text_differs(db, types, wait=wait)
     except (apsw.CorruptError, apsw.SQLError, apsw.FormatError, ValueError, TypeError, KeyError):
         return True
 

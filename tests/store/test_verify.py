@@ -21,8 +21,10 @@ from core.store.checkpoint import EVERY_FACTS, ORIGIN, Chain, mark_of
 from core.store.checkup import check_up
 from core.store.recovery import recover
 from core.store.retention import Policy
+from core.store.search import Search
 from core.store.soundness import fetch
 from core.store.verify import SHARE_OF_TIME, Span, Verification, verify
+from core.store.wanted import parse_query
 from tests.store.conftest import ORIGIN as LOG
 from tests.store.conftest import TYPES, OpenStore
 from tests.store.small import with_small_pages
@@ -223,12 +225,18 @@ def test_a_broken_seal_is_told(open_store: OpenStore, folder: Path) -> None:
         "UPDATE past SET until_known = until_known + 1",
         "UPDATE tally SET live = live + 1",
         "INSERT INTO past SELECT type, key, seq, 0, at, seq, at FROM current LIMIT 1",
+        "DELETE FROM text WHERE rowid = 7",
+        "INSERT INTO text (rowid, title, body) VALUES (900, 'odd', '')",
+        "UPDATE sample SET value = 6.5 WHERE at = 7.0",
+        "UPDATE rollup SET total = total + 1e-9 WHERE width = 60",
+        "UPDATE rollup SET start = start + 3600 WHERE width = 3600",
+        "DELETE FROM rollup WHERE width = 86400",
     ],
 )
 def test_folds_that_differ_are_told_and_mended(open_store: OpenStore, folder: Path, statement: str) -> None:
     """What is folded is compared with the facts; folding anew mends it."""
     store = _filled(open_store, 500)
-    store.commit([Change(type="note", key="k7", value={"n": "new"})])
+    store.commit([Change(type="note", key="k7", value={"n": "new"})], samples=[("p", 7.0, 1.5), ("p", 90.0, 2.5)])
     store.close()
     with _raw(folder) as db:
         db.execute(statement)
@@ -264,6 +272,9 @@ def _answers(folder: Path) -> dict[str, Any]:
             "cursor": lambda: reader.cursor("main"),
             "runs": lambda: reader.runs(limit=10),
             "quarantined": lambda: reader.quarantined(10),
+            "search": lambda: [Search(reader, TYPES, parse_query(q)).page(limit=50).hits for q in ("word1*", "word7")],
+            "samples": lambda: reader.series.samples("p", limit=50),
+            "hours": lambda: reader.series.rollups("p", by="hour", limit=50),
         }
         found: dict[str, Any] = {}
         for name, ask in questions.items():
@@ -279,7 +290,7 @@ def _small(folder: Path, clock: ManualClock) -> None:
     with Store.open(with_small_pages(folder), types=TYPES, origin=LOG, clock=clock) as store:
         for n in range(20):
             change = Change(type="note", key=f"k{n % 7}", value={"n": n, "title": f"word{n}", "text": "x" * 100})
-            store.commit([change], cursor=("main", n), producer={"by": "me"})
+            store.commit([change], cursor=("main", n), producer={"by": "me"}, samples=[("p", 50.0 * n, n / 3)])
             clock.advance(10)
         store.commit([Change(type="note", key="k1", action="delete"), Change(type="note", key="", value={})])
         store.note_run(Run(id="r1", stream="main", started_at=1.0, ended_at=2.0, status="ok", new=3))
