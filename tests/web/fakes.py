@@ -23,7 +23,7 @@ from core.model.manifest import Manifest, parse_manifest
 from core.process import Holder
 from core.registry import FolderFault, Service, does_provide, provided
 from core.schedule import Pending, plan
-from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run
+from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run, Store
 from core.web import Caller, ChildDetails, ChildState, Notice, Parts
 from core.web.parts import Message, Receive, Scope, Send
 
@@ -567,6 +567,7 @@ class World:
         self.schedule = FakeSchedule(self.clock)
         self.events = FakeEvents()
         self.readers: dict[str, FakeReader] = {}
+        self.kept_stores: dict[str, Store] = {}
         self.coredb = CoreDb.open(folder / "core.db")
         self.documents = Documents(folder / "locker.json", self.clock)
         self.door = FakeDoor()
@@ -591,7 +592,7 @@ class World:
             events=self.events,
             reader=self.reader,
             library=self.library,
-            kept_store=lambda _service_id: None,
+            kept_store=self.kept_stores.get,
             coredb=self.coredb,
             documents=self.documents,
             door=self.door,

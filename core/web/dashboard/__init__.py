@@ -9,10 +9,11 @@ from core.web.dashboard.library import PAGES as LIBRARY
 from core.web.dashboard.owner import PAGES as OWNER
 from core.web.dashboard.records import PAGES as RECORDS
 from core.web.dashboard.service import PAGES as SERVICE
+from core.web.dashboard.set_aside import PAGES as SET_ASIDE
 from core.web.dashboard.visit import serve_pages
 from core.web.routes import Desk
 
-PAGES = (*HOME, *KEPT, *SERVICE, *RECORDS, *LIBRARY, *OWNER, *ABOUT)
+PAGES = (*HOME, *KEPT, *SERVICE, *SET_ASIDE, *RECORDS, *LIBRARY, *OWNER, *ABOUT)
 
 
 def serve_dashboard(flask: Flask, desk: Desk) -> None:
@@ -20,4 +21,4 @@ def serve_dashboard(flask: Flask, desk: Desk) -> None:
     serve_pages(flask, PAGES, desk)
 
 
-__all__ = ["ABOUT", "HOME", "KEPT", "LIBRARY", "OWNER", "PAGES", "RECORDS", "SERVICE", "serve_dashboard"]
+__all__ = ["ABOUT", "HOME", "KEPT", "LIBRARY", "OWNER", "PAGES", "RECORDS", "SERVICE", "SET_ASIDE", "serve_dashboard"]
