@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from core.model.clock import Clock, SystemClock
-from core.model.errors import AnswerInvalid, BadRequest, BodyTooLarge, LockerError
-from core.model.fact import Change, Fact, JsonObject, Record
-from core.model.filter import Filter
+from core.model.errors import BadRequest, BodyTooLarge, LockerError
+from core.model.fact import Change, Fact, JsonObject
 from core.model.frames import FRAME_BYTES_MAX
 from core.model.ids import uuid7
 from core.netstore import facts, protocol
-from core.netstore.asked import filter_document, moment_document
+from core.netstore.distant import DistantReads, read, whole
 from core.netstore.limits import WRITE_FACTS_MAX
 from core.netstore.line import Address, Line, Transport
 from core.netstore.protocol import Cursor
 from core.netstore.subscriber import Handler, Subscriber
-from core.store import Appended, Aside, AsOf, Commit, Entry, FactPage, Page, Quarantined, Run
-
-T = TypeVar("T")
+from core.store import Appended, Aside, Commit, Entry, Run
 
 TIMEOUT_S = 60.0
 PATIENCE_S = 30.0
 LONG_TIMEOUT_S = 3600.0
-REPLAY_FACTS = 5000
 
 
-class NetworkStore:
+class NetworkStore(DistantReads):
     """The store served at `address`: `127.0.0.1:7400`, `[::1]:7400`, or with `transport="unix"` a socket's path.
 
     Thread-safe, one request at a time. When the connection breaks it is made again, for up to `patience_s`, and what
@@ -51,7 +47,7 @@ class NetworkStore:
         if transport not in ("tcp", "unix"):
             raise BadRequest(f"{transport!r} is no transport", remedy="Use tcp or unix.")
         self._address = Address(address=address, transport=transport, token=token, service=service)
-        self._line = Line(self._address, timeout_s=timeout_s, patience_s=patience_s)
+        super().__init__(Line(self._address, timeout_s=timeout_s, patience_s=patience_s))
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._subscribers: list[Subscriber] = []
@@ -72,8 +68,6 @@ class NetworkStore:
         for subscriber in subscribers:
             subscriber.close()
         self._line.close()
-
-    # Writing.
 
     def append(self, entries: Sequence[Entry], *, atomic: bool = False) -> list[Appended | LockerError]:
         """Add facts (1000 at most) as somebody made them, in order; durable when it returns. As `Store.append`."""
@@ -118,13 +112,13 @@ class NetworkStore:
             "producer": producer,
             "bulk": bulk,
         }
-        return _read(self._line.ask(request, is_repeatable=False), "commit", Commit)
+        return read(self._line.ask(request, is_repeatable=False), "commit", Commit)
 
     def write_snapshot(self, snapshot: Sequence[Fact]) -> tuple[int, int]:
         """Check that facts are there and add those that are not, all or none; how many were known, how many added."""
         documents = [facts.document_of(_entry(fact)) for fact in snapshot]
         reply = self._line.ask({"op": "write_snapshot", "facts": documents})
-        return _read(reply, "known", int), _read(reply, "added", int)
+        return read(reply, "known", int), read(reply, "added", int)
 
     def set_cursor(self, stream: str, value: Any) -> None:
         """Set where the stream resumes; None forgets it."""
@@ -137,96 +131,6 @@ class NetworkStore:
     def rebuild(self) -> None:
         """Fold all facts again."""
         self._line.ask({"op": "rebuild"})
-
-    # Reading.
-
-    def head(self) -> int:
-        """The position of the last fact."""
-        return _read(self._line.ask({"op": "hello"}), "head", int)
-
-    def epoch(self) -> str:
-        """The store's incarnation."""
-        return _read(self._line.ask({"op": "hello"}), "store_epoch", str)
-
-    def opens(self) -> int:
-        """How often a writer opened the store."""
-        return _read(self._line.ask({"op": "counts"}), "opens", int)
-
-    def counts(self) -> dict[str, int]:
-        """How many records of each type there are."""
-        return _read(self._line.ask({"op": "counts"}), "counts", dict[str, int])
-
-    def floor(self) -> int:
-        """The first position that the store can be asked for; 0 where it retained everything."""
-        return _read(self._line.ask({"op": "counts"}), "floor", int)
-
-    def record(self, type_name: str, key: str, *, as_of: AsOf | None = None) -> Record | None:
-        """The record's state, the latest or that of a moment; None when there is none or it is deleted."""
-        reply = self._line.ask({"op": "read", "store": type_name, "key": key, "full": True, **_when(None, as_of)})
-        return None if reply.get("record") is None else _read(reply, "record", Record)
-
-    def records(
-        self,
-        type_name: str,
-        *,
-        limit: int,
-        after: str | None = None,
-        order: str = "key",
-        where: Filter | None = None,
-        as_of: AsOf | None = None,
-    ) -> Page:
-        """A page of records. As `Store.records`."""
-        request = {"op": "records", "store": type_name, "limit": limit, "after": after, "order": order}
-        return _whole(self._line.ask({**request, **_when(where, as_of)}), Page)
-
-    def history(
-        self, type_name: str, key: str, *, limit: int, after: str | None = None, as_of: AsOf | None = None
-    ) -> FactPage:
-        """The versions of one record, newest first; those of a moment's past alone."""
-        request = {"op": "history", "store": type_name, "key": key, "limit": limit, "after": after, "full": True}
-        reply = self._line.ask({**request, **_when(None, as_of)})
-        return FactPage(facts=_facts(reply), next=None if reply.get("next") is None else str(reply["next"]))
-
-    def fact(self, fact_id: str) -> Fact | None:
-        """The fact of this id; None where there is none."""
-        found = self._line.ask({"op": "fact", "fact_id": fact_id}).get("fact")
-        return None if found is None else _fact(found)
-
-    def facts(self, since: int, *, limit: int) -> list[Fact]:
-        """The facts after position `since`, in order; only an empty answer means that there are no more."""
-        return _facts(self._line.ask({"op": "replay", "since": since, "limit": limit, "full": True}))
-
-    def replay(self, since: int = 0) -> Iterator[Fact]:
-        """Every fact after `since` up to where the log stands now, read in pages."""
-        until: int | None = None
-        following: object = since
-        while following is not None:
-            request = {"op": "replay", "since": following, "until": until, "limit": REPLAY_FACTS, "full": True}
-            reply = self._line.ask(request)
-            yield from _facts(reply)
-            until = until if until is not None else _read(reply, "head", int)
-            following = reply.get("next")
-
-    def previous(self, fact: Fact) -> Fact | None:
-        """The version of the record that `fact` replaced; None for the first."""
-        found = self._line.ask({"op": "previous", "seq": fact.seq}).get("fact")
-        return None if found is None else _fact(found)
-
-    def shared(self, fact: Fact) -> JsonObject:
-        """The fact's shared fields, those declared by path included."""
-        return _read(self._line.ask({"op": "shared", "seq": fact.seq}), "common", JsonObject)
-
-    def cursor(self, stream: str) -> Any:
-        """Where the stream resumes."""
-        return self._line.ask({"op": "cursor", "stream": stream}).get("value")
-
-    def runs(self, stream: str | None = None, *, limit: int) -> list[Run]:
-        """The runs of one stream or of all, the latest first."""
-        return _read(self._line.ask({"op": "runs", "stream": stream, "limit": limit}), "runs", list[Run])
-
-    def quarantined(self, limit: int) -> list[Quarantined]:
-        """The records that could not be stored, the latest first."""
-        return _read(self._line.ask({"op": "quarantined", "limit": limit}), "quarantined", list[Quarantined])
 
     def ask(self, op: str, **members: Any) -> JsonObject:
         """The reply to any op of the wire; raises the error that a refusal stands for."""
@@ -267,23 +171,13 @@ class NetworkStore:
     def _appended(entry: Entry, reply: Mapping[str, Any]) -> Appended | LockerError:
         if reply.get("ok") is not True:
             return protocol.error_of(reply)
-        return _whole({**reply, "id": entry.id}, Appended)
-
-
-def _when(where: Filter | None, as_of: AsOf | None) -> JsonObject:
-    """A request's members for a filter and a moment, where there are any."""
-    members: JsonObject = {}
-    if where is not None:
-        members["where"] = filter_document(where)
-    if as_of is not None:
-        members["as_of"] = moment_document(as_of)
-    return members
+        return whole({**reply, "id": entry.id}, Appended)
 
 
 def _results(reply: Mapping[str, Any]) -> list[JsonObject]:
     if "results" not in reply:
         raise protocol.error_of(reply)
-    return _read(reply, "results", list[JsonObject])
+    return read(reply, "results", list[JsonObject])
 
 
 def _frames_full(documents: Sequence[JsonObject], *, is_one: bool) -> Iterator[list[JsonObject]]:
@@ -318,25 +212,3 @@ def _entry(fact: Fact) -> Entry:
         producer=fact.producer,
         derivation=fact.derivation,
     )
-
-
-def _facts(reply: Mapping[str, Any]) -> list[Fact]:
-    return [_fact(document) for document in _read(reply, "facts", list[JsonObject])]
-
-
-def _fact(document: Mapping[str, Any]) -> Fact:
-    try:
-        return facts.fact_of(document)
-    except msgspec.ValidationError as err:
-        raise AnswerInvalid(f"the server sent a fact that is none: {err}") from err
-
-
-def _read(reply: Mapping[str, Any], name: str, form: type[T]) -> T:
-    return _whole(reply.get(name), form)
-
-
-def _whole(value: Any, form: type[T]) -> T:
-    try:
-        return msgspec.convert(value, form)
-    except msgspec.ValidationError as err:
-        raise AnswerInvalid(f"the server's reply does not fit: {err}") from err

@@ -57,11 +57,18 @@ class Desk:
             tail.told()
 
     def forget(self, store: ServedStore) -> None:
-        """Drop what is held in memory of a store whose facts were removed, or which is served no more."""
+        """Drop what is held in memory of a store whose facts were removed."""
         with self._lock:
             tail = self._tails.get(id(store))
         if tail is not None:
             tail.forget()
+
+    def release(self, store: ServedStore) -> None:
+        """Let go of a store that is served no more."""
+        with self._lock:
+            tail = self._tails.pop(id(store), None)
+        if tail is not None:
+            tail.end()
 
     def opened(self, counts: Counts) -> bool:
         """Count one more connection in; False where there are as many as there may be."""

@@ -37,6 +37,11 @@ class Grant(msgspec.Struct, frozen=True):
     scopes: frozenset[str] = frozenset({READ, WRITE})
     services: frozenset[str] | None = None
 
+    @property
+    def only_service(self) -> str | None:
+        """The one service that is meant where none is named."""
+        return next(iter(self.services)) if self.services is not None and len(self.services) == 1 else None
+
     def check(self, scope: str, service: str | None) -> None:
         """Raise Forbidden unless `scope` in the store of `service` is granted."""
         if scope not in self.scopes:

@@ -67,16 +67,20 @@ class Subscription:
         with selectors.DefaultSelector() as ears:
             ears.register(self._ear, selectors.EVENT_READ)
             ears.register(self._connection, selectors.EVENT_READ)
-            while not self._desk.is_draining:
-                while self._send_next() and not self._desk.is_draining:
+            while not self._is_over:
+                while not self._is_over and self._send_next():
                     pass
                 found = {key.fileobj for key, _ in ears.select(self._beat())}
                 if self._ear in found:
                     with contextlib.suppress(BlockingIOError):
                         self._ear.recv(_RECEIVE_BYTES)
-                if self._connection in found and not self._desk.is_draining and not self._listen(reader):
+                if self._connection in found and not self._is_over and not self._listen(reader):
                     return
         self._tell({"event": "draining"})
+
+    @property
+    def _is_over(self) -> bool:
+        return self._desk.is_draining or self._tail.is_over
 
     def _beat(self) -> float:
         """Send the heartbeat that is due; how long to wait at most."""

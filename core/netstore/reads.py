@@ -107,11 +107,17 @@ def search(call: Call) -> Answer:
         "search", asked.q, types=asked.stores, limit=asked.limit, after=asked.cursor, as_of=moment(asked.as_of)
     )
     hits = [
-        {"store": hit.type, "key": hit.key, "seq": hit.seq, "snippet": hit.snippet.text, "rank": hit.rank}
+        {
+            "store": hit.type,
+            "key": hit.key,
+            "seq": hit.seq,
+            "snippet": hit.snippet.text or hit.title.text,
+            "rank": hit.rank,
+        }
         for hit in found.hits
     ]
-    indexed = getattr(call.store, "indexed_seq", None)
-    reached = indexed() if callable(indexed) else None
+    status = getattr(call.store, "storage_status", None)
+    reached = status().indexed_seq if callable(status) else None
     return protocol.success({"hits": hits, "next": found.next, "indexed_seq": reached})
 
 

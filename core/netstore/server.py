@@ -83,6 +83,10 @@ class StoreServer:
         """Facts of `store` were removed: nothing of them is kept in memory."""
         self._desk.forget(store)
 
+    def release(self, store: ServedStore) -> None:
+        """The store is about to be closed: those who follow it are told, and its door leads there no more."""
+        self._desk.release(store)
+
     @property
     def connections(self) -> int:
         """How many connections are open."""

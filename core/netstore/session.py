@@ -138,6 +138,7 @@ class Session:
         if scope is not None:
             if caller.grant is None:
                 raise TokenRequired("This needs a token.")
+            service = service if service is not None else caller.grant.only_service
             caller.grant.check(scope, service)
         return Call(name, request, caller, self._desk, self._counts, lambda: caller.door.store_of(service))
 

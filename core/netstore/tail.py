@@ -33,6 +33,7 @@ class Tail:
 
     def __init__(self, store: ServedStore, *, events_max: int, bytes_max: int) -> None:
         self.store = store
+        self.is_over = False
         self._events_max = events_max
         self._bytes_max = bytes_max
         self._lock = threading.Lock()
@@ -46,6 +47,11 @@ class Tail:
         """Facts were committed."""
         for wake in self._wakers:
             wake()
+
+    def end(self) -> None:
+        """The store is served no more: who follows it is to leave."""
+        self.is_over = True
+        self.told()
 
     def join(self, wake: Callable[[], None]) -> None:
         """Have `wake` called after commits; it must return at once."""

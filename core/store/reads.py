@@ -24,9 +24,11 @@ from core.store.projection import projected
 from core.store.query import Count, Question, weight
 from core.store.receipts import LIST, Receipt, receipt_of
 from core.store.retention import POLICIES, Policy, policies_of
+from core.store.search import Found, Search
 from core.store.series import Series
 from core.store.values import LIMIT_MAX, FactPage, Page, Quarantined, Run
 from core.store.verify import Verification, verify
+from core.store.wanted import parse_query
 
 __all__ = ["PAGE_BYTES_MAX", "Reads", "Row", "bounded", "weight"]
 
@@ -126,6 +128,18 @@ class Reads:
         if isinstance(moment, AtTime):
             found = [fact for fact in found if fact.known_at <= moment.time]
         return FactPage(facts=found, next=following)
+
+    def search(
+        self,
+        text: str,
+        *,
+        limit: int,
+        types: Sequence[str] = (),
+        after: str | None = None,
+        as_of: AsOf | None = None,
+    ) -> Found:
+        """The records that fit the words of `text`, the best first; of these types, where some are named."""
+        return Search(self, self._types, parse_query(text), only=types, as_of=as_of).page(limit=limit, after=after)
 
     def changes(
         self,

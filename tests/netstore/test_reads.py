@@ -11,7 +11,7 @@ from core.model.clock import ManualClock
 from core.model.filter import parse
 from core.netstore import Cursor, Door, Grant, NetworkStore, one_store
 from core.store import AtSeq, AtTime, Entry, Store
-from tests.netstore.served import Bare, Served, fact
+from tests.netstore.served import Bare, Served, fact, wait_until
 
 
 @pytest.fixture
@@ -88,6 +88,8 @@ def test_the_past_is_read_over_the_wire(filled: Served, client: NetworkStore) ->
             here = store.records("note", limit=3, order="newest", where=where, as_of=as_of)
             there = client.records("note", limit=3, order="newest", where=where, as_of=as_of)
             assert here == there
+            assert store.count("note", where=where, as_of=as_of) == client.count("note", where=where, as_of=as_of)
+        assert store.changes(as_of, None, limit=3) == client.changes(as_of, None, limit=3)
 
 
 @pytest.mark.parametrize("as_of", ["now", {"seq": -1}, {"seq": 1.5}, {"time": "x"}, {"seq": 1, "time": 2}, [], True])
@@ -157,6 +159,21 @@ def test_removal_wants_the_admin_s_scope(filled: Served) -> None:
             codes.append(op)
 
     assert 4 == len(codes)
+
+
+def test_a_search_is_the_store_s_own(filled: Served, bare: Bare) -> None:
+    """Hits with type, key, place, the words around and a rank; as of a moment too, page by page."""
+    wait_until(lambda: len(bare.ask(op="search", q="note")["hits"]) == 8)
+    hits = bare.ask(op="search", q="changed", stores=["note"])["hits"]
+    then = bare.ask(op="search", q="changed", as_of={"seq": 5})["hits"]
+    first = bare.ask(op="search", q="note", stores=["note"], limit=5)
+    second = bare.ask(op="search", q="note", stores=["note"], limit=5, cursor=first["next"])
+
+    assert [("note", "k0", 11)] == [(hit["store"], hit["key"], hit["seq"]) for hit in hits]
+    assert "changed" in hits[0]["snippet"] and isinstance(hits[0]["rank"], float)
+    assert [] == then
+    assert {f"k{n}" for n in range(2, 10)} == {hit["key"] for hit in first["hits"] + second["hits"]}
+    assert filled.store.head() == first["indexed_seq"]
 
 
 def test_a_cursor_is_what_the_client_keeps(client: NetworkStore) -> None:

@@ -240,6 +240,9 @@ def test_s24_scopes_and_services_are_kept(served: Served) -> None:
     bare = Bare(socket.create_connection(address))
     bare.ask(op="hello", token="any", service="notes")
 
+    unnamed = Bare(socket.create_connection(address))
+    assert unnamed.ask(op="stats", token="any")["ok"]
+    unnamed.socket.close()
     assert bare.ask(op="stats")["ok"]
     assert "forbidden" == bare.ask(op="write_fact", fact=fact(1))["error_code"]
     assert "forbidden" == bare.ask(op="erase", ids=["x"])["error_code"]

@@ -296,6 +296,18 @@ def test_a_subscriber_that_leaves_leaves_nothing(served: Served) -> None:
     put(served, "k")
 
 
+def test_followers_of_a_store_that_is_served_no_more_leave(served: Served) -> None:
+    """Its service was switched off, say: they are told, and their connections end; others stay."""
+    follower, other = served.bare(), served.bare()
+    follower.ask(op="subscribe")
+    other.ask(op="ping")
+    served.server.release(served.store)
+
+    assert "draining" == follower.reply()["event"]
+    assert follower.is_closed()
+    assert other.ask(op="ping")["pong"]
+
+
 def test_a_commit_that_nobody_told_of_is_noticed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another way of writing reaches subscribers too, a little later."""
     from core.netstore import push

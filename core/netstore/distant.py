@@ -1,0 +1,173 @@
+"""What can be asked of a store that somebody else serves: the same as of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from core.model.errors import AnswerInvalid
+from core.model.fact import Fact, JsonObject, Record
+from core.model.filter import Filter
+from core.netstore import facts
+from core.netstore.asked import filter_document, moment_document
+from core.netstore.line import Line
+from core.store import AsOf, ChangePage, Count, FactPage, Page, Quarantined, Run
+
+T = TypeVar("T")
+
+REPLAY_FACTS = 5000
+
+
+class DistantReads:
+    """The reads of a store, over a line to it."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def head(self) -> int:
+        """The position of the last fact."""
+        return read(self._line.ask({"op": "hello"}), "head", int)
+
+    def epoch(self) -> str:
+        """The store's incarnation."""
+        return read(self._line.ask({"op": "hello"}), "store_epoch", str)
+
+    def opens(self) -> int:
+        """How often a writer opened the store."""
+        return read(self._line.ask({"op": "counts"}), "opens", int)
+
+    def counts(self) -> dict[str, int]:
+        """How many records of each type there are."""
+        return read(self._line.ask({"op": "counts"}), "counts", dict[str, int])
+
+    def count(self, type_name: str, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count:
+        """How many records of the type there are. As `Store.count`."""
+        return whole(self._line.ask({"op": "count", "store": type_name, **_when(where, as_of)}), Count)
+
+    def floor(self) -> int:
+        """The first position that the store can be asked for; 0 where it retained everything."""
+        return read(self._line.ask({"op": "counts"}), "floor", int)
+
+    def record(self, type_name: str, key: str, *, as_of: AsOf | None = None) -> Record | None:
+        """The record's state, the latest or that of a moment; None when there is none or it is deleted."""
+        reply = self._line.ask({"op": "read", "store": type_name, "key": key, "full": True, **_when(None, as_of)})
+        return None if reply.get("record") is None else read(reply, "record", Record)
+
+    def records(
+        self,
+        type_name: str,
+        *,
+        limit: int,
+        after: str | None = None,
+        order: str = "key",
+        where: Filter | None = None,
+        as_of: AsOf | None = None,
+    ) -> Page:
+        """A page of records. As `Store.records`."""
+        request = {"op": "records", "store": type_name, "limit": limit, "after": after, "order": order}
+        return whole(self._line.ask({**request, **_when(where, as_of)}), Page)
+
+    def history(
+        self, type_name: str, key: str, *, limit: int, after: str | None = None, as_of: AsOf | None = None
+    ) -> FactPage:
+        """The versions of one record, newest first; those of a moment's past alone."""
+        request = {"op": "history", "store": type_name, "key": key, "limit": limit, "after": after, "full": True}
+        reply = self._line.ask({**request, **_when(None, as_of)})
+        return FactPage(facts=_facts(reply), next=None if reply.get("next") is None else str(reply["next"]))
+
+    def changes(
+        self,
+        start: AsOf | None,
+        end: AsOf | None,
+        *,
+        limit: int,
+        after: str | None = None,
+        type_name: str | None = None,
+    ) -> ChangePage:
+        """What changed after one moment, up to another. As `Store.changes`."""
+        request = {
+            "op": "changes",
+            "start": moment_document(start),
+            "end": moment_document(end),
+            "limit": limit,
+            "after": after,
+            "store": type_name,
+        }
+        return whole(self._line.ask(request), ChangePage)
+
+    def fact(self, fact_id: str) -> Fact | None:
+        """The fact of this id; None where there is none."""
+        found = self._line.ask({"op": "fact", "fact_id": fact_id}).get("fact")
+        return None if found is None else _fact(found)
+
+    def facts(self, since: int, *, limit: int) -> list[Fact]:
+        """The facts after position `since`, in order; only an empty answer means that there are no more."""
+        return _facts(self._line.ask({"op": "replay", "since": since, "limit": limit, "full": True}))
+
+    def replay(self, since: int = 0) -> Iterator[Fact]:
+        """Every fact after `since` up to where the log stands now, read in pages."""
+        until: int | None = None
+        following: object = since
+        while following is not None:
+            request = {"op": "replay", "since": following, "until": until, "limit": REPLAY_FACTS, "full": True}
+            reply = self._line.ask(request)
+            yield from _facts(reply)
+            until = until if until is not None else read(reply, "head", int)
+            following = reply.get("next")
+
+    def previous(self, fact: Fact) -> Fact | None:
+        """The version of the record that `fact` replaced; None for the first."""
+        found = self._line.ask({"op": "previous", "seq": fact.seq}).get("fact")
+        return None if found is None else _fact(found)
+
+    def shared(self, fact: Fact) -> JsonObject:
+        """The fact's shared fields, those declared by path included."""
+        return read(self._line.ask({"op": "shared", "seq": fact.seq}), "common", JsonObject)
+
+    def cursor(self, stream: str) -> Any:
+        """Where the stream resumes."""
+        return self._line.ask({"op": "cursor", "stream": stream}).get("value")
+
+    def runs(self, stream: str | None = None, *, limit: int) -> list[Run]:
+        """The runs of one stream or of all, the latest first."""
+        return read(self._line.ask({"op": "runs", "stream": stream, "limit": limit}), "runs", list[Run])
+
+    def quarantined(self, limit: int) -> list[Quarantined]:
+        """The records that could not be stored, the latest first."""
+        return read(self._line.ask({"op": "quarantined", "limit": limit}), "quarantined", list[Quarantined])
+
+
+def _when(where: Filter | None, as_of: AsOf | None) -> JsonObject:
+    """A request's members for a filter and a moment, where there are any."""
+    members: JsonObject = {}
+    if where is not None:
+        members["where"] = filter_document(where)
+    if as_of is not None:
+        members["as_of"] = moment_document(as_of)
+    return members
+
+
+def _facts(reply: Mapping[str, Any]) -> list[Fact]:
+    return [_fact(document) for document in read(reply, "facts", list[JsonObject])]
+
+
+def _fact(document: Mapping[str, Any]) -> Fact:
+    try:
+        return facts.fact_of(document)
+    except msgspec.ValidationError as err:
+        raise AnswerInvalid(f"the server sent a fact that is none: {err}") from err
+
+
+def read(reply: Mapping[str, Any], name: str, form: type[T]) -> T:
+    """A member of a reply; raises AnswerInvalid where it is not what it must be."""
+    return whole(reply.get(name), form)
+
+
+def whole(value: Any, form: type[T]) -> T:
+    """What came as a value of our own; raises AnswerInvalid where it is none."""
+    try:
+        return msgspec.convert(value, form)
+    except msgspec.ValidationError as err:
+        raise AnswerInvalid(f"the server's reply does not fit: {err}") from err
