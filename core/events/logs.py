@@ -9,7 +9,7 @@ from typing import Protocol
 
 from core.events.cursor import Position
 from core.events.match import event_of, idr_of
-from core.model.errors import LockerError
+from core.model.errors import FactDamaged, LockerError
 from core.model.event import Event, Idr
 from core.model.fact import Fact
 
@@ -85,13 +85,23 @@ class FactLog:
         return 0
 
     def page(self, since: int, *, limit: int = PAGE_ENTRIES_MAX) -> list[Entry]:
-        """Facts after `since`."""
-        return [Entry(fact.seq, self.service, self._idr(fact), fact) for fact in self._source.facts(since, limit=limit)]
+        """Facts after `since`; one that is not what was written is passed over, so that it hides none behind it."""
+        while True:
+            try:
+                facts = self._source.facts(since, limit=limit)
+            except FactDamaged as damaged:
+                log.error("damaged fact passed over service=%s seq=%d", self.service, damaged.seq)
+                since = damaged.seq
+                continue
+            return [Entry(fact.seq, self.service, self._idr(fact), fact) for fact in facts]
 
     def event(self, entry: Entry) -> Event:
         """The fact with what it replaced, read from the same store."""
         assert isinstance(entry.content, Fact)
-        before = self._source.previous(entry.content)
+        try:
+            before = self._source.previous(entry.content)
+        except FactDamaged:
+            before = None  # What it replaced cannot be told; that it came can.
         network = self._source.network_of(entry.content.type)
         return event_of(entry.content, before, service_id=self.service, network=network, account=self._account)
 

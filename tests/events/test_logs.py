@@ -10,7 +10,7 @@ import pytest
 
 from core.events.cursor import Position
 from core.events.logs import PAGE_ENTRIES_MAX, FactLog, heads_of, read_page, resumed
-from core.model.errors import FileDamaged
+from core.model.errors import FactDamaged, FileDamaged
 from core.model.fact import Fact
 from tests.events.desk import new_desk, open_desk, until
 from tests.events.test_match import FACT
@@ -45,6 +45,31 @@ class Told:
 
     def previous(self, fact: Fact, /) -> None:
         return None
+
+
+class Damaged(Told):
+    """A store with facts that are not what was written."""
+
+    def facts(self, since: int, /, *, limit: int) -> list[Fact]:
+        if since + 1 in (3, 4):
+            raise FactDamaged(f"fact {since + 1} is damaged", seq=since + 1)
+        whole = super().facts(since, limit=limit)
+        return [fact for fact in whole if fact.seq < 3 or since >= 4]
+
+    def previous(self, fact: Fact, /) -> None:
+        raise FactDamaged("fact 3 is damaged", seq=3)
+
+
+def test_a_damaged_fact_hides_none_behind_it() -> None:
+    """It is passed over; where it is what another replaced, that one comes without it."""
+    log = FactLog("github", Damaged(head=6, facts=6))
+    known, seen = Position("aa", 0), []
+    while page := read_page(log, known).entries:
+        seen += page
+        known = Position("aa", page[-1].seq)
+
+    assert [1, 2, 5, 6] == [entry.seq for entry in seen]
+    assert log.event(seen[-1]).before is None
 
 
 def test_pages_end_where_the_log_ends() -> None:
