@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,6 @@ from core.store.connection import fault_of
 from core.store.durable import FOLDER_MODE
 from core.store.entries import judge
 from core.store.erasure import Erasable, finish_in
-from core.store.facts import SEQ_MAX
 from core.store.files import FILES_BYTES_MAX, Files
 from core.store.findings import Findings
 from core.store.garbage import GRACE_S, Collected, Garbage
@@ -25,14 +25,15 @@ from core.store.lock import WriterLock
 from core.store.mending import RETRY_MAX, Mending, Retried
 from core.store.prepare import Batch, checked, prepare_all, provenance, set_aside
 from core.store.reader import STORE_NAME, Reader
-from core.store.reads import Reads, Row, bounded
-from core.store.receipts import LIST, Receipt, Verb, receipt_of
-from core.store.recovery import refuse_damaged, settle
+from core.store.reads import Reads, Row
+from core.store.receipts import Verb
 from core.store.recorder import Recorder
-from core.store.retention import POLICIES, Policy, policies_of
+from core.store.recovery import refuse_damaged, settle
+from core.store.retention import Policy
 from core.store.samples import Sample, prepare_samples
 from core.store.streams import cursor_text, run_row
 from core.store.values import Appended, Aside, Commit, Entry, Origin, Quarantined, Run
+from core.store.verify import Verification
 from core.store.writer import Writer
 
 T = TypeVar("T")
@@ -214,10 +215,6 @@ class Store(Reads):
         """Keep how long superseded facts of a type are kept; it takes effect with the next `compact`."""
         self._mine().submit(lambda ledger: ledger.retention(actor=actor).set_policy(type_name, policy), bulk=False)
 
-    def policies(self) -> dict[str, Policy]:
-        """The policies of the types that have one; all others are permanent."""
-        return self._one(policies_of, POLICIES) or {}
-
     def compact(self, *, actor: str) -> list[JsonObject]:
         """Let go what the types' policies let go, in steps between which others write; the receipts."""
         receipts: list[JsonObject] = []
@@ -248,13 +245,17 @@ class Store(Reads):
         finish_in(folder, self.path, mode_of=self._lock.path)
         return receipt
 
-    def receipts(self, limit: int, *, before: int | None = None) -> list[Receipt]:
-        """The receipts of what left this store or came by other than the usual way, the latest first."""
-        return self._all(receipt_of, LIST, (SEQ_MAX if before is None else before, bounded(limit)))
+    def verify(self, *, wait: Callable[[float], object] = time.sleep) -> Verification:
+        """As every reader's, and what it found is kept for the status."""
+        found = super().verify(wait=wait)
+        self._mine().submit(lambda ledger: ledger.note_verify(found), bulk=False)
+        return found
 
     def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
         """Keep for good what was done to this store from elsewhere; the receipt's number."""
-        return self._mine().submit(lambda ledger: ledger.leave_receipt(verb, actor=actor, document=document), bulk=False)
+        return self._mine().submit(
+            lambda ledger: ledger.leave_receipt(verb, actor=actor, document=document), bulk=False
+        )
 
     def retry_quarantined(
         self, types: Sequence[str] | None = None, *, limit: int = RETRY_MAX, after: int = 0
