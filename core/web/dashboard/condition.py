@@ -69,7 +69,7 @@ def condition_of(
 ) -> Condition:
     """The condition that matters most: what keeps the service from working, else how its last runs went."""
     if fault:
-        return Condition("bad", "Cannot be read", _sentence(fault), "See the log", "log")
+        return Condition("bad", "Cannot be read", sentence_of(fault), "See the log", "log")
     if manifest is None:
         sentence = f"Its connector, {service.connector}, is missing or has faults. What it holds is safe."
         return Condition("bad", "Connector missing", sentence, "See what is wrong", "faults")
@@ -121,14 +121,14 @@ def _is_sync(called: str, path: str = "/sync") -> bool:
 
 def _uncalled(entry: Pending) -> Condition:
     """A sync that could not even begin."""
-    sentence = _sentence(entry.last_problem) or "It did not take the call."
+    sentence = sentence_of(entry.last_problem) or "It did not take the call."
     if entry.is_given_up:
         return Condition("bad", "Sync stopped", f"{sentence} It was tried {entry.tries} times.", "Try again", "sync")
     return Condition("warn", "Sync failed", sentence, "Try again", "sync")
 
 
 def _failed(state: ChildState, words: Words) -> Condition:
-    detail = _sentence(state.detail) or "Its process ended."
+    detail = sentence_of(state.detail) or "Its process ended."
     if state.until is not None and state.until > words.now:
         detail = f"{detail} The next try is {words.until(state.until)}."
     button, action = _ACTIONS.get(state.reason, ("Restart", "restart"))
@@ -137,7 +137,7 @@ def _failed(state: ChildState, words: Words) -> Condition:
 
 def _troubled(run: Run) -> Condition:
     problem: Mapping[str, Any] = run.problem or {}
-    remedy = _sentence(problem.get("remedy") or "")
+    remedy = sentence_of(problem.get("remedy") or "")
     return replace(_outcome(run, problem), remedy=remedy, parts=parts_of(problem), stream=run.stream)
 
 
@@ -145,11 +145,11 @@ def parts_of(problem: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """What a problem sums up, each as its name and a sentence; a connector may have written anything."""
     told = problem.get("parts")
     named = [part for part in told[:PARTS_SHOWN_MAX] if isinstance(part, Mapping)] if isinstance(told, list) else []
-    return tuple((_short(part.get("name", "")), _sentence(part.get("detail", ""))) for part in named)
+    return tuple((_short(part.get("name", "")), sentence_of(part.get("detail", ""))) for part in named)
 
 
 def _outcome(run: Run, problem: Mapping[str, Any]) -> Condition:
-    sentence = _sentence(problem.get("detail") or problem.get("title") or "")
+    sentence = sentence_of(problem.get("detail") or problem.get("title") or "")
     if run.status == "partial":
         return Condition("warn", "Partly synced", sentence or "Some of it could not be read.", "See the log", "log")
     if run.status == "held":
@@ -167,7 +167,12 @@ def _short(text: object) -> str:
     return words if len(words) <= SENTENCE_LENGTH_MAX else words[: SENTENCE_LENGTH_MAX - 1] + "…"
 
 
-def _sentence(text: object) -> str:
+def sentence_of(text: object) -> str:
+    """The text as a sentence, bounded: it begins with a capital, unless with a name, and ends with a full stop.
+
+    >>> sentence_of("the list is not XML"), sentence_of("news.example.org is away")
+    ('The list is not XML.', 'news.example.org is away.')
+    """
     words = _short(text)
     if not words:
         return ""

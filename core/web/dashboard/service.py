@@ -301,9 +301,10 @@ def _refusal(status: int, body: bytes) -> Trouble:
         problem = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.MsgspecError:
         problem = {}
-    return Trouble(
-        title=str(problem.get("title") or "The connector refused"),
-        detail=str(problem.get("detail") or f"The connector answered {status}."),
+    return Trouble.told(
+        str(problem.get("type", "")),
+        str(problem.get("title") or "The connector refused"),
+        str(problem.get("detail") or f"The connector answered {status}."),
         remedy=str(problem.get("remedy") or "Look at the service's log."),
         status=status if status < 600 else 502,
     )

@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 from flask import Flask, Response, request
 from werkzeug.datastructures import FileStorage
 
-from core.model.errors import Forbidden, LockerError, NotFound
+from core.model.errors import BadRequest, Forbidden, LockerError, NotFound
 from core.web.caller import Caller
 from core.web.dashboard import words
+from core.web.dashboard.condition import sentence_of
 from core.web.dashboard.links import link
 from core.web.dashboard.words import Words
 from core.web.parts import Parts
@@ -51,7 +52,7 @@ DONE = {
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a deed failed, as it stands at the top of the page it was asked from."""
+    """Why a deed failed, as it stands at the top of the page it was asked from; `title` may be empty."""
 
     title: str
     detail: str
@@ -61,7 +62,14 @@ class Trouble:
     @classmethod
     def of(cls, error: LockerError) -> Trouble:
         """What the error says."""
-        return cls(error.title, error.detail, error.remedy, error.status)
+        return cls.told(error.code, error.title, error.detail, remedy=error.remedy, status=error.status)
+
+    @classmethod
+    def told(cls, code: str, title: str, detail: str, *, remedy: str, status: int) -> Trouble:
+        """The same of a problem document; what was typed or sent is named by the sentence alone."""
+        shown = "" if code == BadRequest.code else title
+        help_ = "" if code == BadRequest.code and remedy == BadRequest.default_remedy else sentence_of(remedy)
+        return cls(shown, sentence_of(detail), help_, status)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from core.model.errors import ChildSilent, StorageFull
+from core.model.errors import BadRequest, ChildSilent, StorageFull
 from core.model.ids import key_to_path
 from core.web import ChildState, Notice
 from core.web.dashboard import PAGES
+from core.web.dashboard.visit import Trouble
 from core.web.mount import FILE_BYTES_MAX
 from tests.web.conftest import Answer, Site
 from tests.web.fakes import FakeReader, pending, run
@@ -524,7 +525,7 @@ def test_a_deed_that_fails_says_why(site: Site, browse: Browse) -> None:
     assert "Not signed in. No <b>token</b>." in text_of(refused)
     assert "<b>token" not in refused.text
     assert "The connector answered 500." in text_of(broken)
-    assert "feeds wrote nothing within 15 s" in text_of(failed)
+    assert "Feeds wrote nothing within 15 s" in text_of(failed)
 
 
 def test_progress_is_watched_after_a_sync_only(site: Site, browse: Browse) -> None:
@@ -962,6 +963,18 @@ def test_a_name_that_is_too_long_is_refused_and_not_cut(site: Site, browse: Brow
     assert f'value="{name}"' in answer.text
     assert " maxlength" not in answer.text
     assert [] == list(site.world.services.list())
+
+
+def test_a_refused_file_is_told_in_a_sentence(site: Site, browse: Browse) -> None:
+    """What is wrong with it, without a frame that speaks of requests."""
+    told = Trouble.of(BadRequest("the list is not XML at line 3", remedy="export it again"))
+    other = Trouble.of(StorageFull("the disk is full"))
+
+    assert ("", "The list is not XML at line 3.", "Export it again.") == (told.title, told.detail, told.remedy)
+    assert "" != other.title
+    label = text_of(browse("/owner/tokens", {"label": "n" * 81, "scope-read": "on"}))
+    assert "A token needs a label of 1 to 80 letters" in label
+    assert "cannot be understood" not in label
 
 
 @pytest.mark.parametrize("done", ["installed", HOSTILE, ""])
