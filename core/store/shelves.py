@@ -66,9 +66,7 @@ class Shelves:
         """Everything that stands where files do, in order of the names; what comes or goes meanwhile may be missed."""
         for name in self._names(FOLDER):
             if _SHELF.fullmatch(name):
-                for rest in self._names(FOLDER, name):
-                    with contextlib.suppress(FileNotFoundError), self.opened(FOLDER, name) as shelf:
-                        yield _look(shelf, name + rest)
+                yield from self._on_shelf(name)
 
     def remove(self, digests: Sequence[str], *, put_before: float) -> list[Kept]:
         """Remove files of one shelf durably; those that it did. One that is gone, or was put again since, is let be."""
@@ -115,6 +113,14 @@ class Shelves:
             self._flushed.add(path)
         with self.opened(*names) as handle:
             yield handle
+
+    def _on_shelf(self, name: str) -> list[Kept]:
+        found: list[Kept] = []
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self.opened(FOLDER, name) as shelf:
+            for rest in sorted(os.listdir(shelf)):  # noqa: PTH208
+                with contextlib.suppress(FileNotFoundError):
+                    found.append(_look(shelf, name + rest))
+        return found
 
     def _names(self, *names: str) -> list[str]:
         try:
