@@ -161,6 +161,9 @@ class Intake:
             if _said(taken[0]) != _said(judged):
                 raise ConflictingDuplicate(f"another fact has the id {entry.id}")
             return msgspec.structs.replace(taken[1], duplicate=True)
+        # Nearly every fact is a new one: that is found out at a tenth of the price of reading one.
+        if self._db.execute(facts.SEQ_OF_ID, (fact_id,)).get is None:
+            return None
         for row in self._db.execute(facts.BY_ID, (fact_id,)):
             known = facts.fact_of(row)
             if not _is_same(known, judged, self._types.get(entry.type)):

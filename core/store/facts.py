@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import NoneType
 from typing import Any
 
@@ -47,6 +48,7 @@ HISTORY = f"""
     )
     SELECT {COLUMNS} FROM version v CROSS JOIN fact f ON f.seq = v.seq {_NAMED} ORDER BY f.seq DESC LIMIT ?4
 """
+SEQ_OF_ID = "SELECT seq FROM fact WHERE id = ?"
 BY_ID = f"SELECT {COLUMNS} {FROM} WHERE f.id = ?"
 
 LAST_RECORDED_AT = "SELECT recorded_at FROM fact ORDER BY seq DESC LIMIT 1"
@@ -126,6 +128,13 @@ def replaced(db: apsw.Connection, seq: int) -> Replaced:
     raise apsw.CorruptError(f"current names fact {seq}, which is not there")
 
 
+def replaced_in(row: tuple[Any, ...], *, now: float) -> Replaced:
+    """As `replaced`, from the row of a fact that was made at `now` and is yet to be inserted."""
+    known_at = now if row[16] is None else row[16]
+    order = int(known_at * 1000) if row[18] is None else row[18]
+    return Replaced(row[1], Version(row[0], (row[17], order), row[7], known_at), row[5], row[6])
+
+
 def json_text(document: JsonObject) -> str:
     """The document as it is stored: its own order of names kept."""
     return _encode(document).decode()
@@ -150,6 +159,8 @@ def stored_id(text: str) -> bytes | str:
     """An id as it is stored: the 16 bytes of a UUID in its usual form, else the text itself."""
     if len(text) == 36 and text[8] == text[13] == text[18] == text[23] == "-":
         digits = text.replace("-", "")
-        if len(digits) == 2 * _UUID_BYTES and all(letter in "0123456789abcdef" for letter in digits):
-            return bytes.fromhex(digits)
+        with contextlib.suppress(ValueError):
+            read = bytes.fromhex(digits)
+            if read.hex() == digits and len(read) == _UUID_BYTES:
+                return read
     return text
