@@ -224,7 +224,7 @@ class _Restoring:
             self._inventory = self._decoded(text_of(passed, bytes_max=JSON_BYTES_MAX))
         elif item.name == SECRETS:
             self._sealed = text_of(passed, bytes_max=2 * SECRETS_BYTES_MAX)
-        elif item.name.startswith(BELOW_ME):
+        elif item.name.startswith(BELOW_ME) and item.name.split("/")[1] not in PASSING_TOP:
             self._write(item.name.removeprefix(BELOW_ME), passed, folders)
         else:
             raise self._damaged(f"it holds {item.name}, which no backup does")

@@ -24,12 +24,12 @@ def begin_anew(documents: Documents) -> tuple[str, ...]:
         resting = []
         for row in table.all():
             epoch = row.get("origin_epoch", FIRST_EPOCH)
+            change: dict[str, object] = {"origin_epoch": (epoch if isinstance(epoch, int) else FIRST_EPOCH) + 1}
+            # What is kept of an uninstalled service does not sync; installing it again is the owner's word.
             if row.get("state", State.INSTALLED) == State.INSTALLED and not row.get("paused"):
                 resting.append(str(row.get("id")))
-            table.update(
-                {"origin_epoch": (epoch if isinstance(epoch, int) else FIRST_EPOCH) + 1, "paused": True},
-                doc_ids=[row.doc_id],
-            )
+                change["paused"] = True
+            table.update(change, doc_ids=[row.doc_id])
         _put(documents.table(DEVICE_TABLE), owner_epoch(documents) + 1)
     return tuple(resting)
 

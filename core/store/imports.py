@@ -27,7 +27,7 @@ from core.store.samples import Sample
 from core.store.series import READ_MAX
 from core.store.values import Appended, Entry
 
-BATCH_FACTS = 250
+BATCH_FACTS = 1000
 BATCH_SAMPLES = 1000
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 PROBLEMS_TOLD_MAX = 50

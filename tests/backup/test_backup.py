@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -246,6 +247,35 @@ def test_a_killed_backup_leaves_no_archive_and_the_next_sweeps(me: Path, tmp_pat
 
     assert [place / "b.tar"] == list(place.iterdir())
     assert [] == check_archive(place / "b.tar")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_backups_killed_beside_a_writer(me: Path, tmp_path: Path, seed: int) -> None:
+    """Forty deaths at random moments, while the store is written: no half archive, no trace, nothing lost."""
+    dice = random.Random(seed)
+    place = tmp_path / "backups"
+    place.mkdir()
+    with open_store(me, "feeds", ManualClock()) as store:
+        fill(store, facts=400, start=100)
+        command = [sys.executable, "-c", SAVER, str(me), str(place / "b.tar")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as saver:
+            assert saver.stdout is not None
+            saver.stdout.readline()
+            until = time.monotonic() + dice.random() * 0.4  # The moment of death itself.
+            number = 1000
+            while time.monotonic() < until:
+                fill(store, facts=5, start=number)
+                number += 5
+            saver.send_signal(signal.SIGKILL)
+        head = store.head()
+        if (place / "b.tar").exists():
+            assert [] == check_archive(place / "b.tar")
+            (place / "b.tar").unlink()
+        made = save(me, place / "b.tar")
+
+    assert head == made.inventory.databases["feeds/store.db"].head
+    assert [place / "b.tar"] == list(place.iterdir())
 
 
 def test_the_header_says_what_it_is(me: Path, tmp_path: Path) -> None:

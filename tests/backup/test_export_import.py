@@ -22,7 +22,7 @@ from core.backup import ExportDone, ImportDone, Source, export, import_from, sch
 from core.backup.unpacking import check_archive, items, text_of
 from core.model.clock import ManualClock
 from core.model.errors import BadRequest, FileDamaged, FormatTooNew, LockerError, NotFound, StorageFull
-from core.model.fact import Fact
+from core.model.fact import Change, Fact
 from core.model.frames import encode_frame
 from core.model.manifest import Manifest, TypeSpec
 from core.registry import Service
@@ -313,6 +313,26 @@ def test_a_partial_snapshot_is_told(me: Path, tmp_path: Path) -> None:
     assert (9, ["the snapshot is partial: 22 facts were written, 9 came"]) == (done.added, done.damages)
 
 
+def test_after_any_cut_of_a_snapshot_what_came_stays_and_writing_goes_on(me: Path, tmp_path: Path) -> None:
+    """The facts wholly inside, no more; five more writes survive the next opening. S1."""
+    header = encode_frame(json.dumps({"type": "snapshot_header", "fact_count": 5, "written_at": 1.0}).encode())
+    frames = [encode_frame(msgspec.json.encode(wire_form(fact))) for fact in facts(me)[:5]]
+    ends = [len(header) + len(b"".join(frames[: n + 1])) for n in range(5)]
+    lengths = sorted({end + delta for end in (len(header), *ends[:-1]) for delta in (-1, 0, 1)})
+    for length in lengths:
+        new = tmp_path / f"New{length}"
+        (tmp_path / "cut.snap").write_bytes((header + b"".join(frames))[:length])
+        done = bring(tmp_path / "cut.snap", new, into="feeds").services["feeds"]
+        whole = sum(end <= length for end in ends)
+        assert (whole, False) == (done.added, done.is_whole)
+        with opener(new)("feeds") as store:
+            for n in range(5):
+                store.commit([Change(type="entry", key=f"later{n}", value={"n": n})])
+        with opener(new)("feeds") as store:
+            assert whole + 5 == store.head()
+            assert {f"later{n}" for n in range(5)} <= {r.key for r in store.records("entry", limit=100).records}
+
+
 def test_another_codec_is_refused_naming_both(tmp_path: Path) -> None:
     """And nothing is taken. S19."""
     (tmp_path / "x.wal").write_bytes(encode_frame(msgspec.msgpack.encode({"store": "t", "fields": ["a"]})))
@@ -372,7 +392,6 @@ def test_parquet_tables_hold_the_records(me: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     from core.backup import parquet_tables
-    from core.model.fact import Change
 
     values: list[dict[str, Any]] = [
         {"n": 1, "f": 1.5, "mixed": "x", "deep": {"a": [1]}, "value": 2**70},

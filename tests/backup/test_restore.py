@@ -148,6 +148,18 @@ def test_taking_over_wakes_what_the_restore_put_to_rest(me: Path, archive: Path,
     assert () == take_over(back, ManualClock())
 
 
+def test_kept_data_gets_its_next_epoch_and_is_not_put_to_rest(me: Path, tmp_path: Path) -> None:
+    """Whoever installs it again wants it to sync."""
+    Documents(me / "locker.json", ManualClock()).table("services").update({"state": "kept"}, doc_ids=[2])
+    save(me, tmp_path / "c.tar")
+
+    restored = bring_back(tmp_path / "c.tar", tmp_path / "Back")
+
+    rows = Documents(tmp_path / "Back" / "locker.json", ManualClock()).table("services").all()
+    assert [(2, True), (2, False)] == [(row["origin_epoch"], row["paused"]) for row in rows]
+    assert ("feeds",) == restored.resting
+
+
 def test_a_restored_me_that_nobody_took_over_can_be_saved_and_restored(archive: Path, tmp_path: Path) -> None:
     """What rested since the first restore is still known to be woken after the second."""
     bring_back(archive, tmp_path / "One")
@@ -214,6 +226,9 @@ def rewritten(archive: Path, target: Path, change: dict[str, bytes | None]) -> P
             content = change.get(item.name, text_of(item))
             if item.name != "contents.jsonl" and content is not None:
                 sink.add(item.name, [content], size=len(content))
+        for name in change:
+            if name.startswith("+"):
+                sink.add(name[1:], [b""], size=0)
     return target
 
 
@@ -235,6 +250,9 @@ def test_a_newer_format_is_refused(archive: Path, tmp_path: Path) -> None:
         {"me/feeds/store.db": b"SQLite format 3\0 no more"},
         {"backup.json": b"{}"},
         {"inventory.json": b"[]"},
+        {"+me/.restore/ready": b""},
+        {"+me/core.lock": b""},
+        {"+other": b""},
     ],
 )
 def test_a_backup_that_contradicts_itself_is_refused(
