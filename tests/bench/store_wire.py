@@ -1,0 +1,229 @@
+"""Durable writes over the wire, beside what SQLite itself commits on the same disk at the same time.
+
+Each fact is the reference record of 44 B, flushed to the disk before its answer. `plain SQLite` puts one row into one
+table (WAL, synchronous = FULL) for each commit; `a flush` is 4 KiB appended and fdatasync. The sides take short turns,
+since the disk is not the same from second to second: ratios are of one round each. `NetworkStore` is Locker's own
+client; the other callers send requests that were made beforehand.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from itertools import count as counting
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import apsw
+
+from core.model.clock import SystemClock
+from core.model.errors import LockerError
+from core.netstore import NetworkStore
+from core.store import Store
+from tests.bench._lanes import ORIGIN
+from tests.bench._numbers import Samples, figure, middle, spread_of
+from tests.bench._report import Report, Table, arguments, say
+from tests.bench._served import STORE, Server, Talk, Talkers, entry_of, frame_of
+
+CALLERS = 8
+PIPELINED = 64
+BATCH = 500
+PLAIN, FLUSH, EMBEDDED = "plain SQLite, one row a commit", "a flush", "the store itself, in one process"
+UNIX, TCP = "Unix socket, NetworkStore", "TCP, NetworkStore"
+BARE = "Unix socket, 1 caller"
+MANY, MANY_TCP = f"Unix socket, {CALLERS} callers", f"TCP, {CALLERS} callers"
+PIPED, PIPED_MANY = "pipelined, NetworkStore", f"pipelined, {CALLERS} callers"
+BATCHED = f"in batches of {BATCH}, NetworkStore"
+
+Round = dict[str, float]
+
+_numbers = counting()
+
+
+def main() -> None:
+    """Measure, and print the tables."""
+    told = arguments(__doc__, rounds=15, writes=400, seconds=8)
+    rounds: list[Round] = []
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        sides = _sides(Path(folder), stack)
+        for number in range(told.rounds + 1):
+            rounds.append({name: write(told.writes) for name, write in sides.items()})
+            say(f"round {number} of {told.rounds}: " + ", ".join(f"{rate:.0f}" for rate in rounds[-1].values()))
+    times = {}
+    for name, is_busy in (("nothing else", False), ("a bulk load", True)):
+        with tempfile.TemporaryDirectory() as folder:
+            times[name] = _latencies(Path(folder), told.seconds, is_busy=is_busy)
+    # The first round fills caches.
+    _report(rounds[1:], times).publish(told)
+
+
+def _sides(folder: Path, stack: ExitStack) -> Mapping[str, Callable[[int], float]]:
+    """How each writes so many facts: facts per second."""
+    server = stack.enter_context(Server(folder / "served"))
+    unix = stack.enter_context(NetworkStore(server.unix, transport="unix"))
+    tcp = stack.enter_context(NetworkStore(server.tcp))
+    talk = stack.enter_context(Talk("unix", server.unix))
+    many = {way: stack.enter_context(Talkers(way, server.place(way), CALLERS)) for way in ("unix", "tcp")}
+    store = stack.enter_context(Store.open(folder / "own", types={}, origin=ORIGIN, clock=SystemClock()))
+    return {
+        FLUSH: lambda count: _flushes(folder / "flushed", count),
+        PLAIN: _plain(folder / "plain.db", stack),
+        EMBEDDED: lambda count: _singles(store, count),
+        UNIX: lambda count: _singles(unix, count),
+        TCP: lambda count: _singles(tcp, count),
+        BARE: lambda count: _bare(talk, count),
+        MANY: lambda count: _crowd(many["unix"], count),
+        MANY_TCP: lambda count: _crowd(many["tcp"], count),
+        PIPED: lambda count: _piped(unix, 10 * count),
+        PIPED_MANY: lambda count: _piped_crowd(many["unix"], 10 * count),
+        BATCHED: lambda count: _batched(unix, 10 * count),
+    }
+
+
+def _flushes(path: Path, count: int) -> float:
+    page = bytes(4096)
+    file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    begun = time.perf_counter()
+    for _ in range(count):
+        os.write(file, page)
+        os.fdatasync(file)
+    took_s = time.perf_counter() - begun
+    os.close(file)
+    return count / took_s
+
+
+def _plain(path: Path, stack: ExitStack) -> Callable[[int], float]:
+    db = apsw.Connection(str(path))
+    stack.callback(db.close)
+    db.execute("PRAGMA journal_mode = WAL").fetchall()
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("CREATE TABLE fact (seq INTEGER PRIMARY KEY, store TEXT, key TEXT, value TEXT)")
+
+    def write(count: int) -> float:
+        rows = [(STORE, entry.key, str(entry.value)) for entry in map(entry_of, range(count))]
+        begun = time.perf_counter()
+        for row in rows:
+            db.execute("INSERT INTO fact (store, key, value) VALUES (?, ?, ?)", row)
+        return count / (time.perf_counter() - begun)
+
+    return write
+
+
+def _singles(store: Store | NetworkStore, count: int) -> float:
+    entries = [entry_of(next(_numbers)) for _ in range(count)]
+    begun = time.perf_counter()
+    for entry in entries:
+        done = store.append([entry])
+        assert not isinstance(done[0], LockerError)
+    return count / (time.perf_counter() - begun)
+
+
+def _bare(talk: Talk, count: int) -> float:
+    frames = [frame_of(next(_numbers)) for _ in range(count)]
+    begun = time.perf_counter()
+    for frame in frames:
+        talk.exchange(frame)
+    return count / (time.perf_counter() - begun)
+
+
+def _crowd(talkers: Talkers, count: int) -> float:
+    each = max(1, count // CALLERS) * 2
+    _, took_s = talkers.write([[frame_of(next(_numbers)) for _ in range(each)] for _ in range(CALLERS)])
+    return CALLERS * each / took_s
+
+
+def _piped_crowd(talkers: Talkers, count: int) -> float:
+    windows = max(1, count // CALLERS // PIPELINED)
+    requests = [
+        [b"".join(frame_of(next(_numbers)) for _ in range(PIPELINED)) for _ in range(windows)] for _ in range(CALLERS)
+    ]
+    _, took_s = talkers.write(requests, replies=PIPELINED)
+    return CALLERS * windows * PIPELINED / took_s
+
+
+def _piped(store: NetworkStore, count: int) -> float:
+    entries = [entry_of(next(_numbers)) for _ in range(count)]
+    begun = time.perf_counter()
+    done = store.append_each(entries)
+    took_s = time.perf_counter() - begun
+    assert not any(isinstance(one, LockerError) for one in done)
+    return count / took_s
+
+
+def _batched(store: NetworkStore, count: int) -> float:
+    batches = [[entry_of(next(_numbers)) for _ in range(BATCH)] for _ in range(max(1, count // BATCH))]
+    begun = time.perf_counter()
+    for batch in batches:
+        assert not any(isinstance(one, LockerError) for one in store.append(batch))
+    return len(batches) * BATCH / (time.perf_counter() - begun)
+
+
+def _latencies(folder: Path, seconds: int, *, is_busy: bool) -> tuple[Samples, float]:
+    """The ms of single writes one after the other, and how many facts per second another caller loads meanwhile."""
+    spawn = multiprocessing.get_context("spawn")
+    end, loaded = spawn.Event(), spawn.Value("q", 0)
+    with Server(folder / "served") as server, Talk("unix", server.unix) as talk:
+        loader = spawn.Process(target=_load, args=(server.unix, end, loaded))
+        if is_busy:
+            loader.start()
+            while not loaded.value:
+                time.sleep(0.01)
+        times = []
+        before, begun = loaded.value, time.perf_counter()
+        for number in counting():
+            if time.perf_counter() - begun > seconds:
+                break
+            frame = frame_of(-number)
+            at = time.perf_counter()
+            talk.exchange(frame)
+            times.append((time.perf_counter() - at) * 1000)
+        rate = (loaded.value - before) / (time.perf_counter() - begun)
+        end.set()
+        if is_busy:
+            loader.join()
+    return Samples.of(times), rate
+
+
+def _load(place: str, end: Event, loaded: multiprocessing.sharedctypes.Synchronized[int]) -> None:
+    """Write batches until told to end."""
+    with NetworkStore(place, transport="unix") as store:
+        batch = 0
+        while not end.is_set():
+            batch += 1
+            store.append([entry_of(batch * BATCH + number) for number in range(BATCH)])
+            loaded.value += BATCH
+
+
+def _report(rounds: list[Round], times: Mapping[str, tuple[Samples, float]]) -> Report:
+    report = Report("Writing over the wire", description=__doc__)
+    table = Table(["facts/s, durable", "median", "of plain SQLite in the same round"])
+    for name in rounds[0]:
+        share = middle([each[name] / each[PLAIN] for each in rounds])
+        table.add(name, spread_of([each[name] for each in rounds]), "" if name == PLAIN else f"{share:.2f} ×")
+    report.add(table)
+    more = middle([each[MANY] / each[BARE] for each in rounds])
+    report.add(
+        f"{CALLERS} callers write {more:.2f} times what one writes, in the same round. The median of {len(rounds)} "
+        "rounds, in brackets from the least to the most."
+    )
+    table = Table(["a single write, ms, beside", "p50", "p95", "p99", "most", "loaded meanwhile, facts/s"])
+    for name, (samples, rate) in times.items():
+        cells = (samples.p50, samples.p95, samples.at(0.99), samples.most)
+        table.add(name, *(figure(cell) for cell in cells), figure(rate) if rate else "")
+    report.add(table)
+    report.beside("one durable write at a time over the wire, facts/s", _of(rounds, UNIX), PLAIN, _of(rounds, PLAIN))
+    report.beside(f"the same by {CALLERS} callers at once, facts/s", _of(rounds, MANY), PLAIN, _of(rounds, PLAIN))
+    report.brief.add("durable writes in batches over the wire, facts/s", figure(_of(rounds, BATCHED)), "", "")
+    return report
+
+
+def _of(rounds: list[Round], name: str) -> float:
+    return middle([each[name] for each in rounds])
+
+
+if __name__ == "__main__":
+    main()
