@@ -49,6 +49,7 @@ HISTORY = f"""
     SELECT {COLUMNS} FROM version v CROSS JOIN fact f ON f.seq = v.seq {_NAMED} ORDER BY f.seq DESC LIMIT ?4
 """
 SEQ_OF_ID = "SELECT seq FROM fact WHERE id = ?"
+AT = f"SELECT {COLUMNS} {FROM} WHERE f.seq = ?"
 BY_ID = f"SELECT {COLUMNS} {FROM} WHERE f.id = ?"
 
 LAST_RECORDED_AT = "SELECT recorded_at FROM fact ORDER BY seq DESC LIMIT 1"

@@ -86,9 +86,16 @@ class Reads:
         return floor_of(self.rows)
 
     def record(self, type_name: str, key: str, *, as_of: AsOf | None = None) -> Record | None:
-        """The record's state, the latest or that of a moment; None when there is none or it is deleted."""
+        """The record's state, the latest or that of a moment; None when there is none or it is deleted.
+
+        Raises FactDamaged where it is not what was written; lists and counts do not look so closely.
+        """
         found = query.one(self.rows, type_name, key, as_of)
-        return self._read(self._record, found)[0] if found else None
+        if not found:
+            return None
+        record = self._read(self._record, found)[0]
+        self._all(facts.fact_of, facts.AT, (record.seq,))
+        return record
 
     def records(
         self,

@@ -131,6 +131,19 @@ def test_reading_names_the_bad_row_and_goes_on(open_store: OpenStore, folder: Pa
     assert [seq for seq in range(1, 501) if seq not in bad] == seen
 
 
+def test_a_record_that_is_not_what_was_written_is_an_error(open_store: OpenStore, folder: Path) -> None:
+    """The record, its history and its fact name the position; its neighbours are read."""
+    _filled(open_store, 500).close()
+    with _raw(folder) as db:
+        db.execute("UPDATE fact SET value = '{\"n\":8}' WHERE seq = 8")
+    with Reader.open(folder, types=TYPES) as reader:
+        for ask in (lambda: reader.record("note", "k7"), lambda: reader.history("note", "k7", limit=5)):
+            with pytest.raises(FactDamaged) as caught:
+                ask()
+            assert 8 == caught.value.seq
+        assert reader.record("note", "k8") is not None
+
+
 def test_a_missing_or_moved_row_breaks_the_chain(open_store: OpenStore, folder: Path) -> None:
     """A row that is gone leaves no bad row behind; the mark over it tells."""
     _filled(open_store, 1000).close()
