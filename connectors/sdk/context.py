@@ -18,7 +18,7 @@ from connectors.sdk.session import BODY_BYTES_MAX, DEADLINE_S, Session
 from core.model.clock import Clock
 from core.model.fact import Fact, Record
 from core.model.manifest import Manifest
-from core.store import Commit, Files, Reader, Store
+from core.store import Commit, Files, Reader, Recorder, Store
 
 # What syncing leaves to the owner where the core says nothing else.
 DISK_FREE_BYTES_MIN = 1024 * 1024 * 1024
@@ -123,6 +123,11 @@ class Context:
     def files(self) -> Files:
         """Where binaries are kept, by the SHA-256 of their content."""
         return self._service.store.files
+
+    @property
+    def series(self) -> Recorder:
+        """Numbers of points over time: `append`, `samples`, `rollups`, `last`."""
+        return self._service.store.series
 
     @property
     def base(self) -> str:

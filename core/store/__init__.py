@@ -18,6 +18,7 @@ from core.store.pages import place_of, word_of
 from core.store.projection import projected
 from core.store.query import Count
 from core.store.reader import Reader
+from core.store.recorder import Recorder
 from core.store.samples import Sample, Sampled
 from core.store.search import Found, Hit, Search
 from core.store.series import Moment, Moments, Rollup, RollupPage, Series, Width
@@ -67,6 +68,7 @@ __all__ = [
     "Quarantined",
     "Reader",
     "Reading",
+    "Recorder",
     "Retried",
     "Rollup",
     "RollupPage",

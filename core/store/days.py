@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from importlib import resources
 from math import floor
+from pathlib import Path
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import TZPATH, ZoneInfo
 
 from core.model.errors import BadRequest
 
@@ -28,6 +31,17 @@ class Span(NamedTuple):
 
     start: int
     end: int
+
+
+def rules_of(timezone: str) -> str:
+    """A digest of the zone's rules as this machine knows them: they change where a country changes its clocks."""
+    *outer, name = timezone.split("/")
+    for place in TZPATH:
+        path = Path(place, *outer, name)
+        if path.is_file():
+            return sha256(path.read_bytes()).hexdigest()
+    package = resources.files(".".join(["tzdata", "zoneinfo", *outer]))
+    return sha256(package.joinpath(name).read_bytes()).hexdigest()
 
 
 def minute_of(at: float) -> Span:

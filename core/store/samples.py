@@ -14,7 +14,7 @@ import msgspec
 from core.model.errors import BadRecord, BadRequest
 from core.model.fact import JsonObject
 from core.model.ids import KEY_BYTES_MAX
-from core.store.days import DAY_S, MOMENT_MAX, Days
+from core.store.days import DAY_S, MOMENT_MAX, Days, rules_of
 from core.store.prepare import Refusal, is_name, refusal
 from core.store.receipts import put_receipt
 from core.store.rollups import SAMPLES, Rollups
@@ -37,9 +37,8 @@ _PUT = """
 """
 _DELETE = "DELETE FROM sample WHERE point = ? AND at >= ? AND at <= ?"
 _COUNT = f"SELECT coalesce(sum(count), 0) FROM rollup WHERE point = ? AND width = {DAY_S}"
-_SET_TIMEZONE = """
-    INSERT INTO meta (name, value) VALUES ('timezone', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
-"""
+_RULES = "SELECT value FROM meta WHERE name = 'timezone_rules'"
+_SET_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _REASON = "a sample needs the name of a point, a moment in epoch seconds and a finite number"
 
 Prepared = dict[str, dict[float, float]]
@@ -74,24 +73,25 @@ class Samples:
         self._db = db
         self._timezone: str = timezone or db.execute(TIMEZONE).get or UTC
         self._rollups = Rollups(db, Days(self._timezone))
+        self._rules = rules_of(self._timezone)
         self._known: dict[str, int] = {}
 
     @property
     def is_folded(self) -> bool:
-        """Whether hours and days are those of today's zone."""
-        return bool(self._db.execute(TIMEZONE).get == self._timezone)
+        """Whether hours and days are those of today's zone and its rules."""
+        return (self._db.execute(TIMEZONE).get, self._db.execute(_RULES).get) == (self._timezone, self._rules)
 
     def settle(self) -> None:
         """Fold hours and days by today's zone."""
         for point in self._rollups.points():
             self._rollups.refold_days(point)
-        self._db.execute(_SET_TIMEZONE, (self._timezone,))
+        self._note_zone()
 
     def rebuild(self) -> None:
         """Fold every number again."""
         for point in self._rollups.points():
             self._rollups.refold(point)
-        self._db.execute(_SET_TIMEZONE, (self._timezone,))
+        self._note_zone()
 
     def put(self, prepared: Prepared) -> int:
         """Keep numbers, the later written for one that is there already; how many came."""
@@ -127,6 +127,9 @@ class Samples:
         }
         put_receipt(self._db, "delete_samples", actor=actor, at=now, document=document)
         return len(gone), rest[0][0] if rest else None
+
+    def _note_zone(self) -> None:
+        self._db.executemany(_SET_META, [("timezone", self._timezone), ("timezone_rules", self._rules)])
 
     def _number_of(self, name: str) -> int:
         number = self._known.get(name)

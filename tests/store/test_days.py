@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.model.errors import BadRequest
-from core.store.days import HOUR_S, MINUTE_S, MOMENT_MAX, Days, Span, minute_of
+from core.store.days import HOUR_S, MINUTE_S, MOMENT_MAX, Days, Span, minute_of, rules_of
 
 ZONES = (
     "UTC", "Europe/Vienna", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe",
@@ -88,3 +88,11 @@ def test_unknown_zone_is_named(name: str) -> None:
     """A name that no zone has is the caller's fault."""
     with pytest.raises(BadRequest, match="is no time zone"):
         Days(name)
+
+
+def test_rules_are_told_apart() -> None:
+    """Zones differ, and one is the same each time it is asked; every zone of ours has rules on this machine."""
+    found = {zone: rules_of(zone) for zone in ZONES}
+
+    assert len(ZONES) == len(set(found.values()))
+    assert found["UTC"] == rules_of("UTC")

@@ -264,6 +264,19 @@ def test_changed_zone_folds_hours_and_days_anew(folder: Path) -> None:
         assert naive(samples, "Asia/Kathmandu") == {by: rollups(store, by) for by in WIDTHS}
 
 
+def test_new_rules_of_a_zone_fold_hours_and_days_anew(folder: Path) -> None:
+    """A country that changes its clocks moves days: what was folded by other rules is folded again."""
+    with opened(folder, "Europe/Vienna") as store:
+        store.series.append([("heat", NOW, 1.0)])
+    db = apsw.Connection(str(folder / "store.db"))
+    db.execute("UPDATE meta SET value = 'other' WHERE name = 'timezone_rules'")
+    db.execute("UPDATE rollup SET start = start + 60 WHERE width > 60")
+    db.close()
+
+    with opened(folder) as store:
+        assert naive({NOW: 1.0}, "Europe/Vienna") == {by: rollups(store, by) for by in WIDTHS}
+
+
 def test_day_of_a_changed_clock_has_all_its_hours(folder: Path) -> None:
     """A number a minute over the last days of October: 24, 25, 24 hours."""
     start = int(Days("Europe/Vienna").day(1_792_800_000.0 + 3 * DAY_S).start)
