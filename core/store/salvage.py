@@ -73,9 +73,11 @@ class Case:
         return list(dict.fromkeys(((*self.kept, *intact), every, self.kept, ())))
 
     def lost_facts(self) -> int:
-        """How many facts the log's tail speaks of."""
-        heads = [self.seen_with(frames, seen_head) or 0 for frames in self.views()[:2]]
-        return max(0, max(heads) - self.sound.head)
+        """How many facts the log's tail speaks of; what is intact is believed before what is not."""
+        for frames in self.views()[:2]:
+            if (head := self.seen_with(frames, seen_head) or 0) > self.sound.head:
+                return head - self.sound.head
+        return 0
 
     def tells_nothing_new(self) -> bool:
         """Whether the tail holds nothing but what is in the database already, as after a checkpoint."""
