@@ -2,8 +2,9 @@
 
 from core.netstore.client import NetworkStore
 from core.netstore.door import ADMIN, OWNER, READ, WRITE, Door, Grant, ServedStore, one_store
+from core.netstore.gate import Gate
 from core.netstore.limits import ServerLimits
-from core.netstore.listening import parse_address, socket_path
+from core.netstore.listening import connect_unix, parse_address, peer_of, private_path, socket_path
 from core.netstore.protocol import Cursor
 from core.netstore.server import StoreServer
 from core.netstore.subscriber import Subscriber
@@ -15,13 +16,17 @@ __all__ = [
     "WRITE",
     "Cursor",
     "Door",
+    "Gate",
     "Grant",
     "NetworkStore",
     "ServedStore",
     "ServerLimits",
     "StoreServer",
     "Subscriber",
+    "connect_unix",
     "one_store",
     "parse_address",
+    "peer_of",
+    "private_path",
     "socket_path",
 ]

@@ -14,6 +14,7 @@ import stat
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from core.model.errors import AlreadyRunning, BadRequest, FolderUnusable, PortTaken
@@ -28,6 +29,9 @@ _DARWIN_SOL_LOCAL, _DARWIN_PEERCRED, _DARWIN_PEERPID = 0, 1, 2
 # Fixed, so that server and client agree on it whatever their environments say.
 _SHORT_FOLDER = "/tmp/locker-{uid}"  # noqa: S108 -- used only when it is ours alone
 
+# Where a folder that is open is reached by a short name.
+_FOLDERS_BY_HANDLE = Path("/proc/self/fd")
+
 
 def socket_path(path: Path) -> Path:
     """Where the socket wanted at `path` stands: there, or under a short name where that is too long."""
@@ -38,18 +42,38 @@ def socket_path(path: Path) -> Path:
     return Path(_SHORT_FOLDER.format(uid=os.getuid())) / f"{name}.sock"
 
 
-def listen_unix(path: Path) -> tuple[socket.socket, Path]:
-    """A socket of mode 0600 in a folder that is this user's alone, and where it stands.
+def private_path(path: Path) -> Path:
+    """Where a socket wanted at `path` stands for peers that come by `connect_unix`: there, where the system can."""
+    return path.absolute() if _FOLDERS_BY_HANDLE.is_dir() else socket_path(path)
+
+
+def connect_unix(path: Path, *, timeout_s: float) -> socket.socket:
+    """A connection to the socket at that very path, however long it is; raises OSError where nobody answers."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout_s)
+        with _address_of(path) as address:
+            connection.connect(address)
+        connection.settimeout(None)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def listen_unix(path: Path, *, in_place: bool = False) -> tuple[socket.socket, Path]:
+    """A socket of mode 0600 in a folder that is this user's alone, and where it stands; `in_place`: at that very path.
 
     One that nobody answers is replaced; raises AlreadyRunning when somebody does, FolderUnusable for a folder that
     others may enter.
     """
-    place = socket_path(path)
+    place = path.absolute() if in_place else socket_path(path)
     _prepare_folder(place.parent)
     _clear(place)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(str(place))
+        with _address_of(place) as address:
+            listener.bind(address)
         place.chmod(0o600)
         listener.listen(BACKLOG)
     except OSError as err:
@@ -144,6 +168,19 @@ def close_orderly(connection: socket.socket, *, linger_s: float) -> None:
     connection.close()
 
 
+@contextlib.contextmanager
+def _address_of(place: Path) -> Iterator[str]:
+    """What the system is told of a socket's place: its path, or a short way through its folder where that is long."""
+    if len(os.fsencode(place)) <= PATH_BYTES_MAX:
+        yield str(place)
+        return
+    folder = os.open(place.parent, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield str(_FOLDERS_BY_HANDLE / str(folder) / place.name)
+    finally:
+        os.close(folder)
+
+
 def _prepare_folder(folder: Path) -> None:
     """Make the short folder if it is needed; use a folder only when nobody else can put anything there."""
     if str(folder) == _SHORT_FOLDER.format(uid=os.getuid()):
@@ -168,7 +205,8 @@ def _clear(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PROBE_DEADLINE_S)
         try:
-            probe.connect(str(path))
+            with _address_of(path) as address:
+                probe.connect(address)
         except (ConnectionRefusedError, FileNotFoundError):
             path.unlink(missing_ok=True)
             return

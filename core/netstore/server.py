@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import threading
 import time
@@ -13,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.model.clock import Clock
-from core.model.errors import Broken, Forbidden
+from core.model.errors import Broken
 from core.model.frames import encode_frame
 from core.netstore import protocol
 from core.netstore.call import Caller
@@ -22,13 +21,12 @@ from core.netstore.counts import Counts
 from core.netstore.desk import Desk
 from core.netstore.door import Door, ServedStore
 from core.netstore.limits import ServerLimits
-from core.netstore.listening import listen_tcp, listen_unix, parse_address, peer_of
+from core.netstore.listener import Listener, check_peer
+from core.netstore.listening import listen_tcp, listen_unix, parse_address
 from core.netstore.protocol import Refusal
 
 log = logging.getLogger(__name__)
 
-_ACCEPT_AGAIN_S = 0.1
-_LOOK_S = 1.0
 _REFUSED_MAX = 16
 _TOO_MANY = Refusal("too_many_connections", "The server has as many connections as it serves.")
 
@@ -43,7 +41,7 @@ class StoreServer:
     def __init__(self, *, clock: Clock, limits: ServerLimits | None = None) -> None:
         self._desk = Desk(limits=limits or ServerLimits(), clock=clock)
         self._lock = threading.Lock()
-        self._listeners: list[_Listener] = []
+        self._listeners: list[Listener] = []
         self._connections: set[Connection] = set()
         self._refused: deque[socket.socket] = deque()
 
@@ -53,13 +51,14 @@ class StoreServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def serve_unix(self, path: Path, door: Door) -> Path:
+    def serve_unix(self, path: Path, door: Door, *, in_place: bool = False) -> Path:
         """Listen at `path`, for processes of this user that the door allows; where the socket stands.
 
-        Raises AlreadyRunning where a server answers there, FolderUnusable where others could come in.
+        `in_place` puts it at that very path, for peers that come by `connect_unix`. Raises AlreadyRunning where a
+        server answers there, FolderUnusable where others could come in.
         """
-        listener, place = listen_unix(path)
-        self._listen(_Listener(listener, door, "unix", str(place), place, self._accepted))
+        listener, place = listen_unix(path, in_place=in_place)
+        self._listen(Listener(listener, door, "unix", str(place), place, self._accepted))
         return place
 
     def serve_tcp(self, address: str, door: Door) -> tuple[str, int]:
@@ -72,8 +71,17 @@ class StoreServer:
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if door.grant_of is None:
             log.warning("store served without a token address=%s: every program here may read and write it", shown)
-        self._listen(_Listener(listener, door, "tcp", shown, None, self._accepted))
+        self._listen(Listener(listener, door, "tcp", shown, None, self._accepted))
         return host, port
+
+    def take(self, connection: socket.socket, door: Door, *, address: str) -> bool:
+        """Serve one whose process was looked at elsewhere; False, and it is left alone, once the server stops."""
+        caller = Caller(door, transport="unix", address=address)
+        if not self._begin(connection, caller, admit=lambda: None):
+            if self._desk.is_draining:
+                return False
+            self._turn_away(connection)
+        return True
 
     def committed(self, store: ServedStore, head: int = 0) -> None:  # noqa: ARG002 -- what on_commit gives
         """Facts were committed to `store`: its subscribers are woken. Returns at once."""
@@ -116,7 +124,7 @@ class StoreServer:
             self._refused.popleft().close()
         self._desk.phase = "stopped"
 
-    def _listen(self, listener: _Listener) -> None:
+    def _listen(self, listener: Listener) -> None:
         with self._lock:
             if self._desk.is_draining:
                 listener.close()
@@ -125,17 +133,22 @@ class StoreServer:
         listener.start()
         log.info("store served transport=%s address=%s", listener.transport, listener.address)
 
-    def _accepted(self, connection: socket.socket, listener: _Listener) -> None:
+    def _accepted(self, connection: socket.socket, listener: Listener) -> None:
         """Serve one who came, or say that there are too many."""
-        counts = Counts()
         caller = Caller(listener.door, transport=listener.transport, address=listener.address)
+        if not self._begin(connection, caller, admit=lambda: check_peer(connection, listener)):
+            self._turn_away(connection)
+
+    def _begin(self, connection: socket.socket, caller: Caller, *, admit: Callable[[], None]) -> bool:
+        """Serve one, unless the server stops or has as many as it serves."""
+        counts = Counts()
         served = Connection(
             connection,
             caller,
             desk=self._desk,
             counts=counts,
-            name=listener.address,
-            admit=lambda: _check_peer(connection, listener),
+            name=caller.address,
+            admit=admit,
             on_end=self._ended,
         )
         with self._lock:
@@ -144,7 +157,9 @@ class StoreServer:
                 self._connections.add(served)
         if is_taken:
             served.start()
-            return
+        return is_taken
+
+    def _turn_away(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
             connection.setblocking(False)
             connection.send(encode_frame(protocol.refused(_TOO_MANY)))
@@ -157,73 +172,3 @@ class StoreServer:
     def _ended(self, connection: Connection) -> None:
         with self._lock:
             self._connections.discard(connection)
-
-
-class _Listener:
-    """One listening socket and its thread."""
-
-    def __init__(
-        self,
-        listener: socket.socket,
-        door: Door,
-        transport: str,
-        address: str,
-        place: Path | None,
-        on_connection: Callable[[socket.socket, _Listener], None],
-    ) -> None:
-        self.door = door
-        self.transport = transport
-        self.address = address
-        # Where closing does not wake who accepts, it looks around now and then.
-        listener.settimeout(_LOOK_S)
-        self._listener = listener
-        self._place = place
-        self._inode = None if place is None else place.lstat().st_ino
-        self._on_connection = on_connection
-        self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name=f"netstore {address}", daemon=True)
-
-    def start(self) -> None:
-        """Take in who comes."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Take in nobody any more, and remove the socket, if it is ours still."""
-        self._is_closed = True
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        if self._thread.is_alive():
-            self._thread.join()
-        if self._place is not None:
-            with contextlib.suppress(OSError):
-                if self._place.lstat().st_ino == self._inode:
-                    self._place.unlink()
-
-    def _run(self) -> None:
-        while not self._is_closed:
-            try:
-                connection, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            except OSError as err:
-                if self._is_closed:
-                    return
-                log.warning("store connection not taken address=%s error=%s", self.address, err.strerror)
-                time.sleep(_ACCEPT_AGAIN_S)
-                continue
-            connection.setblocking(True)
-            self._on_connection(connection, self)
-
-
-def _check_peer(connection: socket.socket, listener: _Listener) -> None:
-    """Raise Forbidden unless the process at the other end of a Unix socket may come in."""
-    if listener.transport != "unix":
-        return
-    uid, pid = peer_of(connection)
-    if uid != os.getuid() or pid <= 0:
-        raise Forbidden("Only the user that runs the server may come in here.")
-    is_allowed = listener.door.is_allowed
-    if is_allowed is not None and not is_allowed(pid):
-        log.warning("store connection refused address=%s pid=%d", listener.address, pid)
-        raise Forbidden("This process may not come in here.")

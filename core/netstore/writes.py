@@ -22,7 +22,7 @@ from core.store import Appended, Entry
 
 SINGLE = "write_fact"
 # A batch passes the store in pieces of this many facts, so that single writes of others get between.
-PIECE_FACTS = 100
+PIECE_FACTS = 64
 SEQ_MAX = 2**63 - 1
 
 _DRAINING = Refusal("draining", "The server is about to stop; write again when it is back.")
