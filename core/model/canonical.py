@@ -23,13 +23,21 @@ def canonical_json(value: Any) -> bytes:
     Raises BadRecord for what JSON cannot say: NaN, infinities, keys that are not text, lone surrogates.
     """
     try:
-        encoded = _encode_sorted(value)
-        # Decoding tells what the encoder let through: NaN as null, names that are numbers, dates, sets, floats.
-        if _is_plain(encoded) and _decode_without_floats(encoded) == value:
+        encoded = sorted_json(value)
+        if is_canonical(encoded, value):
             return encoded
     except (TypeError, ValueError, OverflowError, RecursionError):
         pass
     return written_out(value)
+
+
+def is_canonical(encoded: bytes, value: Any) -> bool:
+    """Whether what `sorted_json` made of `value` is its canonical form for certain."""
+    try:
+        # Decoding tells what the encoder let through: NaN as null, names that are numbers, dates, sets, floats.
+        return _is_plain(encoded) and bool(_decode_without_floats(encoded) == value)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return False
 
 
 def written_out(value: Any) -> bytes:
@@ -100,6 +108,6 @@ def _number(number: float) -> str:
     return f"{sign}{digits[0]}{'.' + digits[1:] if digits[1:] else ''}e{power}"
 
 
-_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+sorted_json = msgspec.json.Encoder(order="sorted").encode
 _encode_text = msgspec.json.Encoder().encode
 _decode_without_floats = msgspec.json.Decoder(float_hook=_refuse_float).decode

@@ -12,7 +12,7 @@ from core.model.manifest import TypeSpec
 from core.store.current import Latest
 from core.store.facts import Replaced, json_text, object_of
 from core.store.fold import declared_at
-from core.store.prepare import Batch, Prepared, Refusal, canonical_value, is_same, provenance, refusal_of
+from core.store.prepare import Batch, Prepared, Refusal, is_same, provenance, refusal_of, value_hash_of
 from core.store.sheet import New, Sheet
 from core.store.values import Commit
 
@@ -83,7 +83,7 @@ class Draft:
             self._sheet.add(self._tombstone(change, replaced), latest, replaced)
             return True
         try:
-            canonical = canonical_value(change)
+            value_hash = value_hash_of(prepared)
         except BadRecord as err:  # INV-09.
             self.refused.append(refusal_of(change, err))
             return False
@@ -97,7 +97,7 @@ class Draft:
             change.common,
             json_text(change.value),
             json_text(change.common) if change.common else None,
-            hashlib.sha256(canonical).digest(),
+            value_hash,
             prepared.change_hash,
             declared,
             declared if change.valid_time is None else change.valid_time,

@@ -40,10 +40,18 @@ def _from_number(number: float) -> float | None:
 
 
 def _from_text(text: str) -> float | None:
+    try:
+        if text[4:5] == "-":  # As nearly every source writes it.
+            return _epoch(datetime.fromisoformat(text))
+    except ValueError:
+        pass
     if _NUMBER_TEXT.fullmatch(text):
         return _from_number(float(text))
     try:
-        parsed = datetime.fromisoformat(text.upper())
+        return _epoch(datetime.fromisoformat(text.upper()))
     except ValueError:
         return None
+
+
+def _epoch(parsed: datetime) -> float:
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

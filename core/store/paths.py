@@ -15,6 +15,8 @@ def value_at(document: Any, path: str) -> Any:
     >>> value_at({"photos": [{"url": "a"}]}, "photos.0.url")
     'a'
     """
+    if "." not in path and isinstance(document, dict):
+        return document.get(path)
     for name in path.split("."):
         if isinstance(document, dict):
             document = document.get(name)

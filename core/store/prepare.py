@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from core.model.canonical import canonical_json
+from core.model.canonical import canonical_json, is_canonical, sorted_json
 from core.model.errors import BadRecord, BadRequest, Skip
 from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change, JsonObject, check_change
 from core.model.ids import KEY_BYTES_MAX
@@ -28,7 +28,6 @@ CHANGE_HASH_BYTES = 16
 
 _EMPTY = b"{}"
 _sha256 = hashlib.sha256
-_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _LETTER_BYTES_MAX = 4
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -36,12 +35,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 class Prepared(msgspec.Struct, frozen=True, gc=False):
     """A change whose names fit, with what tells whether it changes anything; `change_hash` is None for a deletion.
 
-    Its value is judged only where it does: an unchanged record costs one encoding and one hash.
+    Its value is judged only where it does: an unchanged record costs one encoding and one hash. `sorted` is the whole
+    value with its names sorted, and `digest` its SHA-256, where that is what was hashed.
     """
 
     change: Change
     size_bytes: int
     change_hash: bytes | None
+    sorted: bytes | None = None
+    digest: bytes | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -115,16 +117,19 @@ def prepare(change: Change, *, volatile: tuple[str, ...]) -> Prepared:
     if not isinstance(value, dict) or not isinstance(common, dict):
         raise BadRecord(f"{change.type} {change.key}: value and common must be JSON objects")
     try:
-        encoded = _encode_sorted(without(value, volatile) if volatile else value)
+        encoded = sorted_json(without(value, volatile) if volatile else value)
         if common:
-            encoded = b"%b\n%b" % (encoded, _encode_sorted(common))
+            encoded = b"%b\n%b" % (encoded, sorted_json(common))
     except (TypeError, ValueError, OverflowError, RecursionError):
         canonical_json(value)  # It names what is wrong.
         canonical_json(common)
         raise
     if len(encoded) > VALUE_BYTES_MAX:
         check_change(change)
-    return Prepared(change, len(encoded), _sha256(encoded).digest()[:CHANGE_HASH_BYTES])
+    digest = _sha256(encoded).digest()
+    if volatile or common:
+        return Prepared(change, len(encoded), digest[:CHANGE_HASH_BYTES])
+    return Prepared(change, len(encoded), digest[:CHANGE_HASH_BYTES], encoded, digest)
 
 
 def change_hash(value: JsonObject, common: JsonObject, volatile: tuple[str, ...]) -> bytes:
@@ -132,9 +137,9 @@ def change_hash(value: JsonObject, common: JsonObject, volatile: tuple[str, ...]
 
     Equal means that nothing worth a fact changed. Different may still mean so: 1 and 1.0 are one number.
     """
-    encoded = _encode_sorted(without(value, volatile) if volatile else value)
+    encoded = sorted_json(without(value, volatile) if volatile else value)
     if common:
-        encoded = b"%b\n%b" % (encoded, _encode_sorted(common))
+        encoded = b"%b\n%b" % (encoded, sorted_json(common))
     return _sha256(encoded).digest()[:CHANGE_HASH_BYTES]
 
 
@@ -144,6 +149,14 @@ def is_same(
     """Whether two (value, common) say the same apart from volatile fields, however their numbers are written."""
     kept, other = without(first[0], volatile), without(second[0], volatile)
     return canonical_json(kept) == canonical_json(other) and canonical_json(first[1]) == canonical_json(second[1])
+
+
+def value_hash_of(prepared: Prepared) -> bytes:
+    """SHA-256 of the canonical form of a put's value; raises BadRecord for what JSON has no form for."""
+    change = prepared.change
+    if prepared.digest is not None and prepared.sorted is not None and is_canonical(prepared.sorted, change.value):
+        return prepared.digest
+    return _sha256(canonical_value(change)).digest()
 
 
 def canonical_value(change: Change) -> bytes:

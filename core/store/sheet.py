@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 import msgspec
@@ -69,14 +69,6 @@ class New(msgspec.Struct, frozen=True):
     rev: Rev | None = None
 
 
-class _Made(NamedTuple):
-    """A fact that stands on the sheet, as far as one that follows it must know."""
-
-    new: New
-    rev: Rev
-    known_at: float
-
-
 class Sheet:
     """What a transaction adds, gathered in order and written in a few statements; a key may come more than once."""
 
@@ -98,7 +90,7 @@ class Sheet:
         self.now = now
         self._id_head = uuid7_head(now)
         self._latest: dict[Name, Latest] = {}
-        self._made: dict[int, _Made] = {}
+        self._first = place.seq + 1
         self._facts: list[tuple[Any, ...]] = []
         self.puts: list[Put] = []
         self._current: dict[Name, tuple[Any, ...]] = {}
@@ -128,7 +120,9 @@ class Sheet:
 
     def latest(self, type_name: str, key: str) -> Latest | None:
         """What is known of a record, with the facts gathered so far."""
-        return self._latest.get((self._number_of(type_name), key))
+        name = (self._number_of(type_name), key)
+        row = self._current.get(name)
+        return self._latest.get(name) if row is None else Latest(*row[2:])
 
     def fresh_id(self) -> bytes:
         """A UUIDv7 of this moment."""
@@ -139,12 +133,9 @@ class Sheet:
 
     def replaced(self, latest: Latest) -> Replaced:
         """The fact that counts in `latest`."""
-        made = self._made.get(latest.seq)
-        if made is None:
+        if latest.seq < self._first:
             return facts.replaced(self._db, latest.seq)
-        new = made.new
-        version = Version(latest.seq, made.rev, new.value_hash, made.known_at)
-        return Replaced(new.id, version, new.value, new.common)
+        return facts.replaced_in(self._facts[latest.seq - self._first], now=self.now)
 
     def add(self, new: New, latest: Latest | None, replaced: Replaced | None) -> int:
         """Take a fact that follows `replaced`, the one that counts; its seq."""
@@ -156,7 +147,6 @@ class Sheet:
         self._facts.append(self._row(new, seq, type_id, known_at, rev))
         if new.change_hash is not None:
             self.puts.append(Put(seq, type_id, new.type_name, new.document, new.own))
-        self._made[seq] = _Made(new, rev, known_at)
         at = at_of(new.declared, valid_time=new.valid_time, known_at=known_at)
         row = (type_id, new.key, seq, new.change_hash is None, new.change_hash, at)
         if latest is None or before is None:
@@ -207,9 +197,7 @@ class Sheet:
 
     def _count(self, row: tuple[Any, ...]) -> None:
         """Let this row be its record's."""
-        name = row[:2]
-        self._current[name] = row
-        self._latest[name] = Latest(*row[2:])
+        self._current[row[:2]] = row
 
     def _follow(self, row: tuple[Any, ...], latest: Latest, before: Version, version: Version) -> None:
         """Fold a fact after the one that counts; one from elsewhere may be older than that, here or in time."""

@@ -154,6 +154,10 @@ class _Places:
             return ""
         if len(found) == 1 and isinstance(found[0], str):
             return plain_text(found[0][:letters_max])
+        if len(found) == 2 and isinstance(found[0], str) and isinstance(found[1], str) and found[0] != found[1]:
+            both = f"{found[0]}\n{found[1]}"
+            if len(both) <= letters_max and "<" not in both:
+                return plain_text(both)
         return _joined(found, letters_max)
 
 
