@@ -9,6 +9,7 @@ from connectors.sdk.session import AnswerTooLarge, Session, checked, retry_after
 from connectors.sdk.streams import Stream, stream
 from connectors.sdk.unanswered import why_unanswered
 from core.records import content_type_of
+from core.store import Sample
 
 __all__ = [
     "Again",
@@ -21,6 +22,7 @@ __all__ = [
     "Partial",
     "Progress",
     "Put",
+    "Sample",
     "Session",
     "Stream",
     "Unfit",

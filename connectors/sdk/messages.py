@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.model.errors import LockerError, Skip
+from core.store import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,4 +91,4 @@ class Again:
     after_s: float
 
 
-Message = Put | Delete | Unfit | Cursor | Progress | Note | Partial | Again | Skip | dict[str, Any]
+Message = Put | Delete | Sample | Unfit | Cursor | Progress | Note | Partial | Again | Skip | dict[str, Any]

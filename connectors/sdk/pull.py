@@ -27,9 +27,10 @@ from connectors.sdk.unanswered import why_unanswered
 from core.model.errors import Broken, LockerError, Offline, Retry, Skip, StorageFull
 from core.model.fact import Change
 from core.model.manifest import StreamSpec
-from core.store import Aside
+from core.store import Aside, Sample
 
 BATCH_ROWS_MAX = 500
+SAMPLES_MAX = 2000
 BATCH_BYTES_MAX = 8 * 1024 * 1024
 BATCH_AGE_MAX_S = 2.0
 NOTES_MAX = 50
@@ -86,6 +87,7 @@ class Pull:
         self._rows = Rows(service.manifest.types)
         self._batch: list[Change] = []
         self._aside: list[Aside] = []
+        self._samples: list[Sample] = []
         self._batch_since = 0.0
         self._batch_bytes = 0
         self._notes = 0
@@ -139,6 +141,10 @@ class Pull:
             self._add(Put(type=self._only_type(), value=message))
         elif isinstance(message, (Put, Delete)):
             self._add(message)
+        elif isinstance(message, Sample):
+            self._note_size(0)
+            self._samples.append(message)
+            self._commit_if_large()
         elif isinstance(message, Cursor):
             self._cursor(message)
         elif isinstance(message, Progress):
@@ -169,29 +175,31 @@ class Pull:
         self._commit_if_large()
 
     def _note_size(self, size: int) -> None:
-        if not self._batch and not self._aside:
+        if not self._batch and not self._aside and not self._samples:
             self._batch_since, self._batch_bytes = self._service.clock.monotonic(), 0
         self._batch_bytes += size
 
     def _commit_if_large(self) -> None:
         rows = len(self._batch) + len(self._aside)
         age_s = self._service.clock.monotonic() - self._batch_since
-        if rows >= BATCH_ROWS_MAX or self._batch_bytes >= BATCH_BYTES_MAX or age_s > BATCH_AGE_MAX_S:
+        is_full = rows >= BATCH_ROWS_MAX or len(self._samples) >= SAMPLES_MAX
+        if is_full or self._batch_bytes >= BATCH_BYTES_MAX or age_s > BATCH_AGE_MAX_S:
             self._commit()
 
     def _cursor(self, message: Cursor) -> None:
         name = cursor_name(self._spec.name, message.part)
-        if not self._batch and not self._aside and self._service.store.cursor(name) == message.value:
+        if not (self._batch or self._aside or self._samples) and self._service.store.cursor(name) == message.value:
             return
         self._commit((name, message.value))
 
     def _commit(self, cursor: tuple[str, Any] | None = None) -> None:
         batch, self._batch = self._batch, []
         aside, self._aside = self._aside, []
-        if not batch and not aside and cursor is None:
+        samples, self._samples = self._samples, []
+        if not batch and not aside and not samples and cursor is None:
             return
         check_room(self._service.folder, self._service.disk_free_bytes_min)
-        commit = self._service.store.commit(batch, cursor=cursor, producer=self._producer, aside=aside)
+        commit = self._service.store.commit(batch, cursor=cursor, producer=self._producer, aside=aside, samples=samples)
         self.tally.new += commit.new
         self.tally.updated += commit.updated
         self.tally.same += commit.same

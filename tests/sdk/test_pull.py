@@ -17,11 +17,11 @@ from connectors.sdk.context import DISK_FREE_BYTES_MIN, Service
 from connectors.sdk.messages import Message
 from connectors.sdk.opening import Opened
 from connectors.sdk.outcome import Ended
-from connectors.sdk.pull import BATCH_AGE_MAX_S, BATCH_ROWS_MAX, Pull, Report, check_room, error_of
+from connectors.sdk.pull import BATCH_AGE_MAX_S, BATCH_ROWS_MAX, SAMPLES_MAX, Pull, Report, check_room, error_of
 from core.model.clock import ManualClock, SystemClock
 from core.model.errors import BadRecord, Broken, Offline, Retry, StorageFull
 from core.model.manifest import parse_manifest
-from core.store import Origin, Store
+from core.store import Moment, Origin, Sample, Store
 
 MANIFEST = 'name = "m"\ntitle = "M"\n[types.thing]\n[streams.thing]\n'
 Rows = Callable[[], Iterator[Message]]
@@ -255,3 +255,38 @@ def test_string_as_data(bench: Bench, data: Any) -> None:
     assert isinstance(ended.error, Broken)
     assert f"a {type(data).__name__}," in ended.error.detail
     assert (before, "before") == (bench.store.head(), bench.store.cursor("thing"))
+
+
+def test_numbers_come_with_their_records_and_cursor(bench: Bench) -> None:
+    """They are on disk when the line after the cursor runs; what is no number is set aside and counted."""
+    seen: list[object] = []
+
+    def rows() -> Iterator[Message]:
+        yield _row(1)
+        yield Sample("heat", 10.0, 21.5)
+        yield Sample("heat", 5.0, float("nan"))
+        yield Cursor(7)
+        seen.extend([bench.store.series.last("heat"), bench.store.head()])
+        yield Sample("wind", 5.0, 3.0)
+
+    ended, pull = bench.pull(rows)
+
+    assert [Moment(10.0, 21.5), 1] == seen
+    assert ["heat", "wind"] == bench.store.series.points(limit=10)
+    assert (1, 1, None) == (pull.tally.new, pull.tally.quarantined, ended.error)
+
+
+def test_a_batch_of_numbers_is_bounded(bench: Bench) -> None:
+    """At the bound all of them are on disk."""
+    counts = []
+
+    def rows() -> Iterator[Message]:
+        for n in range(SAMPLES_MAX + 1):
+            if n == SAMPLES_MAX - 1:
+                counts.append(len(bench.store.series.points(limit=1)))
+            yield Sample("heat", float(n), 1.0)
+        counts.append(len(bench.store.series.samples("heat", limit=10_000).moments))
+
+    bench.pull(rows)
+
+    assert [0, SAMPLES_MAX] == counts
