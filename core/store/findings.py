@@ -16,7 +16,7 @@ QUARANTINE = "quarantine"
 MARKER = "damaged.json"
 MARKER_BYTES_MAX = 1024 * 1024
 SALVAGED = "salvage.db"
-INSPECT, MEND = "inspect", "mend"
+INSPECT, MEND, REPAIR = "inspect", "mend", "repair"
 
 Verdict = Literal["whole", "tail_dropped", "damaged"]
 

@@ -10,6 +10,8 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -20,7 +22,7 @@ from core.model.clock import Clock
 from core.model.errors import Broken, FileDamaged, LockerError, NotFound
 from core.store.connection import fault_of, identity
 from core.store.durable import flush_folder, move_into_place
-from core.store.findings import INSPECT, MARKER, MEND, SALVAGED, Findings, damage_of
+from core.store.findings import INSPECT, MARKER, MEND, REPAIR, SALVAGED, Findings, damage_of
 from core.store.lock import WriterLock
 from core.store.reader import STORE_NAME
 from core.store.receipts import SALVAGE, put_receipt
@@ -51,14 +53,20 @@ def recover(folder: Path, *, clock: Clock) -> Findings | None:
     """
     if identity(folder / STORE_NAME) is None:
         return None
-    lock = WriterLock.acquire(folder)
-    clean = lock.was_clean
-    try:
-        found = settle(folder, was_clean=lock.was_clean, at=clock.now())
-        clean = True
-        return found
-    finally:
-        lock.release(clean=clean)
+    with _locked(folder) as lock:
+        return settle(folder, was_clean=lock.was_clean, at=clock.now())
+
+
+def repair(folder: Path, *, clock: Clock) -> Findings | None:
+    """As `recover`, however the store was closed, and every index looked through: for one that a checkup finds faulty.
+
+    Where its pages or indexes are out of order it is then `damaged`, with everything salvaged that can be. Folds that
+    differ are for `Store.rebuild`; for bad rows there are only backups.
+    """
+    if identity(folder / STORE_NAME) is None:
+        return None
+    with _locked(folder):
+        return damage_of(folder) or _told(folder, _helped(folder, at=clock.now(), verb=REPAIR))
 
 
 def settle(folder: Path, *, was_clean: bool, at: float) -> Findings | None:
@@ -68,12 +76,7 @@ def settle(folder: Path, *, was_clean: bool, at: float) -> Findings | None:
         return waiting
     if was_clean and not _size_of(folder / f"{STORE_NAME}-wal"):
         return None
-    found = _helped(folder, at=at, verb=MEND)
-    if found.verdict == "tail_dropped":
-        log.warning("tail dropped store=%s bytes=%d facts_seen=%d", folder.name, found.bytes, found.facts_seen)
-    elif found.verdict == "damaged":
-        log.error("store damaged store=%s salvaged=%d lost=%d", folder.name, found.salvaged, found.lost_count)
-    return found
+    return _told(folder, _helped(folder, at=at, verb=MEND))
 
 
 def refuse_damaged(folder: Path, found: Findings | None) -> None:
@@ -90,26 +93,42 @@ def accept_salvage(folder: Path, *, actor: str, clock: Clock) -> Findings:
 
     Raises NotFound where no store waits for it, FileDamaged where nothing could be salvaged.
     """
+    try:
+        with _locked(folder):
+            found = damage_of(folder)
+            if found is None:
+                raise NotFound(f"{folder.name}: no damaged store waits here")
+            place = next((folder / name for name in found.aside if name.endswith(SALVAGED)), None)
+            if place is None or (identity(place) is None and identity(folder / STORE_NAME) is None):
+                raise FileDamaged(f"{folder.name}: nothing could be salvaged", remedy="Restore a backup.")
+            if identity(place) is not None:
+                _sign(place, found, actor=actor, at=clock.now())
+                _swap(folder, place)
+            (folder / MARKER).unlink()
+            flush_folder(folder)
+            return found
+    except (apsw.Error, OSError) as err:
+        raise fault_of(err, folder / STORE_NAME) from err
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[WriterLock]:
+    """The writer's lock; what is done under it leaves the store as a proper close would, unless it fails."""
     lock = WriterLock.acquire(folder)
     clean = lock.was_clean
     try:
-        found = damage_of(folder)
-        if found is None:
-            raise NotFound(f"{folder.name}: no damaged store waits here")
-        place = next((folder / name for name in found.aside if name.endswith(SALVAGED)), None)
-        if place is None or (identity(place) is None and identity(folder / STORE_NAME) is None):
-            raise FileDamaged(f"{folder.name}: nothing could be salvaged", remedy="Restore a backup.")
-        if identity(place) is not None:
-            _sign(place, found, actor=actor, at=clock.now())
-            _swap(folder, place)
-        (folder / MARKER).unlink()
-        flush_folder(folder)
+        yield lock
         clean = True
-        return found
-    except (apsw.Error, OSError) as err:
-        raise fault_of(err, folder / STORE_NAME) from err
     finally:
         lock.release(clean=clean)
+
+
+def _told(folder: Path, found: Findings) -> Findings:
+    if found.verdict == "tail_dropped":
+        log.warning("tail dropped store=%s bytes=%d facts_seen=%d", folder.name, found.bytes, found.facts_seen)
+    elif found.verdict == "damaged":
+        log.error("store damaged store=%s salvaged=%d lost=%d", folder.name, found.salvaged, found.lost_count)
+    return found
 
 
 def _sign(place: Path, found: Findings, *, actor: str, at: float) -> None:

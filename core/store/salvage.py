@@ -12,6 +12,7 @@ import sys
 import types
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,7 +32,7 @@ from core.model.errors import FolderUnusable, LockerError
 from core.store.candidate import build, seen_head
 from core.store.connection import fault_of, open_for_writing
 from core.store.durable import FILE_MODE, FOLDER_MODE, NO_FOLLOW, flush_folder, move_into_place
-from core.store.findings import MARKER, MEND, QUARANTINE, SALVAGED, Findings, spans_of
+from core.store.findings import INSPECT, MARKER, QUARANTINE, REPAIR, SALVAGED, Findings, spans_of
 from core.store.lock import LOCK_NAME
 from core.store.overlay import ReadAt, overlaid, raw
 from core.store.reader import STORE_NAME
@@ -47,7 +48,7 @@ T = TypeVar("T")
 class Case:
     """The files of one store as they lie there, and what the walk over its log found."""
 
-    def __init__(self, folder: Path, *, at: float) -> None:
+    def __init__(self, folder: Path, *, at: float, is_thorough: bool = False) -> None:
         self.folder = folder
         self.at = at
         self.base = folder / STORE_NAME
@@ -56,7 +57,8 @@ class Case:
             self.is_empty = size == wal_bytes == 0
             self.walk = walk(read_wal, wal_bytes, page_bytes=_page_bytes(read_at))
         self.kept = self.walk.frames[: self.walk.valid]
-        self.sound = self.seen_with(self.kept, soundness) or Soundness(faults=("unreadable",))
+        judge = partial(soundness, is_thorough=is_thorough)
+        self.sound = self.seen_with(self.kept, judge) or Soundness(faults=("unreadable",))
 
     def seen_with(self, frames: Iterable[Frame], judge: Callable[[apsw.Connection], T]) -> T | None:
         """What `judge` says of the database with `frames` over it; None where SQLite can make nothing of that."""
@@ -96,9 +98,9 @@ class Case:
         return bool(last)
 
 
-def examine(folder: Path, *, at: float, mend: bool) -> Findings:
+def examine(folder: Path, *, at: float, mend: bool, is_thorough: bool = False) -> Findings:
     """Find out how the store in `folder` is; `mend`: drop a torn tail, or set a damaged store aside and salvage it."""
-    case = Case(folder, at=at)
+    case = Case(folder, at=at, is_thorough=is_thorough)
     found = Findings(
         verdict="whole",
         at=at,
@@ -194,7 +196,8 @@ def main(arguments: list[str]) -> int:
     """Examine one store and write what was found as a line of JSON; an error is such a line too."""
     folder, at, verb = Path(arguments[0]), float(arguments[1]), arguments[2]
     try:
-        answer = msgspec.json.encode(examine(folder, at=at, mend=verb == MEND))
+        found = examine(folder, at=at, mend=verb != INSPECT, is_thorough=verb == REPAIR)
+        answer = msgspec.json.encode(found)
     except (LockerError, apsw.Error, OSError) as err:
         fault = fault_of(err, folder / STORE_NAME)
         answer = msgspec.json.encode({"error": type(fault).__name__, "message": str(fault)})

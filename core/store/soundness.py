@@ -36,11 +36,15 @@ class Soundness(msgspec.Struct, frozen=True, kw_only=True):
     folds_differ: bool = False
 
 
-def soundness(db: apsw.Connection) -> Soundness:
-    """Judge the database behind `db`, which nobody writes; an unreadable one has faults, and is no error."""
+def soundness(db: apsw.Connection, *, is_thorough: bool = False) -> Soundness:
+    """Judge the database behind `db`, which nobody writes; an unreadable one has faults, and is no error.
+
+    `is_thorough`: every entry of every index is looked up too.
+    """
     try:
         head = head_of(db)
-        faults = [f"pages: {line[:80]}" for (line,) in db.execute("PRAGMA quick_check(5)") if line != "ok"]
+        check = "PRAGMA integrity_check(5)" if is_thorough else "PRAGMA quick_check(5)"
+        faults = [f"pages: {line[:80]}" for (line,) in db.execute(check) if line != "ok"]
         if db.pragma("user_version") < _FIRST_WITH_DIGESTS:
             return Soundness(head=head, faults=tuple(faults))
         last = db.execute(_LAST_SEQ).get or 0

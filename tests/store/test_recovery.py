@@ -18,7 +18,7 @@ from core.model.fact import Change
 from core.store import Reader, Store
 from core.store.checkup import check_up
 from core.store.findings import MARKER, QUARANTINE, Findings, damage_of, spans_of
-from core.store.recovery import accept_salvage, inspect, recover
+from core.store.recovery import accept_salvage, inspect, recover, repair
 from core.store.salvage import examine
 from core.store.verify import Span
 from core.store.walfile import FRAME_HEADER_BYTES, HEADER_BYTES
@@ -265,6 +265,27 @@ def _all_facts(store: Store) -> list[int]:
     while page := store.facts(seqs[-1] if seqs else 0, limit=1000):
         seqs += [fact.seq for fact in page]
     return seqs
+
+
+def test_repair_looks_at_what_was_closed_properly(folder: Path, clock: ManualClock) -> None:
+    """An index that lacks an entry is found by looking closely, and the store made anew lacks nothing."""
+    assert repair(folder, clock=clock) is None
+    with _open(folder, clock) as store:
+        for number in range(20):
+            store.commit([_change(number)])
+    whole = repair(folder, clock=clock)
+    assert whole is not None and "whole" == whole.verdict
+    page = _page_of(folder, "current_newest", 0)
+    with open(folder / "store.db", "r+b") as file:
+        file.seek(page * 4096 - 1)
+        file.write(b"\x7f")
+    assert check_up(folder / "store.db", types=TYPES).faults
+    found = repair(folder, clock=clock)
+
+    assert found is not None and ("damaged", 20, ()) == (found.verdict, found.salvaged, found.lost)
+    accept_salvage(folder, actor="owner", clock=clock)
+    _open(folder, clock).close()
+    assert check_up(folder / "store.db", types=TYPES).is_whole
 
 
 def test_clean_close_needs_no_look(folder: Path, clock: ManualClock) -> None:
