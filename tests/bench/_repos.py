@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from core.model.fact import Change, JsonObject
-from core.model.manifest import TypeSpec
+from core.model.manifest import parse_manifest
 
-REPO = TypeSpec(name="repo", key="id", time="pushed_at", title="name", text=("description",), index=("language",))
-TYPES = {REPO.name: REPO}
+PROGRAM = Path(__file__).resolve().parent / "programs" / "repos"
+TYPES = parse_manifest((PROGRAM / "connector.toml").read_text("utf-8"), str(PROGRAM)).types
+REPO = TYPES["repo"]
 BATCH = 500
 # The most frequent words: the first is in half of all descriptions, the second in a third.
 COMMON_WORDS = ("bado", "bane")
