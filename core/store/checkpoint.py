@@ -25,6 +25,7 @@ _PUT = """
     INSERT INTO checkpoint (seq, facts, digest) VALUES (?, ?, ?)
     ON CONFLICT (seq) DO UPDATE SET facts = excluded.facts, digest = excluded.digest
 """
+_REMOVE = "DELETE FROM checkpoint WHERE seq = ?"
 _DIGESTS = "SELECT seq, row_digest FROM fact WHERE seq > ? AND seq <= ? ORDER BY seq"
 _SEQ_MAX = 2**63 - 1
 
@@ -77,6 +78,7 @@ class Chain:
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
         self._last: Mark | None = None
+        self._short: Mark | None = None  # A mark of few facts at the end, which the next one takes in.
         self._seq = 0
         self._pending: list[bytes] = []
 
@@ -94,9 +96,9 @@ class Chain:
         """Set a mark at the last fact, within a transaction of the caller; what the log is up to there."""
         if self._last is None:
             self._catch_up()
-        if self._pending:
+        if self._pending and (self._short is None or self._short.seq != self._seq):
             self._set_mark()
-        return self._last or ORIGIN
+        return self._short or self._last or ORIGIN
 
     def renew(self, changed: Iterable[int]) -> Mark:
         """Reckon anew what covers the facts that changed or went, and set a mark at the last fact."""
@@ -113,23 +115,31 @@ class Chain:
                 renewed.append((mark.seq, mark.facts, mark.digest))
             before_old, before = old, mark
         self._db.executemany(_PUT, renewed)
-        self._last, self._pending = None, []
+        self._last, self._short, self._pending = None, None, []
         return self.close()
 
     def _catch_up(self) -> None:
-        """Read what the log holds beyond its last mark, marks that are missing set."""
-        self._last = next((mark_of(row) for row in self._db.execute(LAST)), ORIGIN)
-        for seq, digest in self._db.execute(_DIGESTS, (self._last.seq, _SEQ_MAX)):
+        """Read what the log holds beyond its last full mark, marks that are missing set."""
+        self._last = last = next((mark_of(row) for row in self._db.execute(LAST)), ORIGIN)
+        before = next((mark_of(row) for row in self._db.execute(BEFORE, (last.seq,))), ORIGIN)
+        if 0 < last.facts - before.facts < EVERY_FACTS:
+            digests = [digest for _, digest in self._db.execute(_DIGESTS, (before.seq, last.seq))]
+            # Where they are not those that were there, the mark stays, to tell.
+            if len(digests) == last.facts - before.facts and segment_of(digests) == last.segment:
+                self._last, self._short, self._seq, self._pending = before, last, last.seq, digests
+        for seq, digest in self._db.execute(_DIGESTS, (last.seq, _SEQ_MAX)):
             self._seq = seq
             self._pending.append(digest)
             if len(self._pending) >= EVERY_FACTS:
                 self._set_mark()
 
     def _set_mark(self) -> None:
+        if self._short is not None:
+            self._db.execute(_REMOVE, (self._short.seq,))
         segment = segment_of(self._pending)
         mark = _next(self._last or ORIGIN, self._seq, facts=len(self._pending), segment=segment)
         self._db.execute(_PUT, (mark.seq, mark.facts, mark.digest))
-        self._last, self._pending = mark, []
+        self._last, self._short, self._pending = mark, None, []
 
 
 def _next(before: Mark, seq: int, *, facts: int, segment: bytes) -> Mark:

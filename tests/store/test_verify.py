@@ -82,6 +82,33 @@ def test_a_mark_every_thousand_facts_and_at_the_close(open_store: OpenStore, fol
     assert all(mark.holds_after(before) for before, mark in pairwise(marks))
 
 
+def test_short_lives_leave_one_mark(open_store: OpenStore, folder: Path) -> None:
+    """Each close takes the mark of the one before in, until a thousand facts are reached."""
+    seqs = []
+    for number in range(5):
+        store = open_store()
+        store.commit([Change(type="note", key=f"{number}-{n}", value={}) for n in range(300)])
+        store.close()
+        assert _verified(folder).is_whole
+        with _raw(folder) as db:
+            seqs.append([row[0] for row in db.execute("SELECT seq FROM checkpoint ORDER BY seq")])
+    open_store().close()
+
+    assert [[300], [600], [900], [1000, 1200], [1000, 1500]] == seqs
+
+
+def test_a_short_mark_that_fails_is_kept_to_tell(open_store: OpenStore, folder: Path) -> None:
+    """A row that vanished under it is not papered over by the next mark."""
+    _filled(open_store, 500).close()
+    with _raw(folder) as db:
+        db.execute("DELETE FROM fact WHERE seq = 100")
+    store = open_store()
+    store.commit([Change(type="note", key="more", value={})])
+    store.close()
+
+    assert (Span(1, 500),) == _verified(folder).broken
+
+
 def test_chain_goes_on_after_a_kill(open_store: OpenStore, folder: Path) -> None:
     """Facts that no mark covered are covered by the next writer's."""
     _filled(open_store, 500).close()
