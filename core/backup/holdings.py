@@ -16,6 +16,8 @@ from core.store import is_database
 
 # They name the process that runs, hold what is being made, or are made again by whoever starts next.
 PASSING_TOP = frozenset({"core.lock", "core.sock", "run", ".restore"})
+# Beside the documents, for the time that they are open: what was written last, and what is to be told of an edit.
+PASSING_DOCUMENTS = frozenset({"locker.json.last", "locker.json.told"})
 PASSING_BELOW = frozenset({"store.lock", "store.sock", "writer.sock", "tmp"})
 PASSING_ENDS = (".tmp", ".lock", "-wal", "-shm", "-journal", ".unfinished")
 SECRETS_TOP = frozenset({"key", "device.sealed"})
@@ -69,7 +71,7 @@ def holdings(me: Path) -> Iterator[Found | Left]:
 
 def _is_passing(name: str, below: tuple[str, ...]) -> bool:
     if not below:
-        return name in PASSING_TOP or name.endswith(PASSING_ENDS)
+        return name in PASSING_TOP or name in PASSING_DOCUMENTS or name.endswith(PASSING_ENDS)
     return (len(below) == 1 and name in PASSING_BELOW) or name.endswith(PASSING_ENDS)
 
 

@@ -183,7 +183,9 @@ class _Restoring:
         for name, held in self._inventory.databases.items():
             if held.epoch is not None:
                 self._renew(name, held.epoch, held.head or 0)
-        resting = begin_anew(Documents(self._tree / "locker.json", clock))
+        documents = Documents(self._tree / "locker.json", clock)
+        resting = begin_anew(documents)
+        documents.close()
         # The version before, in which nobody rested, must not come back as the good one.
         (self._tree / "locker.json.bak").unlink(missing_ok=True)
         return Restored(

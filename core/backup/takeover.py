@@ -48,7 +48,9 @@ def take_over(me: Path, clock: Clock) -> tuple[str, ...]:
     restored = restored_in(me)
     if restored is None:
         return ()
-    woken = let_sync(Documents(me / "locker.json", clock), restored.resting)
+    documents = Documents(me / "locker.json", clock)
+    woken = let_sync(documents, restored.resting)
+    documents.close()
     forget_restore(me)
     return woken
 

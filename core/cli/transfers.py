@@ -185,8 +185,9 @@ class _Opener:
     def _owners(self) -> Iterator[Store]:
         if self._core is not None:
             raise Conflict("Your own notes are open in the Locker that runs.", remedy="Stop it, then import again.")
-        epoch = owner_epoch(Documents(self._config.me / "locker.json", SystemClock()))
-        origin = Origin(self._device, epoch)
+        documents = Documents(self._config.me / "locker.json", SystemClock())
+        origin = Origin(self._device, owner_epoch(documents))
+        documents.close()
         with Store.open(self._config.me / OWNER, types={}, origin=origin, clock=SystemClock()) as store:
             yield store
 

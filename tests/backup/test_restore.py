@@ -66,6 +66,7 @@ def test_everything_is_back(me: Path, archive: Path, tmp_path: Path) -> None:
         back / "feeds" / "auth.sealed", master.service_key(UIDS["feeds"]), context=f"auth:{UIDS['feeds']}"
     )
     assert {"t": SECRET} == sealed.read()
+    assert ["locker.json"] == [path.name for path in back.glob("locker.json*")]
     assert 0o600 == (back / "key").stat().st_mode & 0o777
     assert 0o700 == (back / "feeds").stat().st_mode & 0o777
     assert not (back / STAGE).exists()
@@ -145,6 +146,7 @@ def test_taking_over_wakes_what_the_restore_put_to_rest(me: Path, archive: Path,
     rows = Documents(back / "locker.json", ManualClock()).table("services").all()
     assert {"feeds": True, "notes": False} == {row["id"]: row["paused"] for row in rows}
     assert [] == restore_notices(back)
+    assert not (back / "locker.json.last").exists()
     assert () == take_over(back, ManualClock())
 
 
