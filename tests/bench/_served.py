@@ -45,13 +45,15 @@ class Server:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         assert self.process.stdout is not None
+        said = []
         for line in self.process.stdout:
+            said.append(line)
             if match := _UNIX.match(line.strip()):
                 self.unix = match[1]
             if match := _TCP.match(line.strip()):
                 self.tcp = f"{match[1]}:{match[2]}"
                 return
-        raise AssertionError("the server does not start")
+        raise AssertionError("the server does not start: " + "".join(said))
 
     def __enter__(self) -> Server:
         return self
