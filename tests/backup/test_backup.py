@@ -58,7 +58,7 @@ def test_everything_is_in_it(me: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["b.tar", "b.tar.gz"])
 @pytest.mark.parametrize("passphrase", [PHRASE, None])
 def test_no_secret_lies_open_in_it(me: Path, tmp_path: Path, name: str, passphrase: str | None) -> None:
-    """Neither the key nor a sealed file nor the device's identity: sealed once more, or left out."""
+    """Neither the key nor a sealed file nor the device's identity: sealed once more, or left out. INV-08."""
     secrets = [(me / name).read_bytes() for name in ("key", "device.sealed", "feeds/auth.sealed")]
     save(me, tmp_path / name, passphrase=passphrase)
 
@@ -229,7 +229,7 @@ back_up(Path(sys.argv[1]), Path(sys.argv[2]), passphrase=None, clock=SystemClock
 
 @pytest.mark.parametrize("after_s", [0.0, 0.02, 0.05, 0.1])
 def test_a_killed_backup_leaves_no_archive_and_the_next_sweeps(me: Path, tmp_path: Path, after_s: float) -> None:
-    """kill -9 at any moment: whole or not there; what was begun goes with the next one."""
+    """kill -9 at any moment: whole or not there; what was begun goes with the next one. INV-16."""
     place = tmp_path / "backups"
     place.mkdir()
     with subprocess.Popen(

@@ -117,7 +117,7 @@ def test_numbers_over_time_go_along(me: Path, tmp_path: Path) -> None:
 
 
 def test_no_secret_is_in_it(me: Path, tmp_path: Path) -> None:
-    """Neither sign-ins nor keys nor a connector's settings: what is declared of the data, and the data."""
+    """Neither sign-ins nor keys nor a connector's settings: what is declared of the data, and the data. INV-08."""
     send(me, tmp_path / "x")
     whole = b"".join(path.read_bytes() for path in (tmp_path / "x").rglob("*") if path.is_file())
     service = Service(

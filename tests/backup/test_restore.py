@@ -189,7 +189,7 @@ def test_only_an_empty_me_is_restored_into(me: Path, archive: Path, tmp_path: Pa
 
 
 def test_a_backup_cut_anywhere_is_told_and_restores_nothing(archive: Path, tmp_path: Path) -> None:
-    """At the boundary of each entry, one byte before and one behind, and at many places between. S3."""
+    """At the boundary of each entry, one byte before and one behind, and at many places between. S3. INV-16."""
     whole = archive.read_bytes()
     end = len(whole.rstrip(b"\0"))
     places = {place + delta for place in range(0, end, 512 * 29) for delta in (-1, 0, 1)}
@@ -307,7 +307,7 @@ restoring.restore(Path(sys.argv[1]), Path(sys.argv[2]), passphrase=lambda _attem
 
 @pytest.mark.parametrize("renames", range(7))
 def test_killed_while_moving_in_it_is_known_and_finished(archive: Path, tmp_path: Path, renames: int) -> None:
-    """After the mark nothing is lost: the Me says that it is not whole, and the same call finishes it."""
+    """After the mark nothing is lost: the Me says that it is not whole, and the same call finishes it. INV-16."""
     back = tmp_path / "Back"
     done = subprocess.run([sys.executable, "-c", RESTORER, str(archive), str(back), str(renames)], check=False)
     killed = done.returncode == -signal.SIGKILL
