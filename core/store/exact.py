@@ -10,9 +10,17 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from core.model.filter import Literal
+
 Add = Callable[[Any], str]
 
 _INT64 = 2**63
+
+
+def is_small(literal: Literal) -> bool:
+    """Whether a literal is a number without a unit that SQLite compares exactly by itself."""
+    number = literal.value
+    return not isinstance(number, str) and not literal.unit and -_INT64 <= number < _INT64
 
 
 def number_test(number: int | float, relation: str, *, type_: str, value: str, digits: str, add: Add) -> str:

@@ -12,9 +12,10 @@ from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
+import apsw
 import msgspec
 
-from core.model.errors import BadRequest, TooBusy
+from core.model.errors import BadRequest, FileDamaged, TooBusy
 from core.model.filter import Filter, parse_path
 from core.model.manifest import TypeSpec
 from core.store.asof import AsOf, settled
@@ -34,6 +35,8 @@ PAGE_S_MAX = 0.25
 _SLICE_FIRST = 256
 _SLICE_GROWS = 4
 _SLICE_QUICK_S = 0.02
+# Facts times thousands of letters of a filter in one statement: a reader ends one that takes 20 million steps.
+_ASKED_MAX = 150_000
 _TYPE = "SELECT id FROM type WHERE name = ?"
 _LIVE = "SELECT live FROM tally WHERE type = ?"
 
@@ -84,7 +87,7 @@ def page(rows: Rows, spec: TypeSpec, question: Question, *, limit: int, after: s
     for step in plan.steps(plan.walk.place(after), want=limit + 1):
         parameters = Parameters()
         statement = step.statement(parameters, limit + 1 - len(found))
-        got = rows(statement, parameters.values, bytes_max=bytes_max)
+        got = _answered(rows, statement, parameters, bytes_max=bytes_max)
         bytes_max -= sum(map(weight, got))
         found += got
         if len(found) > limit or bytes_max <= 0:
@@ -112,7 +115,7 @@ def count(rows: Rows, spec: TypeSpec, question: Question) -> Count:
     for step in plan.counts():
         parameters = Parameters()
         listed = step.statement(parameters, COUNTED_MAX + 1 - total)
-        total += _number(rows(f"SELECT count(*) FROM ({listed})", parameters.values))
+        total += _number(_answered(rows, f"SELECT count(*) FROM ({listed})", parameters))
         end = step.end
         if total > COUNTED_MAX:
             break
@@ -137,6 +140,8 @@ class _Plan:
         self.walk = _walk(rows, self.scope, question.order, spec, indexes)
         self._rows = rows
         self._indexes = indexes
+        said = "" if question.where is None else condition(question.where, Parameters(), spec)
+        self._most = max(1, 1000 * _ASKED_MAX // max(1000, len(said)))
 
     def live(self) -> int:
         """How many records of the type there are today."""
@@ -144,42 +149,49 @@ class _Plan:
 
     def steps(self, place: Place | None, *, want: int) -> Iterator[_Step]:
         """What is to be asked, one after the other, while records are wanted and the page's work is not done."""
-        few = self._narrowed(GATHERED_MAX)
+        few = self._narrowed(min(GATHERED_MAX, self._most))
         if few is not None:
             yield _Step(partial(self._gather, few[0], place), None)
             return
         is_sparse = self._where is not None or self.scope.as_of is not None or self._is_by_field
-        first = max(_SLICE_FIRST, 2 * want)
+        first = max(_SLICE_FIRST, 2 * want) if self._where is None else min(_SLICE_FIRST, self._most)
         end = self.walk.end(place, first) if is_sparse else None
         yield _Step(partial(self._walk_on, Slice(place, end, first)), end)
         if end is None:
             return
         # The beginning held too little: only now is it worth the look which of the rest can match at all.
-        some = self._narrowed(LISTED_MAX)
+        some = self._narrowed(min(LISTED_MAX, self._most))
         if some is not None:
             size = 2 * want * self.live() // max(1, some[1])
-            yield from self._slices(end, size, most=PASSED_MAX, ask=partial(self._walk_on, within=some[0]))
+            ask = partial(self._walk_on, within=some[0])
+            yield from self._slices(end, size, most=PASSED_MAX, at_once=PASSED_MAX, ask=ask)
         else:
-            most = READ_MAX if self._where is not None else PASSED_MAX
-            yield from self._slices(end, first, most=most, ask=self._walk_on)
+            most = PASSED_MAX if self._where is None else READ_MAX
+            yield from self._slices(end, first, most=most, at_once=self._most, ask=self._walk_on)
 
     def counts(self) -> Iterator[_Step]:
         """What is to be asked to count; the order does not matter."""
-        some = self._narrowed(LISTED_MAX)
+        some = self._narrowed(min(LISTED_MAX, self._most))
         if some is not None:
             yield _Step(partial(self._gather, some[0], None), None)
         elif self._where is not None:
-            yield from self._slices(None, 2 * COUNTED_MAX, most=READ_MAX, ask=self._walk_on)
+            yield from self._slices(None, _SLICE_FIRST, most=READ_MAX, at_once=self._most, ask=self._walk_on)
         else:
-            yield from self._slices(None, 2 * COUNTED_MAX, most=PASSED_MAX, ask=self._heads)
+            yield from self._slices(None, 2 * COUNTED_MAX, most=PASSED_MAX, at_once=PASSED_MAX, ask=self._heads)
 
     def _slices(
-        self, place: Place | None, size: int, *, most: int, ask: Callable[[Slice, Parameters, int], str]
+        self,
+        place: Place | None,
+        size: int,
+        *,
+        most: int,
+        at_once: int,
+        ask: Callable[[Slice, Parameters, int], str],
     ) -> Iterator[_Step]:
-        """The walk on from `place`, in slices that grow while they are quick."""
+        """The walk on from `place`, in slices that grow while they are quick, up to `at_once`; `most` together."""
         looked_at, until = 0, monotonic() + PAGE_S_MAX
         while True:
-            size = max(1, min(size, most - looked_at))
+            size = max(1, min(size, most - looked_at, at_once))
             begun = monotonic()
             end = self.walk.end(place, size)
             yield _Step(partial(ask, Slice(place, end, size)), end)
@@ -224,6 +236,17 @@ class _Step(NamedTuple):
 
     statement: Callable[[Parameters, int], str]
     end: Place | None
+
+
+def _answered(
+    rows: Rows, statement: str, parameters: Parameters, *, bytes_max: int | None = None
+) -> list[tuple[Any, ...]]:
+    try:
+        return rows(statement, parameters.values, bytes_max=bytes_max)
+    except FileDamaged as err:
+        if isinstance(err.__cause__, apsw.InterruptError):
+            raise BadRequest("the filter asks too much of each record", remedy="Ask for less at once.") from err
+        raise
 
 
 def _walk(rows: Rows, scope: Scope, order: str, spec: TypeSpec, indexes: Mapping[str, str]) -> Walk:

@@ -263,17 +263,17 @@ class ByField(Walk):
 
     def _parts(self, place: Place | None, parameters: Parameters) -> list[str]:
         e, sign = self._expression, "<" if self._is_descending else ">"
+        start = None if not isinstance(place, FieldPlace) else place
+        if start is not None and start.value is not None:
+            value = parameters.add(start.value)
+            parts = [f"{e} = {value} AND f.seq {sign} {parameters.add(start.seq)}", f"{e} {sign} {value}"]
+            return [*parts, f"{e} IS NULL"] if self._is_descending else parts
+        nothing = f"{e} IS NULL" if start is None else f"{e} IS NULL AND f.seq {sign} {parameters.add(start.seq)}"
+        if start is not None and self._is_descending:
+            return [nothing]
         # Every number and text is greater than the one and less than the other, and NULL is neither.
-        edge = f"{e} {sign} {parameters.add(_ABOVE_ALL if self._is_descending else _BELOW_ALL)}"
-        if not isinstance(place, FieldPlace):
-            return [edge, f"{e} IS NULL"] if self._is_descending else [f"{e} IS NULL", edge]
-        seq = parameters.add(place.seq)
-        if place.value is None:
-            rest = f"{e} IS NULL AND f.seq {sign} {seq}"
-            return [rest] if self._is_descending else [rest, edge]
-        value = parameters.add(place.value)
-        parts = [f"{e} = {value} AND f.seq {sign} {seq}", f"{e} {sign} {value}"]
-        return [*parts, f"{e} IS NULL"] if self._is_descending else parts
+        something = f"{e} {sign} {parameters.add(_ABOVE_ALL if self._is_descending else _BELOW_ALL)}"
+        return [something, nothing] if self._is_descending else [nothing, something]
 
 
 def time_of(scope: Scope) -> str:

@@ -32,7 +32,7 @@ from core.model.filter import (
     value_alone,
 )
 from core.model.manifest import TypeSpec
-from core.store.exact import number_test, sql_of
+from core.store.exact import is_small, number_test, sql_of
 
 
 class Parameters:
@@ -144,12 +144,38 @@ class _Where:
 
     def _test(self, tree: Compare | In | Contains, place: _Place) -> str:
         if isinstance(tree, In):
-            return " OR ".join(f"({self._related(literal, '==', place)})" for literal in tree.literals)
+            return self._among(tree.literals, place)
         if isinstance(tree, Contains):
             return self._containing(tree.literal, place)
         if tree.operator == "!=":
             return self._unequal(tree.literal, place)
         return self._related(tree.literal, tree.operator, place)
+
+    def _among(self, literals: Sequence[Literal], place: _Place) -> str:
+        """One of many values: texts, numbers and refs are looked for together, so that a long list is a short test."""
+        texts = [literal.value for literal in literals if literal.kind == "text" or literal.kind in TIME_KINDS]
+        numbers = [literal.value for literal in literals if literal.kind == "number" and is_small(literal)]
+        refs = [literal.value for literal in literals if literal.kind == "ref"]
+        tests = [
+            self._related(literal, "==", place)
+            for literal in literals
+            if literal.kind not in ("text", "ref") and not (literal.kind == "number" and is_small(literal))
+        ]
+        if texts:
+            tests.append(f"{place.spot.value} IN ({self._list(texts)}) AND {place.spot.type} = 'text'")
+        if numbers:
+            tests.append(f"{place.spot.value} IN ({self._list(numbers)}) AND {place.spot.type} IN ('integer', 'real')")
+        if refs:
+            tests.append(self._is_ref(place.spot, refs))
+            tests.append(_some(place, self._is_ref(place.item, refs)))
+        return " OR ".join(f"({test})" for test in tests)
+
+    def _is_ref(self, spot: _Spot, names: Sequence[Any]) -> str:
+        val = spot.member("val")
+        return f"{self._is_kind('ref', spot)} AND {val.value} IN ({self._list(names)}) AND {val.type} = 'text'"
+
+    def _list(self, values: Sequence[Any]) -> str:
+        return ", ".join(map(self._add, values))
 
     def _containing(self, literal: Literal, place: _Place) -> str:
         among = _some(place, self._one(literal, "==", place.item))

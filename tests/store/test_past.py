@@ -96,7 +96,7 @@ def moments(facts: list[Fact]) -> list[AsOf | None]:
     return [None, AtSeq(0), *(AtSeq(fact.seq) for fact in facts), *map(AtTime, sorted(times))]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(done=steps | only_ours, data=st.data())
 def test_the_past_is_what_the_log_says(
     tmp_path_factory: pytest.TempPathFactory, done: list[Any], data: st.DataObject
@@ -129,7 +129,7 @@ def test_the_past_is_what_the_log_says(
             assert count.count == len(expected_list) if count.is_exact else count.count <= len(expected_list)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(done=steps | only_ours, data=st.data())
 def test_what_changed_is_the_difference_of_two_moments(
     tmp_path_factory: pytest.TempPathFactory, done: list[Any], data: st.DataObject

@@ -258,3 +258,33 @@ def test_pages_of_a_filter_hold_while_others_write(repos: Store, clock: ManualCl
         repos.commit([repo(seen[-1], stars=60, owner={"login": "new"}), repo(f"a{len(seen)}", stars=70)])
 
     assert [f"k{n}" for n in range(50, 100)] == seen
+
+
+def test_the_largest_filter_is_answered(open_store: OpenStore) -> None:
+    """A filter at its bounds over records that match in nothing ends within what a reader allows a statement."""
+    store = open_store(types=TYPES)
+    for start in range(0, 3000, 500):
+        store.commit([repo(f"k{n:04}", stars=1, n="x" * 50) for n in range(start, start + 500)])
+    heavy = parse("n in [" + ", ".join(["@a"] * 254) + "]")
+    indexed = parse("stars == 1 and n in [" + ", ".join(["@a"] * 252) + "]")
+
+    for where in (heavy, indexed):
+        pages, after = 0, None
+        while True:
+            page = store.records("repo", where=where, limit=1000, after=after)
+            assert [] == page.records
+            pages, after = pages + 1, page.next
+            if after is None:
+                break
+        assert pages < 3000
+        assert 0 == store.count("repo", where=where).count
+
+
+def test_a_filter_that_asks_too_much_of_a_record_is_refused(open_store: OpenStore) -> None:
+    """Where a statement is ended for its length, the filter is at fault, and not the file."""
+    store = open_store(types=TYPES)
+    store.commit([repo("a", n=[0] * 100_000)])
+
+    with pytest.raises(BadRequest, match="too much"):
+        store.records("repo", where=parse(" or ".join(["n contains 1"] * 120)), limit=1)
+    assert ["a"] == keys(store, "n contains 0")

@@ -40,7 +40,7 @@ FILTER_BYTES_MAX = 4 * 1024
 DEPTH_MAX = 32
 NODES_MAX = 256
 PATH_STEPS_MAX = 16
-LIST_PLACES_MAX = 3
+LIST_PLACES_MAX = 2
 
 _OPERATORS: dict[str, Operator] = {"==": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _NULL_CURE = "Nothing equals null, which is missing: write `not name`, or `name` for what is there."
