@@ -14,7 +14,9 @@ import msgspec
 
 NAME = "sealed"
 
-# In a fixed order each; what may be long counts by its length.
+LETTERS_MAX = 16 * 1024 * 1024
+
+# In a fixed order each. Where quarantine holds more than a close has time for, the beginnings count.
 _TABLES = (
     "SELECT name, value FROM meta WHERE name <> 'sealed' ORDER BY name",
     "SELECT id, name FROM type ORDER BY id",
@@ -23,8 +25,9 @@ _TABLES = (
     "SELECT stream, value, changed_at FROM cursor ORDER BY stream",
     """SELECT position, id, stream, started_at, ended_at, status, new, updated, same, deleted, quarantined, problem
        FROM run ORDER BY position""",
-    """SELECT position, type, key, code, reason, sample, first_seen, last_seen, times, length(value)
-       FROM quarantine ORDER BY position""",
+    f"""SELECT position, type, key, code, reason, sample, first_seen, last_seen, times, length(value),
+            iif((SELECT total(length(value)) FROM quarantine) <= {LETTERS_MAX}, value, substr(value, 1, 1000))
+        FROM quarantine ORDER BY position""",
     "SELECT id, name FROM point ORDER BY id",
     "SELECT seq, verb, at, actor, document FROM receipt ORDER BY seq",
     "SELECT seq, facts, digest FROM checkpoint ORDER BY seq",
