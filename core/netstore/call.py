@@ -11,6 +11,7 @@ from core.netstore.counts import Counts
 from core.netstore.desk import Desk
 from core.netstore.door import Door, Grant, ServedStore
 from core.netstore.protocol import Refusal
+from core.netstore.tail import Tail
 
 JsonObject = dict[str, Any]
 
@@ -29,7 +30,7 @@ class LongReply(msgspec.Struct, frozen=True):
 class Follow(msgspec.Struct, frozen=True, kw_only=True):
     """From here on the connection is told of facts: those of `types` (all where empty) after `since`."""
 
-    store: ServedStore
+    tail: Tail
     types: frozenset[str]
     since: int
     head: int

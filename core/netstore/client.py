@@ -9,7 +9,16 @@ from typing import Any
 import msgspec
 
 from core.model.clock import Clock, SystemClock
-from core.model.errors import BadRequest, BodyTooLarge, LockerError
+from core.model.errors import (
+    BadRequest,
+    BodyTooLarge,
+    Conflict,
+    ConflictingDuplicate,
+    HashMismatch,
+    InvalidFact,
+    LockerError,
+    SeqMoved,
+)
 from core.model.fact import Change, Fact, JsonObject
 from core.model.frames import FRAME_BYTES_MAX
 from core.model.ids import uuid7
@@ -23,7 +32,8 @@ from core.store import Appended, Aside, Commit, Entry, Run
 
 TIMEOUT_S = 60.0
 PATIENCE_S = 30.0
-LONG_TIMEOUT_S = 3600.0
+# What is wrong with one fact is its answer; everything else is wrong with the writing.
+_ANSWERS = (InvalidFact, HashMismatch, ConflictingDuplicate, SeqMoved, Conflict)
 
 
 class NetworkStore(DistantReads):
@@ -170,7 +180,10 @@ class NetworkStore(DistantReads):
     @staticmethod
     def _appended(entry: Entry, reply: Mapping[str, Any]) -> Appended | LockerError:
         if reply.get("ok") is not True:
-            return protocol.error_of(reply)
+            error = protocol.error_of(reply)
+            if not isinstance(error, _ANSWERS):
+                raise error
+            return error
         return whole({**reply, "id": entry.id}, Appended)
 
 

@@ -101,7 +101,7 @@ def server_status(call: Call) -> Answer:
 
 def following(follow: Follow) -> bytes:
     """The reply that begins a subscription."""
-    cursor = {"store_epoch": follow.store.epoch(), "seq": follow.since}
+    cursor = {"store_epoch": follow.tail.store.epoch(), "seq": follow.since}
     return protocol.success({"cursor": cursor, "head": follow.head})
 
 

@@ -143,7 +143,7 @@ def peer_of(connection: socket.socket) -> tuple[int, int]:
 
 def tune(connection: socket.socket) -> None:
     """Send at once, and notice within two minutes that the machine at the other end is gone."""
-    if connection.family == socket.AF_UNIX:
+    if connection.family not in (socket.AF_INET, socket.AF_INET6):
         return
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

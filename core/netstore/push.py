@@ -36,7 +36,7 @@ class Subscription:
         self._connection = connection
         self._desk = desk
         self._counts = counts
-        self._tail = desk.tail_of(follow.store)
+        self._tail = follow.tail
         self._sent = follow.since
         self._caught_up = not follow.catches_up
         self._beat_at = time.monotonic() + (follow.heartbeat_s or 0.0)
@@ -88,7 +88,7 @@ class Subscription:
         if every_s is None:
             return LOOK_EVERY_S
         if (left_s := self._beat_at - time.monotonic()) <= 0:
-            self._tell({"event": "heartbeat", "head": self._follow.store.head()})
+            self._tell({"event": "heartbeat", "head": self._tail.store.head()})
             self._beat_at = time.monotonic() + every_s
             left_s = every_s
         return min(left_s, LOOK_EVERY_S)

@@ -50,7 +50,7 @@ def subscribe(call: Call) -> Answer:
     asked = protocol.params(call.request, _Subscribe)
     types = _types(asked.stores)
     store = call.store
-    call.desk.tail_of(store)
+    tail = call.desk.tail_of(store)
     head = store.head()
     since = head
     if asked.cursor is not None:
@@ -59,7 +59,7 @@ def subscribe(call: Call) -> Answer:
     if beat_s is not None:
         beat_s = min(max(beat_s, HEARTBEAT_S_MIN), HEARTBEAT_S_MAX)
     return Follow(
-        store=store,
+        tail=tail,
         types=types,
         since=since,
         head=head,

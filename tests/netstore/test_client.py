@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from core.model.errors import BadRequest, Broken, LockerError, Retry, TokenRequired
+from core.model.errors import BadRequest, Broken, Forbidden, LockerError, Retry, StorageFull, TokenRequired
 from core.model.fact import Change
-from core.netstore import NetworkStore, ServerLimits
+from core.netstore import Door, Grant, NetworkStore, ServerLimits, one_store
 from core.netstore.line import Address, Backoff
-from core.store import Appended, Aside, Entry, Run
+from core.store import Appended, Aside, Entry, Run, Store
 from tests.netstore.served import TOKEN, Served, fact, wait_until
 
 
@@ -163,6 +164,47 @@ def test_a_batch_larger_than_a_frame_is_sent_in_several(served: Served) -> None:
 
     assert list(range(1, 13)) == [result.seq for result in results if isinstance(result, Appended)]
     assert "body_too_large" == refused.value.code
+
+
+def test_what_is_wrong_with_the_writing_is_raised(served: Served) -> None:
+    """A full disk, a scope that is missing: no fact's own answer."""
+    door = Door(store_of=one_store(served.store), open_to=Grant("reader", frozenset({"read"})))
+    path = served.server.serve_unix(served.folder / "reader.sock", door)
+    with NetworkStore(str(path), transport="unix") as client:
+        for count in (1, 2):
+            with pytest.raises(Forbidden):
+                client.append([Entry(type="a", key=f"{n}") for n in range(count)])
+
+
+def test_a_full_disk_is_told_and_passes(served: Served) -> None:
+    """Nothing of it is acknowledged, nothing is lost, and when there is room again, writing goes on."""
+    full = Full(served.store)
+    path = served.server.serve_unix(served.folder / "full.sock", Door(store_of=one_store(full)))
+    with NetworkStore(str(path), transport="unix") as client:
+        for count in (1, 2):
+            with pytest.raises(StorageFull):
+                client.append([Entry(type="a", key=f"{n}") for n in range(count)])
+        full.is_full = False
+        results = client.append([Entry(type="a", key="k")])
+
+    assert isinstance(results[0], Appended) and 1 == served.store.head()
+
+
+class Full:
+    """A store on a disk that has no room."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.is_full = True
+
+    def append(self, entries: Sequence[Entry], *, atomic: bool = False) -> list[Appended | LockerError]:
+        """As the store does, while there is room."""
+        if self.is_full:
+            raise StorageFull("no room to write /somewhere/store.db")
+        return self._store.append(entries, atomic=atomic)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 def test_a_snapshot_is_sent(client: NetworkStore, served: Served) -> None:

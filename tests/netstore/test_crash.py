@@ -110,6 +110,7 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, round_: int) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_what_was_acknowledged_survives_many_kills(tmp_path: Path) -> None:
     """One store, killed a hundred times."""
     folder = tmp_path / "killed"
@@ -142,6 +143,7 @@ def test_s16_a_store_put_back_from_a_copy_knows_no_earlier_cursor(serve: Callabl
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_s15_a_million_facts_pass_in_little_memory(serve: Callable[..., Served]) -> None:
     """Paged, followed, and refused whole: the server's process does not grow with the log."""
     served = serve()
@@ -162,6 +164,7 @@ def test_s15_a_million_facts_pass_in_little_memory(serve: Callable[..., Served])
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_eight_clients_with_five_thousand_writes_each(served: Served) -> None:
     """Forty thousand facts, single requests, all there in each client's own order."""
 
