@@ -229,7 +229,7 @@ class ByField(Walk):
         return "i.seq"
 
     def sorted(self, place: Place | None, parameters: Parameters) -> tuple[str, str]:
-        parts = " OR ".join(f"({part})" for part in self._parts(place, parameters))
+        parts = " OR ".join(f"({part})" for part, _ in self._parts(place, parameters))
         return parts, f"{self._expression} {self._way}, f.seq {self._way}"
 
     def place_of_row(self, row: Sequence[Any]) -> FieldPlace:
@@ -255,25 +255,28 @@ class ByField(Walk):
         """The facts of the index after the place, in its order: first the rest of those with the same value."""
         arms = (
             f"SELECT * FROM (SELECT {self._expression} AS e, f.seq FROM fact f INDEXED BY {self._index}"
-            f" WHERE f.type = {self._scope.type_id} AND {part}"
-            f" ORDER BY {self._expression} {self._way}, f.seq {self._way} LIMIT {parameters.add(size)})"
-            for part in self._parts(place, parameters)
+            f" WHERE f.type = {self._scope.type_id} AND {part} ORDER BY {order} LIMIT {parameters.add(size)})"
+            for part, order in self._parts(place, parameters)
         )
         return f"SELECT * FROM ({' UNION ALL '.join(arms)})"
 
-    def _parts(self, place: Place | None, parameters: Parameters) -> list[str]:
+    def _parts(self, place: Place | None, parameters: Parameters) -> list[tuple[str, str]]:
+        """The stretches of the index after the place, each with the order that it has there by itself."""
         e, sign = self._expression, "<" if self._is_descending else ">"
-        start = None if not isinstance(place, FieldPlace) else place
+        by_seq, by_value = f"f.seq {self._way}", f"{e} {self._way}, f.seq {self._way}"
+        start = place if isinstance(place, FieldPlace) else None
         if start is not None and start.value is not None:
             value = parameters.add(start.value)
-            parts = [f"{e} = {value} AND f.seq {sign} {parameters.add(start.seq)}", f"{e} {sign} {value}"]
-            return [*parts, f"{e} IS NULL"] if self._is_descending else parts
+            same = f"{e} = {value} AND f.seq {sign} {parameters.add(start.seq)}"
+            parts = [(same, by_seq), (f"{e} {sign} {value}", by_value)]
+            return [*parts, (f"{e} IS NULL", by_seq)] if self._is_descending else parts
         nothing = f"{e} IS NULL" if start is None else f"{e} IS NULL AND f.seq {sign} {parameters.add(start.seq)}"
         if start is not None and self._is_descending:
-            return [nothing]
+            return [(nothing, by_seq)]
         # Every number and text is greater than the one and less than the other, and NULL is neither.
         something = f"{e} {sign} {parameters.add(_ABOVE_ALL if self._is_descending else _BELOW_ALL)}"
-        return [something, nothing] if self._is_descending else [nothing, something]
+        parts = [(nothing, by_seq), (something, by_value)]
+        return parts[::-1] if self._is_descending else parts
 
 
 def time_of(scope: Scope) -> str:

@@ -226,6 +226,9 @@ def test_each_order_walks_an_index(repos: Store, order: str, as_of: AtSeq | AtTi
     allowed = ("SCAN i", "SCAN (sub", "USE TEMP B-TREE FOR ORDER BY") if "stars" in order else ("SCAN (sub",)
 
     assert [] == [s for s in steps if ("SCAN" in s or "TEMP" in s) and not s.startswith(allowed)]
+    # A field's order is sorted once more where its slice has been read, and nowhere before.
+    assert all(plan[-1].startswith("USE TEMP") for plan in plans if any("TEMP" in step for step in plan))
+    assert all(sum("TEMP" in step for step in plan) <= 1 for plan in plans)
     assert "stars" not in order or any(indexes["stars"] in step for step in steps)
 
 
