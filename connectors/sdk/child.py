@@ -36,6 +36,7 @@ from connectors.sdk.status import Broadcast
 from connectors.sdk.sync import Sync
 from connectors.sdk.tell import Tell
 from connectors.sdk.webservice import Webservice
+from connectors.sdk.wire import Wire
 from core.model.clock import Clock
 from core.model.errors import Broken
 from core.model.handshake import Greeting
@@ -70,6 +71,7 @@ class Child:
         manifest = source.manifest
         blotting.keep_out([greeting.token, greeting.key, *_secret_settings(source, greeting)])
         self._tell = Tell(core)
+        self._wire = Wire(greeting, clock=clock)
         self._fault: Exception | None = None
         self._stores = Opening(
             lambda: self._open_store(clock), Reader.open(self.folder, types=manifest.types), failed=self._give_up
@@ -116,6 +118,7 @@ class Child:
 
     def close(self) -> None:
         """Let runs finish their batch, then close the store, within about two seconds."""
+        self._wire.close()
         self.sync.stop(deadline_s=STOP_S)
         self._tell.close(deadline_s=TELL_S)
         self._stores.close()
@@ -155,8 +158,13 @@ class Child:
             timezone=self._greeting.timezone,
             files_bytes_max=manifest.limits.files_bytes,
         )
-        store.on_commit = self._tell.committed
+        store.on_commit = self._committed
+        self._wire.serve(store)
         return store
+
+    def _committed(self, head: int) -> None:
+        self._tell.committed(head)
+        self._wire.committed(head)
 
     def _give_up(self, fault: Exception) -> None:
         """End the process with the reason: a child that cannot write its store is none."""

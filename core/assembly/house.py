@@ -151,6 +151,7 @@ class House:
             core_pid=os.getpid(), port=self._standing.port,
             due=lambda service_id: self._scheduler.next_runs(service_id),
             store_socket=lambda service_id: self._keepers.socket_of(service_id),
+            writer_socket=lambda service_id: self._keepers.writer_socket_of(service_id),
         )  # fmt: skip
         self._logs = ChildLogs(config.me / "logs", clock=clock)
         self._stack.callback(self._logs.close)
@@ -159,11 +160,13 @@ class House:
         self._supervisor = Supervisor(
             spec_for=self._launching.spec_for, me=config.me, clock=clock, limits=process_limits(config),
             zygote=self._standing.zygote, logs=self._logs, on_change=self._child_changed,
+            before_launch=lambda service_id: self._keepers.make_way(service_id),
         )  # fmt: skip
         self._stack.push_async_callback(self._supervisor.close, deadline_s=CLOSE_S)
         self._keepers = Keepers(
             config.me, self._services, self._catalog, device=self._device.id, clock=clock,
-            timezone=config.timezone, pid_of=self._supervisor.pid_of, committed=self._committed,
+            timezone=config.timezone, pid_of=self._supervisor.pid_of, is_asleep=self._is_asleep,
+            committed=self._committed,
         )  # fmt: skip
         self._stack.push_async_callback(asyncio.to_thread, self._keepers.close)
 
@@ -217,6 +220,7 @@ class House:
             events=EventsBridge(self._loop, self._bus, self._deliveries),
             reader=self._stores.reader,
             kept_store=self._keepers.kept,
+            store_socket=self._keepers.open_socket_of,
             library=self._library,
             coredb=self._coredb,
             documents=self._documents,
@@ -301,6 +305,10 @@ class House:
         self._bus.announce(service_id, "service", {"state": shown.name, "reason": shown.reason, "detail": shown.detail})
         if isinstance(state, Stopped | Failed):
             self._spawn(self._bus.check(service_id))
+
+    def _is_asleep(self, service_id: str) -> bool:
+        """Whether the service has no process, and none is about to be; asked from any thread."""
+        return isinstance(self._supervisor.state(service_id), Stopped | Failed)
 
     def _committed(self, service_id: str, head: int) -> None:
         """A store that the core writes grew; told from any thread."""

@@ -1,18 +1,21 @@
-"""The stores that the core writes itself, each served to its service's programs by a socket in its folder."""
+"""The stores that the core writes or hands on, each served to the owner's programs by a socket in its folder."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import threading
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from core.assembly.shared_store import Child, SharedStore, writer_path
 from core.model.clock import Clock
-from core.model.errors import LockerError, NotFound
+from core.model.errors import LockerError, NotFound, Retry
 from core.model.manifest import Limits, Manifest
 from core.netstore import ADMIN, READ, WRITE, Door, Grant, StoreServer, one_store
 from core.process import is_below
@@ -22,6 +25,8 @@ from core.store import Origin, Reader, Store
 log = logging.getLogger(__name__)
 
 SOCKET_NAME = "store.sock"
+GIVE_WAY_S = 10.0
+CLOSING_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,20 @@ class _Kept:
     socket: Path
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """A store that its child and others write, for whom and with which manifest it is served."""
+
+    store: SharedStore
+    service: Service
+    manifest: Manifest
+
+
 class Keepers:
     """One writer for each service whose manifest says `writer = "core"`, from its enabling to its disabling.
 
-    Any thread may ask. `pid_of` tells a service's running child, `committed` is told of every commit.
+    The store of another service is shared with its child, where the owner opened it to other programs. Any thread may
+    ask. `pid_of` tells a service's running child, `is_asleep` whether it has none, `committed` is told of every commit.
     """
 
     def __init__(
@@ -51,6 +66,7 @@ class Keepers:
         clock: Clock,
         timezone: str,
         pid_of: Callable[[str], int | None],
+        is_asleep: Callable[[str], bool],
         committed: Callable[[str, int], None],
     ) -> None:
         self._me = me
@@ -60,10 +76,12 @@ class Keepers:
         self._clock = clock
         self._timezone = timezone
         self._pid_of = pid_of
+        self._is_asleep = is_asleep
         self._committed = committed
         self._tcp = StoreServer(clock=clock)
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
+        self._shared: dict[str, _Shared] = {}
 
     def kept(self, service_id: str) -> Store | None:
         """The store of a service, where the core writes it."""
@@ -85,6 +103,26 @@ class Keepers:
         kept = self._kept.get(service_id)
         return None if kept is None else kept.socket
 
+    def writer_socket_of(self, service_id: str) -> Path | None:
+        """Where the service's child is to serve the store that it writes; None where nobody else may write it."""
+        return writer_path(self._me / service_id) if service_id in self._shared else None
+
+    def open_socket_of(self, service_id: str) -> Path | None:
+        """Where the owner's programs reach the store, whoever writes it; None where they may not."""
+        shared = self._shared.get(service_id)
+        return self.socket_of(service_id) if shared is None else shared.store.socket
+
+    async def make_way(self, service_id: str) -> None:
+        """Let go of a store that the service's child is about to write; raises Retry where that takes too long."""
+        shared = self._shared.get(service_id)
+        if shared is None:
+            return
+        try:
+            async with asyncio.timeout(GIVE_WAY_S):
+                await asyncio.to_thread(shared.store.give_way)
+        except TimeoutError as err:
+            raise Retry(f"the core did not let go of the store of {service_id} within {GIVE_WAY_S:g} s") from err
+
     def bring_up(self) -> None:
         """Bring stores of an earlier version up to this one, after a backup, so that they can be read. Blocks.
 
@@ -104,9 +142,14 @@ class Keepers:
             for service_id, kept in list(self._kept.items()):
                 if self._wanted(wanted.get(service_id)) != (kept.service.uid, kept.manifest):
                     self._close(service_id)
+            for service_id, shared in list(self._shared.items()):
+                if self._wanted_by_others(wanted.get(service_id)) != (shared.service.uid, shared.manifest):
+                    self._shared.pop(service_id).store.close()
             for service in wanted.values():
                 if service.id not in self._kept and self._wanted(service) is not None:
                     self._open(service)
+                if service.id not in self._shared and self._wanted_by_others(service) is not None:
+                    self._share(service)
 
     def serve_tcp(self, address: str, grant_of: Callable[[str], Grant | None] | None) -> None:
         """Serve all of them at a loopback address, to callers whose token `grant_of` knows; None asks for no token."""
@@ -118,16 +161,19 @@ class Keepers:
         with self._lock:
             for service_id in list(self._kept):
                 self._close(service_id)
+            shared, self._shared = list(self._shared.values()), {}
+            with ThreadPoolExecutor(CLOSING_AT_ONCE, thread_name_prefix="keepers") as pool:
+                list(pool.map(lambda one: one.store.close(), shared))
 
     def _wanted(self, service: Service | None) -> tuple[str, Manifest] | None:
         """By which uid and manifest the core keeps the service's store, if it does."""
-        if service is None:
-            return None
-        try:
-            manifest = self._catalog.get(service.connector)
-        except NotFound:
-            return None
-        return (service.uid, manifest) if manifest.writer == "core" else None
+        manifest = None if service is None else self._manifest_of(service)
+        return None if service is None or manifest is None or manifest.writer != "core" else (service.uid, manifest)
+
+    def _wanted_by_others(self, service: Service | None) -> tuple[str, Manifest] | None:
+        """By which uid and manifest the service's child shares its store, if it does."""
+        manifest = None if service is None or not service.store_open else self._manifest_of(service)
+        return None if service is None or manifest is None or manifest.writer == "core" else (service.uid, manifest)
 
     def _open(self, service: Service) -> None:
         manifest = self._catalog.get(service.connector)
@@ -151,6 +197,25 @@ class Keepers:
             return
         kept = self._kept[service.id] = _Kept(store, service, manifest, server, socket)
         store.on_commit = lambda head: self._told(kept, head)
+
+    def _share(self, service: Service) -> None:
+        manifest = self._catalog.get(service.connector)
+        try:
+            store = SharedStore(
+                self._me / service.id,
+                service_id=service.id,
+                open_store=lambda: self._store_of(service, manifest),
+                child=Child(
+                    is_asleep=lambda: self._is_asleep(service.id), is_own=lambda pid: self._is_own(service.id, pid)
+                ),
+                is_allowed=lambda pid: self._is_allowed(service.id, pid),
+                committed=lambda head: self._committed(service.id, head),
+                clock=self._clock,
+            )
+        except LockerError as error:
+            log.warning("store not served id=%s: %s", service.id, error)
+            return
+        self._shared[service.id] = _Shared(store, service, manifest)
 
     def _store_of(self, service: Service, manifest: Manifest | None) -> Store:
         return Store.open(
@@ -181,8 +246,10 @@ class Keepers:
 
     def _is_allowed(self, service_id: str, pid: int) -> bool:
         """The service's own processes, and those outside the core's tree: no other service's."""
-        if not is_below(pid):
-            return True
+        return not is_below(pid) or self._is_own(service_id, pid)
+
+    def _is_own(self, service_id: str, pid: int) -> bool:
+        """Whether a process is the service's running child, or below it."""
         child = self._pid_of(service_id)
         return child is not None and (pid == child or child in _ancestors(pid))
 

@@ -34,6 +34,7 @@ class Launching:
         port: int,
         due: Callable[[str], Mapping[str, float]],
         store_socket: Callable[[str], Path | None],
+        writer_socket: Callable[[str], Path | None],
     ) -> None:
         self._config = config
         self._catalog = catalog
@@ -49,6 +50,7 @@ class Launching:
         self._port = port
         self._due = due
         self._store_socket = store_socket
+        self._writer_socket = writer_socket
         self._launched: dict[str, Manifest] = {}
 
     def check(self, service_id: str) -> Service:
@@ -145,8 +147,13 @@ class Launching:
             due=dict(self._due(service.id)),
             limits={"disk_free_bytes_min": self._config.limits.disk_free_bytes_min},
             timezone=self._config.timezone,
-            store_socket=None if (socket := self._store_socket(service.id)) is None else str(socket),
+            store_socket=_text(self._store_socket(service.id)),
+            writer_socket=_text(self._writer_socket(service.id)),
         )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 class Backends:

@@ -127,6 +127,14 @@ class ServiceDesk:
     def open_doors(self, service_id: str, paths: Sequence[str], /) -> Service:
         return self._services.open_doors(service_id, paths)
 
+    def open_store(self, service_id: str, *, is_open: bool) -> Service:
+        service = self._services.open_store(service_id, is_open=is_open)
+        self._keepers.settle()
+        if is_open:
+            # Only a child that was greeted with it serves its store to others.
+            self._loop.run(self._restart_running(service_id), timeout_s=START_S_MAX)
+        return service
+
     def update_settings(self, service_id: str, settings: Mapping[str, Any], /) -> Service:
         service = self._services.update_settings(service_id, settings)
         self._loop.run(self._renew(service_id), timeout_s=START_S_MAX)
@@ -184,11 +192,19 @@ class ServiceDesk:
 
     async def _renew(self, service_id: str) -> None:
         """Settings changed: a running child is restarted with them, and what met a problem is tried again."""
-        was_running = self._supervisor.state(service_id).name in ("starting", "running")
+        was_running = self._is_running(service_id)
         await self._supervisor.stop(service_id, reason="its settings changed")
         await self._scheduler.resume(service_id)
         if was_running and self._services.get(service_id).enabled:
             await self._start(service_id)
+
+    async def _restart_running(self, service_id: str) -> None:
+        if self._is_running(service_id):
+            await self._supervisor.stop(service_id, reason="its store was opened")
+            await self._start(service_id)
+
+    def _is_running(self, service_id: str) -> bool:
+        return self._supervisor.state(service_id).name in ("starting", "running")
 
     async def _wake(self, service_id: str) -> None:
         try:

@@ -20,7 +20,8 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     `limits` holds `disk_free_bytes_min`: below it the child does not sync. `due` says when each stream runs next.
     `timezone` is the owner's, by its IANA name: there days begin and end.
-    `store_socket` is where the store is written over the wire, where the core writes it.
+    `store_socket` is where the store is written over the wire, where the core writes it; `writer_socket` where the
+    child serves the store that it writes to the core, where the owner lets other programs write it too.
     """
 
     port: int
@@ -42,6 +43,7 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     limits: dict[str, int] = {}
     due: dict[str, float] = {}
     store_socket: str | None = None
+    writer_socket: str | None = None
     timezone: str = "UTC"
 
     def __repr__(self) -> str:

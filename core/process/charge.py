@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,10 @@ ENDED_IN_ORDER = ("ended with exit status 0", "ended")
 Outcome = Endpoint | LockerError | None
 
 
+async def nothing_before(_service_id: str) -> None:
+    """Nothing has to be done before a start."""
+
+
 @dataclass(frozen=True)
 class Means:
     """What every charge of one supervisor shares."""
@@ -56,6 +60,7 @@ class Means:
     roll: ChildRoll
     slots: asyncio.Semaphore
     on_change: Callable[[str, State], None]
+    before_launch: Callable[[str], Awaitable[None]]
     random_unit: Callable[[], float]
 
 
@@ -201,6 +206,8 @@ class Charge:
         )
 
     async def _launch(self, spec: LaunchSpec, token: str) -> None:
+        # The service counts as starting by now, so whatever gives way to its child keeps out of the way.
+        await self._means.before_launch(self.service_id)
         greeting = spec.greeting(suggested_port(), token)
         launched = await self._means.launcher.launch(spec)
         self._generation += 1

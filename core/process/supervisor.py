@@ -9,13 +9,13 @@ import hmac
 import logging
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 from core.model.clock import Clock
 from core.model.errors import NotFound, Retry
 from core.process import strays, tree
-from core.process.charge import Charge, Means
+from core.process.charge import Charge, Means, nothing_before
 from core.process.launcher import Launcher
 from core.process.lifecycle import State, Stopped
 from core.process.logs import ChildLogs
@@ -43,6 +43,7 @@ class Supervisor:
         zygote: Zygote | None,
         logs: ChildLogs,
         on_change: Callable[[str, State], None],
+        before_launch: Callable[[str], Awaitable[None]] = nothing_before,
         environment: Mapping[str, str] | None = None,
         launcher: Launcher | None = None,
     ) -> None:
@@ -64,6 +65,7 @@ class Supervisor:
             roll=self._roll,
             slots=asyncio.Semaphore(limits.starts_at_once),
             on_change=on_change,
+            before_launch=before_launch,
             random_unit=random.random,
         )
         self._charges: dict[str, Charge] = {}

@@ -15,7 +15,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """An installed connector. In `settings` a marker stands where a secret was; the secret is sealed.
 
     `allowed_folders` are those that the owner agreed to let it read, `doors_open` the declared doors
-    that the owner opened; a `paused` service runs and does not sync.
+    that the owner opened; a `paused` service runs and does not sync. `store_open` says that the owner's
+    other programs may write its store too.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     allowed_folders: tuple[str, ...] = ()
     doors_open: tuple[str, ...] = ()
     paused: bool = False
+    store_open: bool = False
 
     def public(self, manifest: Manifest | None) -> dict[str, Any]:
         """What anybody may know of it: no settings, nothing secret, nothing of its process.

@@ -209,6 +209,15 @@ class Services:
             raise BadRequest(f"{unknown[0][:TITLE_CHARS_MAX]!r} is no door that the connector declares")
         return self._change(service_id, "doors", doors_open=tuple(path for path in declared if path in paths))
 
+    def open_store(self, service_id: str, *, is_open: bool) -> Service:
+        """Let the owner's other programs write the store that the service's child writes, or no more."""
+        if self._catalog.get(self.get(service_id).connector).writer == "core":
+            raise BadRequest(
+                f"the store of {service_id} is written over the wire by its own connector, so it stays open",
+                remedy="Switch the service off to close it.",
+            )
+        return self._change(service_id, "store", store_open=is_open)
+
     def sign_in(self, service_id: str, account: str) -> Service:
         """Remember whose account it is; raises Conflict when it already holds another one's data."""
         with self._lock:
@@ -301,7 +310,9 @@ class Services:
         if title is not None:
             service = msgspec.structs.replace(service, title=_checked_title(title))
         # What others may ask of it is agreed to anew, as its folders are.
-        service = msgspec.structs.replace(service, settings=plain, allowed_folders=folders, doors_open=(), enabled=True)
+        service = msgspec.structs.replace(
+            service, settings=plain, allowed_folders=folders, doors_open=(), store_open=False, enabled=True
+        )
         return _Plan(service, secrets, is_known=known is not None)
 
     def _settings_kept(self, known: Service | None, manifest: Manifest) -> dict[str, Any]:

@@ -93,6 +93,9 @@ class Services(Protocol):
     def open_doors(self, service_id: str, paths: Sequence[str], /) -> Service:
         """Open these of its declared doors and shut all others; BadRequest for one that is not declared."""
 
+    def open_store(self, service_id: str, *, is_open: bool) -> Service:
+        """Let the owner's other programs write its store, or no more; BadRequest where its connector does so itself."""
+
     def settings_of(self, service_id: str, /) -> Mapping[str, Any]:
         """The full settings, secrets included: never to be shown as they are."""
 
@@ -253,7 +256,8 @@ class Parts:
     loop for every request that needs them, so they answer from memory. `owner_token` is the one given in the
     environment at start; `host_names` are further names the owner gave the core.
     `log_file` names the file in `Me/logs` that holds a service's log, whether it is there yet or not.
-    `kept_store` gives the store of a service, where the core writes it.
+    `kept_store` gives the store of a service, where the core writes it; `store_socket` says where the owner's programs
+    reach a service's store over the wire, where they may.
     `holder_of` says who holds the client's end of a connection (client's end, core's end); it may block.
     """
 
@@ -269,6 +273,7 @@ class Parts:
     events: Events
     reader: Callable[[str], AbstractContextManager[Reader]]
     kept_store: Callable[[str], Store | None]
+    store_socket: Callable[[str], Path | None]
     library: Library
     coredb: CoreDb
     documents: Documents

@@ -35,7 +35,7 @@ def test_greeting_uses_the_names_of_the_contract() -> None:
     assert {
         "port", "workingDirectory", "lockerUrl", "protocol", "id", "uid", "device", "originEpoch", "account",
         "corePid", "sourceDirectory", "externalBase", "token", "key", "settings", "app",
-        "limits", "due", "storeSocket", "timezone",
+        "limits", "due", "storeSocket", "writerSocket", "timezone",
     } == set(json.loads(line))  # fmt: skip
 
 

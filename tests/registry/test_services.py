@@ -463,14 +463,26 @@ def test_reinstall_keeps_data(registry: Registry) -> None:
     assert registry.services.kept() == ()
 
 
+def test_a_store_is_open_as_long_as_the_owner_says(registry: Registry) -> None:
+    """Shut at first; the owner's word is kept."""
+    registry.install_mail()
+    before = registry.services.get("mail").store_open
+    registry.services.open_store("mail", is_open=True)
+    after = registry.reopen().get("mail").store_open
+
+    assert (False, True) == (before, after)
+    assert not registry.services.open_store("mail", is_open=False).store_open
+
+
 def test_reinstall_starts_with_every_door_shut(registry: Registry) -> None:
-    """A door that was open before an uninstallation that keeps the data is for the owner to open again."""
+    """A door, or the store, that was open before an uninstallation that keeps the data is to be opened again."""
     registry.install_mail()
     registry.services.open_doors("mail", ["/imap"])
+    registry.services.open_store("mail", is_open=True)
     registry.services.uninstall("mail", erase=False)
     again = registry.install_mail()
 
-    assert again.doors_open == ()
+    assert (again.doors_open, again.store_open) == ((), False)
     assert registry.reopen().get("mail").doors_open == ()
 
 

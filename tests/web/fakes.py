@@ -244,6 +244,11 @@ class FakeServices:
             raise BadRequest("that is no door that the connector declares")
         return self._change(service_id, doors_open=tuple(path for path in declared if path in paths))
 
+    def open_store(self, service_id: str, *, is_open: bool) -> Service:
+        if self._catalog.get(self.get(service_id).connector).writer == "core":
+            raise BadRequest("its connector writes it over the wire")
+        return self._change(service_id, store_open=is_open)
+
     def _change(self, service_id: str, **fields: Any) -> Service:
         self.services[service_id] = msgspec.structs.replace(self.get(service_id), **fields)
         return self.services[service_id]
@@ -568,6 +573,7 @@ class World:
         self.events = FakeEvents()
         self.readers: dict[str, FakeReader] = {}
         self.kept_stores: dict[str, Store] = {}
+        self.store_sockets: dict[str, Path] = {}
         self.coredb = CoreDb.open(folder / "core.db")
         self.documents = Documents(folder / "locker.json", self.clock)
         self.door = FakeDoor()
@@ -593,6 +599,7 @@ class World:
             reader=self.reader,
             library=self.library,
             kept_store=self.kept_stores.get,
+            store_socket=lambda service_id: self.store_sockets.get(service_id),
             coredb=self.coredb,
             documents=self.documents,
             door=self.door,

@@ -208,6 +208,21 @@ def test_a_service_without_its_connector_has_no_doors(site: Site) -> None:
     assert {"declared": [], "open": []} == site.owner("GET", "/core/notes/doors").json
 
 
+def test_a_store_is_opened_by_its_owner(site: Site) -> None:
+    """And by nobody else; the answer says where it is reached."""
+    site.world.install("feeds")
+    before = site.owner("GET", "/core/feeds/store").json
+    site.world.store_sockets["feeds"] = Path("/srv/Me/feeds/store.sock")
+    answer = site.owner("PUT", "/core/feeds/store", {"open": True})
+    opened = {"open": True, "writer": "child", "socket": "/srv/Me/feeds/store.sock"}
+    refused = [site.owner("PUT", "/core/feeds/store", body).status for body in ({}, {"open": "yes"}, {"shut": True})]
+
+    assert {"open": False, "writer": "child", "socket": None} == before
+    assert (200, opened) == (answer.status, answer.json)
+    assert [400] * 3 == refused
+    assert site.world.services.get("feeds").store_open
+
+
 def test_what_was_kept_is_taken_up_or_erased(site: Site) -> None:
     """Listed without its settings; installing under the id goes on with it, erasing removes it for good."""
     install(site, "feeds")
@@ -258,6 +273,7 @@ def test_what_is_kept_is_the_owners(site: Site) -> None:
         ("POST", "/core/nobody/enable"), ("POST", "/core/nobody/uninstall"), ("GET", "/core/nobody/settings"),
         ("GET", "/core/nobody/log"), ("POST", "/core/nobody/at"), ("POST", "/core/nobody/diary"),
         ("POST", "/core/nobody/event"), ("POST", "/core/nobody/stop"), ("PUT", "/core/nobody/doors"),
+        ("PUT", "/core/nobody/store"),
         ("POST", "/core/nobody/pause"), ("PUT", "/core/nobody/title"),
     ],
 )  # fmt: skip

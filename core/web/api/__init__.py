@@ -9,10 +9,24 @@ from core.web.api.kept import ROUTES as KEPT
 from core.web.api.library import ROUTES as LIBRARY
 from core.web.api.schedules import ROUTES as SCHEDULES
 from core.web.api.services import ROUTES as SERVICES
+from core.web.api.shared import ROUTES as SHARED
 from core.web.api.system import ROUTES as SYSTEM
 from core.web.api.tokens import ROUTES as TOKENS
 
-ROUTES = (*CATALOG, *SERVICES, *DOORS, *KEPT, *SCHEDULES, *EVENTS, *LIBRARY, *DIARY, *TOKENS, *ACCESSES, *SYSTEM)
+ROUTES = (
+    *CATALOG,
+    *SERVICES,
+    *DOORS,
+    *SHARED,
+    *KEPT,
+    *SCHEDULES,
+    *EVENTS,
+    *LIBRARY,
+    *DIARY,
+    *TOKENS,
+    *ACCESSES,
+    *SYSTEM,
+)
 
 __all__ = [
     "ACCESSES",
@@ -25,6 +39,7 @@ __all__ = [
     "ROUTES",
     "SCHEDULES",
     "SERVICES",
+    "SHARED",
     "SYSTEM",
     "TOKENS",
 ]

@@ -122,6 +122,16 @@ def doors(visit: Visit) -> Response:
     return _deed(visit, lambda: visit.parts.services.open_doors(visit.service_id, wanted), done)
 
 
+def store(visit: Visit) -> Response:
+    """Open the store to the owner's other programs, or shut it."""
+    choice = visit.form.get("store", "")
+    if choice not in ("open", "shut"):
+        raise BadRequest("store must be open or shut.")
+    is_open = choice == "open"
+    done = "store-opened" if is_open else "store-shut"
+    return _deed(visit, lambda: visit.parts.services.open_store(visit.service_id, is_open=is_open), done)
+
+
 def rename(visit: Visit) -> Response:
     """Call it by another title."""
     visit.parts.services.get(visit.service_id)
@@ -198,6 +208,7 @@ def _service(visit: Visit, *, trouble: Trouble | None = None) -> Response:
         watch=_watch(visit, found),
         takes=feature(found.manifest, "import"),
         gives=feature(found.manifest, "export"),
+        socket=visit.parts.store_socket(visit.service_id),
     )
 
 
@@ -322,6 +333,7 @@ PAGES = (
     Page("POST", "/services/<id>/pause", pause),
     Page("POST", "/services/<id>/resume", resume),
     Page("POST", "/services/<id>/doors", doors),
+    Page("POST", "/services/<id>/store", store),
     Page("POST", "/services/<id>/title", rename),
     Page("GET", "/services/<id>/settings", settings_form),
     Page("POST", "/services/<id>/settings", settings),

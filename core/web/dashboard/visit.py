@@ -39,6 +39,8 @@ DONE = {
     "renamed": "The name is changed.",
     "opened": "The door is open: callers need no token of Locker's there.",
     "shut": "The door is shut.",
+    "store-opened": "The store is open: programs that you start may write into it.",
+    "store-shut": "The store is shut to other programs.",
     "kept": "Uninstalled. Its data is kept, and listed where services are added.",
     "again": "Installed again, with what was kept.",
     "gone": "What was kept is erased.",

@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -422,6 +423,21 @@ def test_a_door_is_opened_and_shut(site: Site, browse: Browse) -> None:
     assert ("/api",) == site.world.services.get("notes").doors_open
     assert 400 == browse("/services/notes/doors", {"path": "/secret", "door": "open"}).status
     assert 400 == browse("/services/notes/doors", {"path": "/api"}).status
+
+
+def test_a_store_is_opened_and_shut(site: Site, browse: Browse) -> None:
+    """Shut until the owner says otherwise; open, the page says where it is reached."""
+    site.world.install()
+    site.world.store_sockets["feeds"] = Path("/srv/Me/feeds/store.sock")
+    before = text_of(browse("/services/feeds"))
+    opened = browse("/services/feeds/store", {"store": "open"})
+    after, is_open = text_of(browse("/services/feeds")), site.world.services.get("feeds").store_open
+    browse("/services/feeds/store", {"store": "shut"})
+
+    assert "/store.sock shut Open" in before and "/srv/Me/feeds/store.sock open Shut" in after
+    assert (303, True) == (opened.status, is_open)
+    assert not site.world.services.get("feeds").store_open
+    assert 400 == browse("/services/feeds/store", {"store": "ajar"}).status
 
 
 def test_a_service_without_doors_has_no_section(site: Site, browse: Browse) -> None:

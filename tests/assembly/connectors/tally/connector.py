@@ -1,0 +1,3 @@
+from connectors.sdk import run
+
+run(__file__)
