@@ -10,7 +10,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from zlib import crc32
 
 from core.model.errors import LockerError
@@ -95,16 +95,23 @@ class Connection:
             self._refuse(protocol.refusal_of(error) or Refusal("forbidden", "Not allowed."))
             return
         while (bodies := self._receive()) is not None:
+            if not self._answer(bodies):
+                return
+
+    def _answer(self, bodies: Sequence[bytes]) -> bool:
+        """Answer what was received, a few replies at a time; whether the conversation goes on."""
+        while bodies:
             answered = self._session.answer(bodies)
             self._send(answered.frames)
+            bodies = answered.unread
             if answered.follow is not None:
                 self._subscription = Subscription(
                     answered.follow, self._connection, desk=self._desk, counts=self._counts
                 )
-                self._subscription.run(self._reader, answered.unread)
-                return
-            if answered.is_over:
-                return
+                self._subscription.run(self._reader, bodies)
+            if answered.is_over or answered.follow is not None:
+                return False
+        return True
 
     def _receive(self) -> list[bytes] | None:
         """The bodies of the next frames, as many as are there; None at the end."""

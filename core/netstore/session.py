@@ -22,6 +22,8 @@ from core.netstore.protocol import Refusal
 log = logging.getLogger(__name__)
 
 INCIDENT_BYTES = 6
+# Replies are sent when they weigh so much, before the next request is answered.
+HELD_BYTES_MAX = 1024 * 1024
 LAST_OPS = ("close",)
 # A write that says these for itself does not go with others.
 _OWN_TERMS = frozenset({"token", "service"})
@@ -30,9 +32,10 @@ JsonObject = dict[str, Any]
 
 
 class Answered(msgspec.Struct):
-    """Frames to send, in order; then the conversation ends, or follows, or goes on. `unread` bodies are left over."""
+    """Frames to send, in order; then the conversation ends, or follows, or goes on with the `unread` bodies."""
 
     frames: list[bytes | LongReply]
+    size_bytes: int = 0
     is_over: bool = False
     follow: Follow | None = None
     unread: Sequence[bytes] = ()
@@ -61,7 +64,7 @@ class Session:
                 answered.frames.append(encode_frame(protocol.refused(request)))
                 continue
             self._one(request, answered)
-            if answered.is_over or answered.follow is not None:
+            if answered.is_over or answered.follow is not None or answered.size_bytes > HELD_BYTES_MAX:
                 answered.unread = bodies[place + 1 :]
                 break
         self._flush(answered)
@@ -108,22 +111,23 @@ class Session:
         started = time.monotonic()
         try:
             answer = op.do(self._call_of(name, request, op.scope))
+            body = greetings.following(answer) if isinstance(answer, Follow) else answer
         except Exception as error:
-            answer = self._refusal(error, name)
+            answer = body = self._refusal(error, name)
         self._time(name, started)
-        if isinstance(answer, LongReply):
-            answered.frames.append(answer)
+        if isinstance(body, LongReply):
+            answered.frames.append(body)
+            answered.size_bytes += body.length
             return
-        if isinstance(answer, Follow):
-            answered.follow = answer
-            answer = greetings.following(answer)
-        self._reply(answer, request, answered)
+        answered.follow = answer if isinstance(answer, Follow) else None
+        self._reply(body, request, answered)
         answered.is_over = name in LAST_OPS or self.caller.failures >= self._desk.limits.auth_failures_max
 
     def _reply(self, body: bytes, request: JsonObject, answered: Answered) -> None:
         if body.startswith(protocol.REFUSED):
             self._counts.errors += 1
         answered.frames.append(encode_frame(protocol.with_request_id(body, request)))
+        answered.size_bytes += len(body)
 
     def _call_of(self, name: str, request: JsonObject, scope: str | None) -> Call:
         """The call, once its caller may make it."""

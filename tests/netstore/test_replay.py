@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 
 from core.netstore import NetworkStore, ServerLimits
@@ -48,6 +49,19 @@ def test_a_whole_log_too_large_to_hold_is_sent_all_the_same(
 
         assert held == bare.body()
     assert bare.ask(op="ping")["pong"]
+
+
+def test_large_replies_are_not_piled_up(served: Served, bare: Bare) -> None:
+    """Sixty-four requests at once, two megabytes each to answer: one reply after the other, as they are read."""
+    served.store.append([Entry(type="a", key=f"{n}", value={"p": "x" * 100_000}) for n in range(20)])
+    bare.send(*[{"op": "replay", "request_id": n} for n in range(1, 61)], {"op": "ping"}, {"op": "subscribe"})
+    threading.Event().wait(0.2)
+    peak = psutil.Process().memory_info().rss
+    ids = [bare.reply()["request_id"] for _ in range(60)]
+
+    assert list(range(1, 61)) == ids
+    assert (True, True) == (bare.reply()["pong"], bare.reply()["ok"])
+    assert psutil.Process().memory_info().rss - peak < 60 * 1024 * 1024
 
 
 def test_s15_a_reply_too_large_is_refused(serve: Callable[..., Served]) -> None:
