@@ -19,7 +19,7 @@ from core.store.migrate import version_of
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 from core.store.seal import is_seal_broken
 from core.store.seriescheck import series_differ
-from core.store.soundness import fetch
+from core.store.soundness import TALLIES, UNFOLDED, fetch
 from core.store.textcheck import text_differs
 from core.store.verify import SHARE_OF_TIME, TRIES, Verification, verify
 
@@ -30,10 +30,7 @@ _KEYS = "SELECT type, key FROM current WHERE (type, key) > (?, ?) ORDER BY type,
 _CURRENT = "SELECT type, key, seq, deleted, change_hash, at FROM current WHERE type = ? AND key = ?"
 _PAST = "SELECT type, key, seq, deleted, at, until_seq, until_known FROM past WHERE type = ? AND key = ? ORDER BY seq"
 _TYPES = "SELECT id, name FROM type"
-_COUNTS = """
-    SELECT (SELECT count(*) FROM fact) - (SELECT count(*) FROM current) - (SELECT count(*) FROM past),
-        (SELECT count(*) FROM current WHERE deleted = 0) - (SELECT coalesce(sum(live), 0) FROM tally)
-"""
+
 Wait = Callable[[float], object]
 
 
@@ -92,8 +89,7 @@ def _folds_differ(db: apsw.Connection, types: Mapping[str, TypeSpec], wait: Wait
         return False  # Made by another manifest's declarations: the next writer folds anew anyway.
     try:
         for _ in range(TRIES):
-            counts: Any = db.execute(_COUNTS).fetchall()[0]
-            if counts == (0, 0):
+            if not db.execute(UNFOLDED).get and not db.execute(TALLIES).get:
                 break
         else:
             return True

@@ -264,6 +264,7 @@ def test_a_broken_seal_is_told(open_store: OpenStore, folder: Path) -> None:
         "UPDATE past SET until_seq = until_seq + 1",
         "UPDATE past SET until_known = until_known + 1",
         "UPDATE tally SET live = live + 1",
+        "UPDATE tally SET type = 9",
         "INSERT INTO past SELECT type, key, seq, 0, at, seq, at FROM current LIMIT 1",
         "DELETE FROM text WHERE rowid = 7",
         "INSERT INTO text (rowid, title, body) VALUES (900, 'odd', '')",
