@@ -53,6 +53,22 @@ def test_a_client_answers_as_the_store_does(client: NetworkStore, served: Served
         client.records("note", limit=0)
 
 
+def test_s17_there_is_one_plane(client: NetworkStore, served: Served) -> None:
+    """Written in the core, over the wire by a stranger, by a client: each reads all of it, and follows it too."""
+    told: list[str] = []
+    client.subscribe(lambda one: told.append(one.key))
+    served.store.commit([Change(type="note", key="core", value={})])
+    served.bare().ask(op="write_fact", fact=fact(1, store="note", key="stranger"))
+    client.append([Entry(type="note", key="client")])
+    same = served.store.commit([Change(type="note", key="client", value={})])
+    wait_until(lambda: len(told) == 3)
+
+    assert ["core", "stranger", "client"] == told
+    assert 1 == same.same
+    here = [record.key for record in served.store.records("note", limit=9).records]
+    assert here == [record.key for record in client.records("note", limit=9).records] == sorted(told)
+
+
 def test_eight_clients_lose_nothing(served: Served) -> None:
     """Single writes, batches and pipelines at once: all are there, once."""
 
