@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
@@ -79,18 +80,21 @@ class Reads:
 
     def count(self, type_name: str, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count:
         """How many records of the type there are, of those that match, at a moment: counted up to 10 001."""
-        return query.count(self.rows, self._spec(type_name), Question(type=type_name, where=where, as_of=as_of))
+        with self._reading():
+            return query.count(self.rows, self._spec(type_name), Question(type=type_name, where=where, as_of=as_of))
 
     def floor(self) -> int:
         """The first position that the store can be asked for; 0 where it retained everything."""
-        return floor_of(self.rows)
+        with self._reading():
+            return floor_of(self.rows)
 
     def record(self, type_name: str, key: str, *, as_of: AsOf | None = None) -> Record | None:
         """The record's state, the latest or that of a moment; None when there is none or it is deleted.
 
         Raises FactDamaged where it is not what was written; lists and counts do not look so closely.
         """
-        found = query.one(self.rows, type_name, key, as_of)
+        with self._reading():
+            found = query.one(self.rows, type_name, key, as_of)
         if not found:
             return None
         record = self._read(self._record, found)[0]
@@ -117,7 +121,8 @@ class Reads:
         """
         question = Question(type=type_name, where=where, order=order, as_of=as_of)
         spec = self._spec(type_name)
-        found = query.page(self.rows, spec, question, limit=bounded(limit), after=after, bytes_max=PAGE_BYTES_MAX)
+        with self._reading():
+            found = query.page(self.rows, spec, question, limit=bounded(limit), after=after, bytes_max=PAGE_BYTES_MAX)
         records = self._read(self._record, found.rows)
         if fields:
             records = [projected(record, fields, spec) for record in records]
@@ -127,7 +132,8 @@ class Reads:
         self, type_name: str, key: str, *, limit: int, after: str | None = None, as_of: AsOf | None = None
     ) -> FactPage:
         """The versions of one record, newest first, its tombstones included; those of a moment's past alone."""
-        moment = settled(self.rows, as_of)
+        with self._reading():
+            moment = settled(self.rows, as_of)
         last = facts.SEQ_MAX if after is None else place_of(after, _ByVersion).seq
         last = min(last, moment.seq + 1) if isinstance(moment, AtSeq) else last
         found, more = self._page(facts.fact_of, facts.HISTORY, (type_name, key, last), limit=limit)
@@ -158,10 +164,8 @@ class Reads:
         type_name: str | None = None,
     ) -> ChangePage:
         """What changed after one moment (None: the beginning), up to another (None: the present), record by record."""
-        try:
+        with self._reading():
             return changes.between(self.rows, start, end, limit=bounded(limit), after=after, only=type_name)
-        except (KeyError, msgspec.MsgspecError, TypeError) as err:
-            raise FileDamaged(f"{self.path} holds a row that cannot be read") from err
 
     def facts(self, since: int, *, limit: int) -> list[Fact]:
         """The facts after position `since`, in order; only an empty answer means that there are no more.
@@ -226,6 +230,14 @@ class Reads:
                 raise
             self.rows(facts.SINCE, (facts.SEQ_MAX, 1))  # Raises where no fact at all can be read.
             raise FactDamaged(f"fact {since + 1} of {self.path} cannot be read", seq=since + 1) from err
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What cannot be read as a row of ours is the file's fault."""
+        try:
+            yield
+        except (KeyError, IndexError, ValueError, TypeError) as err:
+            raise FileDamaged(f"{self.path} holds a row that cannot be read") from err
 
     def _record(self, row: Row) -> Record:
         return current.record_of(row, self._spec(row[2]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import apsw
 import pytest
 
 from core.model.clock import ManualClock
-from core.model.errors import BadRequest, TooBusy
+from core.model.errors import BadRequest, LockerError, TooBusy
 from core.model.fact import Change
 from core.model.filter import parse, parse_paths
 from core.model.manifest import TypeSpec
@@ -291,3 +292,43 @@ def test_a_filter_that_asks_too_much_of_a_record_is_refused(open_store: OpenStor
     with pytest.raises(BadRequest, match="too much"):
         store.records("repo", where=parse(" or ".join(["n contains 1"] * 120)), limit=1)
     assert ["a"] == keys(store, "n contains 0")
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "DROP TABLE type; CREATE TABLE type (id, name); INSERT INTO type VALUES ('x', 'repo')",
+        "INSERT OR REPLACE INTO meta (name, value) VALUES ('floor_seq', 'x')",
+        "DELETE FROM field_index; INSERT INTO field_index (type, path, name) VALUES (1, 'stars', 'no\"index')",
+        "DROP TABLE tally; CREATE TABLE tally (type, live); INSERT INTO tally VALUES (1, 'many')",
+        "DROP TABLE current; CREATE TABLE current (type, key, seq, deleted, change_hash, at); "
+        "CREATE INDEX current_newest ON current (type, at, seq) WHERE deleted = 0; "
+        "INSERT INTO current VALUES (1, x'00', 1, 0, NULL, 'soon')",
+    ],
+)
+def test_a_forged_store_is_damage(open_store: OpenStore, forged: str) -> None:
+    """What no store of ours wrote is told as damage, or answered; it never crashes whoever reads it."""
+    store = open_store(types=TYPES)
+    store.commit([repo("a", stars=1), repo("b", stars=2)])
+    store.close()
+    db = apsw.Connection(str(store.path))
+    db.execute(forged)
+    db.close()
+    with Reader.open(store.path.parent, types=TYPES) as reader:
+        asks: list[Any] = [
+            lambda: reader.record("repo", "a", as_of=AtSeq(1)),
+            lambda: reader.count("repo"),
+            lambda: reader.count("repo", where=parse("stars > 0"), as_of=AtTime(0.0)),
+            lambda: reader.history("repo", "a", limit=1, as_of=AtSeq(1)),
+            lambda: reader.changes(None, None, limit=1),
+            *(
+                lambda order=order, as_of=as_of: reader.records(
+                    "repo", limit=1, order=order, as_of=as_of, where=parse("stars > 0")
+                )
+                for order in ("key", "newest", "stars")
+                for as_of in (None, AtSeq(1), AtTime(0.0))
+            ),
+        ]
+        for ask in asks:
+            with suppress(LockerError):
+                ask()
