@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,7 +13,7 @@ from core.model.filter import Filter
 from core.netstore import facts
 from core.netstore.asked import filter_document, moment_document
 from core.netstore.line import Line
-from core.store import AsOf, ChangePage, Count, FactPage, Page, Quarantined, Run
+from core.store import AsOf, ChangePage, Count, FactPage, Found, Page, Quarantined, Run
 
 T = TypeVar("T")
 
@@ -76,6 +76,19 @@ class DistantReads:
         request = {"op": "history", "store": type_name, "key": key, "limit": limit, "after": after, "full": True}
         reply = self._line.ask({**request, **_when(None, as_of)})
         return FactPage(facts=_facts(reply), next=None if reply.get("next") is None else str(reply["next"]))
+
+    def search(
+        self,
+        text: str,
+        *,
+        limit: int,
+        types: Sequence[str] = (),
+        after: str | None = None,
+        as_of: AsOf | None = None,
+    ) -> Found:
+        """The records that fit the words of `text`, the best first. As `Store.search`."""
+        request = {"op": "search", "q": text, "stores": types, "limit": limit, "cursor": after, "full": True}
+        return read(self._line.ask({**request, **_when(None, as_of)}), "found", Found)
 
     def changes(
         self,

@@ -54,6 +54,7 @@ class _Search(msgspec.Struct):
     limit: int = SEARCH_LIMIT_DEFAULT
     cursor: str | None = None
     as_of: Any = None
+    full: bool = False
 
 
 class _Lineage(msgspec.Struct):
@@ -106,6 +107,8 @@ def search(call: Call) -> Answer:
     found: Found = call.ask(
         "search", asked.q, types=asked.stores, limit=asked.limit, after=asked.cursor, as_of=moment(asked.as_of)
     )
+    if asked.full:
+        return protocol.success({"found": found})
     hits = [
         {
             "store": hit.type,

@@ -174,6 +174,10 @@ def test_a_search_is_the_store_s_own(filled: Served, bare: Bare) -> None:
     assert [] == then
     assert {f"k{n}" for n in range(2, 10)} == {hit["key"] for hit in first["hits"] + second["hits"]}
     assert filled.store.head() == first["indexed_seq"]
+    with NetworkStore(str(filled.path), transport="unix") as client:
+        for as_of in (None, AtSeq(5)):
+            here = filled.store.search("note", limit=3, types=["note"], as_of=as_of)
+            assert here == client.search("note", limit=3, types=["note"], as_of=as_of)
 
 
 def test_a_cursor_is_what_the_client_keeps(client: NetworkStore) -> None:
