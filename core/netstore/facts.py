@@ -48,9 +48,11 @@ _UNUSUAL = frozenset({*(name for name, _ in _EARLIER_NAMES), *(name for name, _,
 _ACTIONS = ("put", "delete")
 
 
-class _Wired(Entry, kw_only=True, frozen=True, rename={"type": "store"}):
+class _Wired(Entry, kw_only=True, frozen=True):
     """What a fact of the usual shape is read as at once; every other is looked at field by field."""
 
+    # Named here: a field that is inherited keeps the name it came with.
+    type: str = msgspec.field(name="store")
     id: str
     value: JsonObject
 
