@@ -61,8 +61,12 @@ def json_path(path: str) -> str:
     >>> json_path("photos.0.url")
     '$."photos"[0]."url"'
     """
-    return "$" + "".join(f"[{int(name)}]" if _is_number(name) else f'."{name}"' for name in path.split("."))
+    return "$" + "".join(f"[{int(name)}]" if _is_number(name) else f'."{_escaped(name)}"' for name in path.split("."))
 
 
 def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal() and len(name) <= _PLACE_DIGITS_MAX
+
+
+def _escaped(name: str) -> str:
+    return name.replace("\\", "\\\\").replace('"', '\\"')

@@ -184,7 +184,8 @@ class Sheet:
             new.schema_version,
         )
         placed = (
-            None if origin_seq == seq and source.number == FIRST_ORIGIN else origin_seq,
+            # A fact without a number of its own is known since it was recorded: a time is a position among such.
+            None if origin_seq == seq and source.number == FIRST_ORIGIN and known_at == now else origin_seq,
             None if known_at == now else known_at,
             rev[0],
             None if rev[1] == int(known_at * 1000) else rev[1],
