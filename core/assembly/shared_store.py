@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.model.clock import Clock
-from core.model.errors import LockerError, Retry
+from core.model.errors import LockerError, Retry, WriterBusy
 from core.netstore import (
     Door,
     Gate,
@@ -126,13 +126,17 @@ class SharedStore:
         raise Retry("The store is not served at the moment.", remedy="Try again later.", retry_after_s=1.0)
 
     def _serve(self, connection: socket.socket) -> bool:
-        """Have the core's own writer serve it; False where the child is about to start, or has."""
+        """Have the core's own writer serve it; False where the child is about to start, or somebody else writes."""
         with self._lock:
             # Asked again under the lock: whoever starts the child takes it after the child counts as awake.
             if self._closing.is_set() or not self._child.is_asleep():
                 return False
             self._used_at = time.monotonic()
-            writer = self._writer or self._begin()
+            try:
+                writer = self._writer or self._begin()
+            except WriterBusy as busy:
+                log.info("store not opened yet id=%s: %s", self._service_id, busy)
+                return False
             return writer.server.take(connection, writer.door, address=str(self.socket))
 
     def _begin(self) -> _Writer:
@@ -171,7 +175,7 @@ class SharedStore:
                 self._let_go()
 
     def _let_go(self) -> None:
-        writer, self._writer = self._writer, None
+        writer = self._writer
         if writer is None:
             return
         writer.server.stop()
@@ -179,6 +183,8 @@ class SharedStore:
             writer.store.close()
         except LockerError as error:
             log.warning("store not closed in order id=%s: %s", self._service_id, error)
+        finally:
+            self._writer = None
         log.info("store let go by the core id=%s", self._service_id)
 
     @staticmethod

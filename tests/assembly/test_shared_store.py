@@ -8,6 +8,8 @@ import json
 import os
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -367,3 +369,25 @@ def test_a_store_that_its_connector_writes_over_the_wire_stays_open(tmp_path: Pa
 
         assert {"open": True, "writer": "core", "socket": str(house.me / "kept" / "store.sock")} == read
         assert (400, "bad_request") == (answer.status_code, answer.json()["type"])
+
+
+def test_an_import_gets_the_store_from_under_them(house: House, tmp_path: Path) -> None:
+    """The command switches the service off for as long: the programs wait, then go on beside what was imported."""
+    path = install(house)
+    house.post("/core/tally/stop")
+    lines = [json.dumps({"id": f"i{n}", "store": "note", "key": f"i{n}", "value": {"text": str(n)}}) for n in range(50)]
+    (tmp_path / "more.jsonl").write_text("\n".join(lines) + "\n")
+    with programs(path, 2) as written:
+        house.wait(lambda: all(len(one.acknowledged) > 3 for one in written), what="notes")
+        command = [sys.executable, "-m", "core.cli", "import", str(tmp_path / "more.jsonl"), "--into", "tally"]
+        places = ["--me", str(house.me), "--config", str(house.config)]
+        done = subprocess.run([*command, *places], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        before = [len(one.acknowledged) for one in written]
+        house.wait(
+            lambda: all(len(one.acknowledged) > n for one, n in zip(written, before, strict=True)), what="more notes"
+        )
+    facts = all_facts(path)
+
+    assert 0 == done.returncode, done.stderr
+    assert_kept(facts, written)
+    assert {f"i{n}" for n in range(50)} <= {fact.key for fact in facts}

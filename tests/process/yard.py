@@ -9,7 +9,7 @@ import sys
 import time
 import tomllib
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Yard:
         clock: Clock | None = None,
         log_limits: LogLimits | None = None,
         environment: Mapping[str, str] | None = None,
+        before_launch: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self.me = me
         self.clock = clock or SystemClock()
@@ -56,6 +57,7 @@ class Yard:
             logs=self.logs,
             on_change=self._on_change,
             environment=environment,
+            **({} if before_launch is None else {"before_launch": before_launch}),
         )
 
     async def __aenter__(self) -> Yard:
