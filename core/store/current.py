@@ -38,6 +38,7 @@ _LOOK_UP = """
     SELECT c.key, c.seq, c.deleted, c.change_hash, c.at FROM json_each(?) j
     CROSS JOIN current c ON c.type = ? AND c.key = j.value
 """
+_LOOK_UP_ONE = "SELECT key, seq, deleted, change_hash, at FROM current WHERE key = ? AND type = ?"
 _TYPES = "SELECT id, name FROM type"
 _VERSIONS = f"""
     SELECT f.type, f.key, f.seq, f.rev_generation, {REV_ORDER}, f.value_hash, {KNOWN_AT} FROM fact f
@@ -99,7 +100,11 @@ def look_up(db: apsw.Connection, wanted: Mapping[int, list[str]]) -> dict[tuple[
     """The latest state of those records of `wanted` (keys by type) that are known."""
     found: dict[tuple[int, str], Latest] = {}
     for type_id, names in wanted.items():
-        for key, seq, deleted, known, at in db.execute(_LOOK_UP, (msgspec.json.encode(names).decode(), type_id)):
+        # A single write is the one that somebody waits for: its record is found without a list.
+        statement, named = (
+            (_LOOK_UP_ONE, names[0]) if len(names) == 1 else (_LOOK_UP, msgspec.json.encode(names).decode())
+        )
+        for key, seq, deleted, known, at in db.execute(statement, (named, type_id)):
             found[type_id, key] = Latest(seq, bool(deleted), known, at)
     return found
 
