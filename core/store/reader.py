@@ -10,11 +10,11 @@ import apsw
 
 from core.model.errors import Broken, FileDamaged, LockerError, TooBusy
 from core.model.manifest import TypeSpec
-from core.store import relevance
 from core.store.connection import StepLimit, fault_of, identity, open_for_reading
 from core.store.migrate import version_of
 from core.store.reads import Reads, Row, weight
 from core.store.schema import APPLICATION_ID, MIGRATIONS
+from core.store.words import relevance
 
 STORE_NAME = "store.db"
 

@@ -14,22 +14,23 @@ from core.model.errors import BadRequest, FactDamaged, FileDamaged
 from core.model.fact import Fact, JsonObject, Record
 from core.model.filter import Filter, Path
 from core.model.manifest import TypeSpec
-from core.store import changes, current, facts, quarantine, query, streams
-from core.store.asof import AsOf, AtSeq, AtTime, floor_of, settled
-from core.store.changes import ChangePage
-from core.store.condition import Condition, condition_of
-from core.store.files import Files
-from core.store.fold import common_of
+from core.store.asking import changes, query
+from core.store.asking.asof import AsOf, AtSeq, AtTime, floor_of, settled
+from core.store.asking.changes import ChangePage
+from core.store.asking.projection import projected
+from core.store.asking.query import Count, Question, weight
+from core.store.binaries.files import Files
+from core.store.care.condition import Condition, condition_of
+from core.store.care.retention import POLICIES, Policy, policies_of
+from core.store.care.verify import Verification, verify
+from core.store.log import current, facts, quarantine, streams
+from core.store.log.fold import common_of
+from core.store.log.receipts import LIST, Receipt, receipt_of
+from core.store.numbers.series import Series
 from core.store.pages import place_of, word_of
-from core.store.projection import projected
-from core.store.query import Count, Question, weight
-from core.store.receipts import LIST, Receipt, receipt_of
-from core.store.retention import POLICIES, Policy, policies_of
-from core.store.search import Found, Search
-from core.store.series import Series
 from core.store.values import LIMIT_MAX, FactPage, Page, Quarantined, Run
-from core.store.verify import Verification, verify
-from core.store.wanted import parse_query
+from core.store.words.search import Found, Search
+from core.store.words.wanted import parse_query
 
 __all__ = ["PAGE_BYTES_MAX", "Reads", "Row", "bounded", "weight"]
 

@@ -12,29 +12,29 @@ from core.model.clock import Clock
 from core.model.errors import BadRecord, BadRequest, Broken, FileDamaged, FolderUnusable, LockerError
 from core.model.fact import Change, JsonObject
 from core.model.manifest import TypeSpec
+from core.store.binaries.files import FILES_BYTES_MAX, Files
+from core.store.binaries.garbage import GRACE_S, Collected, Garbage
+from core.store.care.erasure import Erasable, finish_in
+from core.store.care.findings import Findings
+from core.store.care.recovery import refuse_damaged, settle
+from core.store.care.retention import Policy
+from core.store.care.verify import Verification
 from core.store.connection import fault_of
 from core.store.durable import FOLDER_MODE
-from core.store.entries import judge
-from core.store.erasure import Erasable, finish_in
-from core.store.files import FILES_BYTES_MAX, Files
-from core.store.findings import Findings
-from core.store.garbage import GRACE_S, Collected, Garbage
-from core.store.indexer import Indexer
-from core.store.ledger import INDEX_FACTS, Ledger
 from core.store.lock import WriterLock
-from core.store.mending import RETRY_MAX, Mending, Retried
-from core.store.prepare import Batch, checked, prepare_all, provenance, set_aside
+from core.store.log.entries import judge
+from core.store.log.indexer import Indexer
+from core.store.log.ledger import INDEX_FACTS, Ledger
+from core.store.log.mending import RETRY_MAX, Mending, Retried
+from core.store.log.prepare import Batch, checked, prepare_all, provenance, set_aside
+from core.store.log.receipts import Verb
+from core.store.log.streams import cursor_text, run_row
+from core.store.log.writer import Writer
+from core.store.numbers.recorder import Recorder
+from core.store.numbers.samples import Sample, prepare_samples
 from core.store.reader import STORE_NAME, Reader
 from core.store.reads import Reads, Row
-from core.store.receipts import Verb
-from core.store.recorder import Recorder
-from core.store.recovery import refuse_damaged, settle
-from core.store.retention import Policy
-from core.store.samples import Sample, prepare_samples
-from core.store.streams import cursor_text, run_row
 from core.store.values import Appended, Aside, Commit, Entry, Origin, Quarantined, Run
-from core.store.verify import Verification
-from core.store.writer import Writer
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import apsw
 
-from core.store.digest import digest_of
+from core.store.log.digest import digest_of
 
 _NUMBER_TYPES = "INSERT INTO type (name) SELECT DISTINCT type FROM fact ORDER BY 1"
 _SLIM = """

@@ -27,7 +27,7 @@ from core.model.frames import encode_frame
 from core.model.manifest import Manifest, TypeSpec
 from core.registry import Service
 from core.store import Forms, Origin, Reader, Store
-from core.store.framed import wire_form
+from core.store.exchange.framed import wire_form
 from tests.backup.conftest import FILE, SECRET, UIDS, fill, open_store
 from tests.store.disks import small_disk
 

@@ -21,8 +21,8 @@ import tinydb
 from core.model.clock import SystemClock
 from core.model.fact import Change, JsonObject
 from core.store import Commit, Origin, Store
-from core.store.letters import fold
-from core.store.text import Reading, type_mark
+from core.store.words.letters import fold
+from core.store.words.text import Reading, type_mark
 from tests.bench._repos import REPO, TYPES, change_of, key_of
 
 ORIGIN = Origin(log="bench", epoch=1)

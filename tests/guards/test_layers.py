@@ -25,7 +25,7 @@ FACES_PASSED = {
 
 
 def room_of(name: str) -> str:
-    """`core.store.facts` lives in `core.store`, `connectors.feeds.sync` in `connectors.feeds`."""
+    """`core.store.log.facts` lives in `core.store`, `connectors.feeds.sync` in `connectors.feeds`."""
     return name if name in RANKS else ".".join(name.split(".")[:2])
 
 
@@ -67,7 +67,7 @@ def test_connectors_stay_on_their_side() -> None:
 
 
 def test_another_room_is_entered_by_its_face() -> None:
-    """`from core.store import Store`, never `from core.store.facts import …`; the words are all face."""
+    """`from core.store import Store`, never `from core.store.log.facts import …`; the words are all face."""
     faults = []
     for name in modules():
         for target, line in imports(name):

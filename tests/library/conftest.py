@@ -13,7 +13,7 @@ from core.model.clock import ManualClock
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
 from core.store import Origin, Reader, Store
-from core.store.text import TextIndex
+from core.store.words.text import TextIndex
 
 TYPES = {
     "note": TypeSpec(name="note", title="title", text=("text",), time="at", common={"link": "url"}),

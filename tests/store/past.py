@@ -8,8 +8,8 @@ from core.model.fact import Fact, Record
 from core.model.filter import Filter, predicate
 from core.model.manifest import TypeSpec
 from core.store import Store
-from core.store.asof import AsOf, AtSeq
-from core.store.fold import common_of
+from core.store.asking.asof import AsOf, AtSeq
+from core.store.log.fold import common_of
 
 SPEC = TypeSpec(name="note", time="written", title="name", index=("n", "by.name"), common={"author": "by.name"})
 

@@ -10,9 +10,9 @@ import msgspec
 from core.model.clock import ManualClock
 from core.model.fact import Change
 from core.store import Reader
-from core.store.condition import LastVerify
-from core.store.findings import MARKER, QUARANTINE, Findings
-from core.store.retention import Policy
+from core.store.care.condition import LastVerify
+from core.store.care.findings import MARKER, QUARANTINE, Findings
+from core.store.care.retention import Policy
 from tests.store.conftest import TYPES, OpenStore
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from core.model.clock import SystemClock
 from core.store import Store
-from core.store.verify import verify
+from core.store.care.verify import verify
 from tests.store.conftest import ORIGIN, TYPES
 
 DEADLINE_S = 30.0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.model.errors import BadRequest
-from core.store.days import HOUR_S, MINUTE_S, MOMENT_MAX, Days, Span, minute_of, rules_of
+from core.store.numbers.days import HOUR_S, MINUTE_S, MOMENT_MAX, Days, Span, minute_of, rules_of
 
 ZONES = (
     "UTC", "Europe/Vienna", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe",

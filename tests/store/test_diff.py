@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.store.diff import DIFFERENCES_MAX, SHOWN_BYTES_MAX, Difference, differences
+from core.store.asking.diff import DIFFERENCES_MAX, SHOWN_BYTES_MAX, Difference, differences
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.5, 1.0, "", "a", "a/b", "~"]),

@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 import pytest
 
-from core.store.digest import ROW_DIGEST_BYTES, digest_of, row_digest
+from core.store.log.digest import ROW_DIGEST_BYTES, digest_of, row_digest
 
 ROW: tuple[Any, ...] = (
     7, b"i" * 16, "note", "a", 0, '{"n":1}', None, b"h" * 32, None, None, 1.5,

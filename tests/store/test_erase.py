@@ -15,8 +15,8 @@ from core.model.errors import NotFound
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
 from core.store import AtSeq, Reader, Store
-from core.store.checkup import check_up
-from core.store.findings import QUARANTINE
+from core.store.care.checkup import check_up
+from core.store.care.findings import QUARANTINE
 from core.store.values import Aside
 from tests.store.conftest import ORIGIN
 

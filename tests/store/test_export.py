@@ -20,8 +20,8 @@ from core.model.errors import FileDamaged
 from core.model.fact import Change, Fact
 from core.model.manifest import TypeSpec
 from core.store import Export, Exported, Forms, Reader, Store
-from core.store.columns import COLUMNS_MAX, Columns, csv_row, safe_text
-from core.store.framed import FramedFile, wire_form
+from core.store.exchange.columns import COLUMNS_MAX, Columns, csv_row, safe_text
+from core.store.exchange.framed import FramedFile, wire_form
 from tests.store.conftest import TYPES
 
 SCHEMA = {"types": {"note": {"title": "title"}}}

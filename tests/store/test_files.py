@@ -18,7 +18,7 @@ import pytest
 from core.model.clock import SystemClock
 from core.model.errors import BadRequest, BodyTooLarge, FileDamaged, FilesFull, NotFound
 from core.store import Files, Origin, Store
-from core.store.files import CHUNK_BYTES, FileTotals
+from core.store.binaries.files import CHUNK_BYTES, FileTotals
 from tests.store.conftest import OpenStore
 
 CONTENT = random.Random(1).randbytes(CHUNK_BYTES + 1000)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.model.manifest import TypeSpec
-from core.store.fold import Span, Version, at_of, common_of, declared_at, rev_above, weighed
+from core.store.log.fold import Span, Version, at_of, common_of, declared_at, rev_above, weighed
 
 SPEC = TypeSpec(name="note", time="written", common={"title": "name", "author": "by.name"})
 ORDERS = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from core.model.errors import BadRequest, FormatTooNew
 from core.model.fact import Fact
 from core.model.frames import encode_frame
-from core.store.framed import DAMAGES_TOLD_MAX, FramedFile, FramedReport, framed_snapshot, wire_form
+from core.store.exchange.framed import DAMAGES_TOLD_MAX, FramedFile, FramedReport, framed_snapshot, wire_form
 
 
 def fact(number: int, **changes: Any) -> Fact:

@@ -13,8 +13,8 @@ import pytest
 from core.model.clock import ManualClock
 from core.model.fact import Change
 from core.store import Aside, Store
-from core.store.garbage import FILES_PER_RECEIPT, GRACE_S, Collected, spare
-from core.store.shelves import Kept
+from core.store.binaries.garbage import FILES_PER_RECEIPT, GRACE_S, Collected, spare
+from core.store.binaries.shelves import Kept
 from tests.store.conftest import ORIGIN, OpenStore
 
 CHILD = """
@@ -22,7 +22,7 @@ import os, sys
 from pathlib import Path
 from core.model.clock import SystemClock
 from core.store import Origin, Store
-from core.store.ledger import Ledger
+from core.store.log.ledger import Ledger
 
 def die(*args, **named): os.kill(os.getpid(), 9)
 

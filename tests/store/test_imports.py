@@ -15,7 +15,7 @@ from core.model.clock import ManualClock
 from core.model.errors import InvalidFact, StorageFull
 from core.model.fact import Change, Fact, JsonObject, value_hash
 from core.store import Entry, Import, Imported, Origin, Store
-from core.store.imports import BATCH_FACTS, PROBLEMS_TOLD_MAX, entry_of
+from core.store.exchange.imports import BATCH_FACTS, PROBLEMS_TOLD_MAX, entry_of
 from tests.store.conftest import ORIGIN
 
 ELSEWHERE = Origin("other/0190a3c4-0000-7000-8000-00000000000f", 3)

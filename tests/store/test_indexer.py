@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from core.model.fact import Change
 from core.store import Store
-from core.store.ledger import Ledger
+from core.store.log.ledger import Ledger
 from tests.store.conftest import OpenStore
 
 DEADLINE_S = 10.0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.store.letters import fold, fold_signs, words
+from core.store.words.letters import fold, fold_signs, words
 
 
 @pytest.mark.parametrize(

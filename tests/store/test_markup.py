@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.store.markup import plain_text
+from core.store.words.markup import plain_text
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from core.model.clock import ManualClock
 from core.model.errors import LockerError
 from core.model.fact import Change, Fact
 from core.model.filter import parse
-from core.store import AsOf, AtSeq, AtTime, Entry, Store, query
-from core.store import changes as changes_module
+from core.store import AsOf, AtSeq, AtTime, Entry, Store
+from core.store.asking import changes as changes_module
+from core.store.asking import query
 from tests.store import past
 from tests.store.conftest import ORIGIN
 

@@ -16,8 +16,8 @@ import pytest
 from core.model.clock import ManualClock
 from core.model.fact import Change
 from core.store import Store
-from core.store.salvage import examine
-from core.store.verify import verify
+from core.store.care.salvage import examine
+from core.store.care.verify import verify
 from tests.store.conftest import ORIGIN, TYPES
 
 COMMITS = 12

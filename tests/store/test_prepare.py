@@ -11,7 +11,7 @@ import pytest
 from core.model.errors import BadRecord
 from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change
 from core.model.ids import KEY_BYTES_MAX
-from core.store.prepare import (
+from core.store.log.prepare import (
     SAMPLE_LETTERS_MAX,
     Prepared,
     Refusal,

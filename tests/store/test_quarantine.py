@@ -15,8 +15,8 @@ from core.model.errors import BadRequest, NotFound
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
 from core.store import Aside, Store
-from core.store.mending import RETRY_MAX, Retried
-from core.store.refused import WHOLE_BYTES_MAX, change_in, whole_change
+from core.store.log.mending import RETRY_MAX, Retried
+from core.store.log.refused import WHOLE_BYTES_MAX, change_in, whole_change
 from tests.store.conftest import OpenStore
 
 NOTE = {"note": TypeSpec(name="note", key="uid")}

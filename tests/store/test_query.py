@@ -13,10 +13,11 @@ from core.model.errors import BadRequest, LockerError, TooBusy
 from core.model.fact import Change
 from core.model.filter import parse, parse_paths
 from core.model.manifest import TypeSpec
-from core.store import AtSeq, AtTime, Reader, Store, query
-from core.store.narrow import indexes_of, ranges
-from core.store.walk import ByField, ByKey, Newest, Scope, Slice, Walk, counting
-from core.store.where import Parameters
+from core.store import AtSeq, AtTime, Reader, Store
+from core.store.asking import query
+from core.store.asking.narrow import indexes_of, ranges
+from core.store.asking.walk import ByField, ByKey, Newest, Scope, Slice, Walk, counting
+from core.store.asking.where import Parameters
 from tests.store.conftest import OpenStore
 
 SPEC = TypeSpec(name="repo", index=("stars", "owner.login", "photos.0.url"), title="name")

@@ -16,7 +16,7 @@ from core.model.clock import ManualClock
 from core.model.errors import BadRequest
 from core.model.fact import Change
 from core.store import Page, Store, reads
-from core.store.facts import HISTORY, SINCE
+from core.store.log.facts import HISTORY, SINCE
 from tests.store.conftest import ORIGIN, TYPES
 
 

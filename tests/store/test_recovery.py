@@ -16,12 +16,12 @@ from core.model.clock import ManualClock
 from core.model.errors import FileDamaged, NotFound, WriterBusy
 from core.model.fact import Change
 from core.store import Reader, Store
-from core.store.checkup import check_up
-from core.store.findings import MARKER, QUARANTINE, Findings, damage_of, spans_of
-from core.store.recovery import accept_salvage, inspect, recover, repair
-from core.store.salvage import examine
-from core.store.verify import Span
-from core.store.walfile import FRAME_HEADER_BYTES, HEADER_BYTES
+from core.store.care.checkup import check_up
+from core.store.care.findings import MARKER, QUARANTINE, Findings, damage_of, spans_of
+from core.store.care.recovery import accept_salvage, inspect, recover, repair
+from core.store.care.salvage import examine
+from core.store.care.verify import Span
+from core.store.care.walfile import FRAME_HEADER_BYTES, HEADER_BYTES
 from tests.store.conftest import ORIGIN, TYPES
 from tests.store.small import SMALL_PAGE_BYTES, with_small_pages
 
@@ -392,7 +392,7 @@ def test_helper_is_a_program_of_its_own(left: Left) -> None:
     )
 
     assert 1 == done.stdout.count("\n") and '"verdict":"whole"' in done.stdout
-    assert "core.store.salvage" not in done.stderr and "core.store.store" not in done.stderr
+    assert "core.store.care.salvage" not in done.stderr and "core.store.store" not in done.stderr
 
 
 SANDBOXED = """

@@ -18,9 +18,9 @@ from core.model.clock import ManualClock
 from core.model.errors import BadRequest, CursorTooOld, NotFound
 from core.model.fact import Change, Fact
 from core.store import AtSeq, Store
-from core.store.checkup import check_up
-from core.store.receipts import TYPES as RECEIPT_TYPES
-from core.store.retention import PRUNE_IDS_MAX, Policy
+from core.store.care.checkup import check_up
+from core.store.care.retention import PRUNE_IDS_MAX, Policy
+from core.store.log.receipts import TYPES as RECEIPT_TYPES
 from tests.store.conftest import ORIGIN, TYPES, OpenStore
 
 KEYS = ("a", "b", "c")

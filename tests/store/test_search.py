@@ -12,8 +12,8 @@ from core.model.errors import BadRequest, FileDamaged
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
 from core.store import AsOf, AtSeq, AtTime, Found, Reader, Search, Store, parse_query
-from core.store.search import HITS_MAX, RANKED_MAX
-from core.store.text import TextIndex
+from core.store.words.search import HITS_MAX, RANKED_MAX
+from core.store.words.text import TextIndex
 from tests.store.conftest import OpenStore
 
 TYPES = {name: TypeSpec(name=name, title="title", text=("text",)) for name in ("note", "mail")}

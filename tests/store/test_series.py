@@ -20,9 +20,9 @@ from core.model.clock import ManualClock
 from core.model.errors import BadRequest, FileDamaged
 from core.model.fact import Change
 from core.store import Reader, Store
-from core.store.days import DAY_S, HOUR_S, MINUTE_S, MOMENT_MAX, Days
-from core.store.samples import DELETE_MAX, SAMPLE_TYPE, SAMPLES_MAX, VALUE_MAX
-from core.store.series import READ_MAX, Moment, Rollup, Width
+from core.store.numbers.days import DAY_S, HOUR_S, MINUTE_S, MOMENT_MAX, Days
+from core.store.numbers.samples import DELETE_MAX, SAMPLE_TYPE, SAMPLES_MAX, VALUE_MAX
+from core.store.numbers.series import READ_MAX, Moment, Rollup, Width
 from tests.store.conftest import ORIGIN, OpenStore
 
 NOW = 1_700_000_000.0

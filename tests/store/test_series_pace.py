@@ -10,8 +10,8 @@ import pytest
 
 from core.model.clock import SystemClock
 from core.store import Store
-from core.store.days import DAY_S
-from core.store.samples import SAMPLES_MAX
+from core.store.numbers.days import DAY_S
+from core.store.numbers.samples import SAMPLES_MAX
 from tests.store.conftest import ORIGIN
 
 SAMPLES = 200_000

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.store.snippet import SNIPPET_LETTERS_MAX, TITLE_LETTERS_MAX, Marked, Marker
-from core.store.wanted import parse_query
+from core.store.words.snippet import SNIPPET_LETTERS_MAX, TITLE_LETTERS_MAX, Marked, Marker
+from core.store.words.wanted import parse_query
 
 FILLER = "nothing of interest stands in these words at all " * 40
 

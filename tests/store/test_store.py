@@ -14,8 +14,8 @@ from core.model.errors import BadRequest, Broken, FileDamaged, FolderUnusable
 from core.model.fact import Change, Fact, Record, canonical_json
 from core.model.manifest import TypeSpec
 from core.store import Aside, Commit, Origin, Run, Store
-from core.store.prepare import prepare_all
-from core.store.quarantine import Quarantine
+from core.store.log.prepare import prepare_all
+from core.store.log.quarantine import Quarantine
 from core.store.values import BATCH_CHANGES_MAX
 from tests.store.conftest import ORIGIN, TYPES, OpenStore
 

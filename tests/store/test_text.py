@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
 from core.store import Reading, Store
-from core.store.text import RECORD_LETTERS_MAX, Put, TextIndex, type_mark
+from core.store.words.text import RECORD_LETTERS_MAX, Put, TextIndex, type_mark
 
 TYPES = {
     "note": TypeSpec(name="note", title="title", text=("body", "more.text"), common={"author": "by.name"}),

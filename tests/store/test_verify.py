@@ -17,14 +17,14 @@ from core.model.clock import ManualClock
 from core.model.errors import FactDamaged, FileDamaged, LockerError
 from core.model.fact import Change
 from core.store import Reader, Run, Store
-from core.store.checkpoint import EVERY_FACTS, ORIGIN, Chain, mark_of
-from core.store.checkup import check_up
-from core.store.recovery import recover
-from core.store.retention import Policy
-from core.store.search import Search
-from core.store.soundness import fetch
-from core.store.verify import SHARE_OF_TIME, Span, Verification, verify
-from core.store.wanted import parse_query
+from core.store.care.checkpoint import EVERY_FACTS, ORIGIN, Chain, mark_of
+from core.store.care.checkup import check_up
+from core.store.care.recovery import recover
+from core.store.care.retention import Policy
+from core.store.care.soundness import fetch
+from core.store.care.verify import SHARE_OF_TIME, Span, Verification, verify
+from core.store.words.search import Search
+from core.store.words.wanted import parse_query
 from tests.store.conftest import ORIGIN as LOG
 from tests.store.conftest import TYPES, OpenStore
 from tests.store.small import with_small_pages

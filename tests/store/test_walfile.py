@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import pytest
 
-from core.store.walfile import (
+from core.store.care.walfile import (
     FRAME_HEADER_BYTES,
     HEADER_BYTES,
     Verdict,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.store.letters import fold, words
-from core.store.wanted import LETTERS_MAX, TERMS_MAX, Term, expression, parse_query
+from core.store.words.letters import fold, words
+from core.store.words.wanted import LETTERS_MAX, TERMS_MAX, Term, expression, parse_query
 
 DOCUMENTS = {
     1: ("North wind", "The fog bank lay over the light house"),

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from core.model.canonical import canonical_json
 from core.model.filter import Compare, Filter, Literal, Path, parse, predicate
 from core.model.manifest import TypeSpec
-from core.store.fold import common_of
-from core.store.where import Parameters, condition
+from core.store.asking.where import Parameters, condition
+from core.store.log.fold import common_of
 from tests.store import questions
 
 PLAIN = TypeSpec(name="thing")

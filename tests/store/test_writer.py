@@ -13,9 +13,10 @@ import pytest
 from core.model.clock import ManualClock
 from core.model.errors import Broken, TooBusy
 from core.model.fact import Change
-from core.store import Store, writer
-from core.store.ledger import Ledger
-from core.store.writer import GROUP_BYTES_MAX, GROUP_FACTS_MAX, Lane, Work
+from core.store import Store
+from core.store.log import writer
+from core.store.log.ledger import Ledger
+from core.store.log.writer import GROUP_BYTES_MAX, GROUP_FACTS_MAX, Lane, Work
 from tests.store.conftest import ORIGIN, TYPES, OpenStore
 from tests.store.disks import watched_disk
 

@@ -1,0 +1,110 @@
+"""The past as a store keeps it: which of a record's facts counted at a position, or at a time.
+
+A fact that counts no more lies in `past` with the position and the time from which it did not. So at any moment a
+record's state is its row in `current` where that fact was there already, else the one row of `past` that spans it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from core.model.errors import BadRequest, CursorTooOld
+from core.store.asking.where import Parameters
+
+Rows = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
+
+FLOOR = "SELECT value FROM meta WHERE name = 'floor_seq'"
+LAST = "SELECT seq, recorded_at FROM fact ORDER BY seq DESC LIMIT 1"
+_NUMBERED = "SELECT 1 FROM fact INDEXED BY fact_of_origin WHERE origin_seq IS NOT NULL LIMIT 1"
+_UP_TO = "SELECT seq, recorded_at FROM fact WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
+
+
+class AtSeq(msgspec.Struct, frozen=True):
+    """What this store held when its log ended at `seq`."""
+
+    seq: int
+
+
+class AtTime(msgspec.Struct, frozen=True):
+    """What was known at a time, in epoch seconds, that second's fractions included."""
+
+    time: float
+
+
+AsOf = AtSeq | AtTime
+
+
+def had(as_of: AsOf, row: str, parameters: Parameters) -> str:
+    """The condition that the fact of a row with a `seq` was there already."""
+    if isinstance(as_of, AtSeq):
+        return f"{row}.seq <= {parameters.add(as_of.seq)}"
+    known_at = f"(SELECT coalesce(k.known_at, k.recorded_at) FROM fact k WHERE k.seq = {row}.seq)"
+    return f"{known_at} <= {parameters.add(float(as_of.time))}"
+
+
+def spanned(as_of: AsOf, row: str, parameters: Parameters) -> str:
+    """The condition that a row of `past` counted then."""
+    if isinstance(as_of, AtSeq):
+        return f"{row}.until_seq > {parameters.add(as_of.seq)} AND {had(as_of, row, parameters)}"
+    return f"{row}.until_known > {parameters.add(float(as_of.time))} AND {had(as_of, row, parameters)}"
+
+
+def settled(rows: Rows, as_of: AsOf | None) -> AsOf | None:
+    """The moment where it is one of the past, None where it is the present: a position at or beyond the last one.
+
+    A time is given as a position where that says the same: facts known elsewhere before they came here are there only
+    where some have a number of their own, and recorded times never fall.
+    Raises CursorTooOld for one below the retained floor, BadRequest for what is no moment.
+    """
+    if as_of is None:
+        return None
+    floor = floor_of(rows)
+    if isinstance(as_of, AtTime):
+        if not math.isfinite(as_of.time):
+            raise BadRequest("a time to look back to is a finite number of seconds")
+        if rows(_NUMBERED, ()):
+            if floor:
+                _check(seq_at(rows, as_of.time), floor)
+            return as_of
+        as_of = AtSeq(seq_at(rows, as_of.time))
+    if as_of.seq < 0:
+        raise BadRequest(f"{as_of.seq} is no position", remedy="Ask for a position from 0 on, or for a time.")
+    if as_of.seq >= last_of(rows):
+        return None
+    _check(as_of.seq, floor)
+    return as_of
+
+
+def floor_of(rows: Rows) -> int:
+    """The first position that the store can answer for; 0 where it retained everything."""
+    found = rows(FLOOR, ())
+    return int(found[0][0]) if found else 0
+
+
+def seq_at(rows: Rows, time: float) -> int:
+    """The last position that this store had recorded by `time`; 0 for none. Recorded times never fall."""
+    low, high = 0, last_of(rows)
+    while low < high:
+        middle = (low + high + 1) // 2
+        found = rows(_UP_TO, (middle,))
+        if found and found[0][1] > time:
+            high = int(found[0][0]) - 1
+        else:
+            low = middle
+    found = rows(_UP_TO, (low,))
+    return int(found[0][0]) if found else 0
+
+
+def last_of(rows: Rows) -> int:
+    """The position of the last fact; 0 where there is none."""
+    found = rows(LAST, ())
+    return int(found[0][0]) if found else 0
+
+
+def _check(seq: int, floor: int) -> None:
+    if seq < floor:
+        raise CursorTooOld(f"nothing is retained from before position {floor}", floor=floor)

@@ -1,0 +1,272 @@
+"""Lists of records: filtered, in an order, now or at a moment, a page at a time, each within a bound of work.
+
+A filter that an index narrows down to few facts is answered from these. Otherwise the order is walked, and the filter
+asked of one fact after the other; with more to look at than a page should take, the page ends early, and its `next`
+goes on where it stopped. So a page may hold fewer records than its limit, or none, and still have a `next`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from time import monotonic
+from typing import Any, NamedTuple, Protocol
+
+import apsw
+import msgspec
+
+from core.model.errors import BadRequest, FileDamaged, TooBusy
+from core.model.filter import Filter, parse_path
+from core.model.manifest import TypeSpec
+from core.store.asking.asof import AsOf, settled
+from core.store.asking.narrow import Range, indexes_of, narrowest
+from core.store.asking.walk import ByField, ByKey, Newest, Place, Scope, Slice, Walk, counting, every, time_of, word
+from core.store.asking.where import Parameters, condition
+
+COUNTED_MAX = 10_000
+# How many facts of an index are put in order at once, and how many are looked up while an order is walked.
+GATHERED_MAX = 2_000
+LISTED_MAX = 25_000
+# What is looked at for one page: facts that are read, else places of an index; and how long it goes on.
+READ_MAX = 20_000
+PASSED_MAX = 400_000
+PAGE_S_MAX = 0.25
+
+_SLICE_FIRST = 256
+_SLICE_GROWS = 4
+_SLICE_QUICK_S = 0.02
+# Facts times thousands of letters of a filter in one statement: a reader ends one that takes 20 million steps.
+_ASKED_MAX = 150_000
+_TYPE = "SELECT id FROM type WHERE name = ?"
+_LIVE = "SELECT live FROM tally WHERE type = ?"
+
+
+class Rows(Protocol):
+    """Answers statements about one store."""
+
+    def __call__(
+        self, statement: str, parameters: tuple[Any, ...] = (), *, bytes_max: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The rows, at most until their first two columns weigh `bytes_max`."""
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """Which records of one type: those that `where` matches, as of a moment, in an order.
+
+    The order is `key`, `newest`, or a path that the type declares under `index`, falling with `-` before it.
+    """
+
+    type: str
+    where: Filter | None = None
+    order: str = "key"
+    as_of: AsOf | None = None
+
+
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """How many records there are; at least so many where it is not exact."""
+
+    count: int
+    is_exact: bool
+
+
+class Listed(NamedTuple):
+    """The rows of a page, as `current.record_of` reads them, and the word for its end where there may be more."""
+
+    rows: list[tuple[Any, ...]]
+    next: str | None
+
+
+def page(rows: Rows, spec: TypeSpec, question: Question, *, limit: int, after: str | None, bytes_max: int) -> Listed:
+    """At most `limit` records, weighing about `bytes_max`, after the end of the page before.
+
+    Raises BadRequest for an unknown order or an `after` of another one, CursorTooOld below the retained floor.
+    """
+    plan = _Plan(rows, spec, question)
+    found: list[tuple[Any, ...]] = []
+    end: Place | None = None
+    for step in plan.steps(plan.walk.place(after), want=limit + 1):
+        parameters = Parameters()
+        statement = step.statement(parameters, limit + 1 - len(found))
+        got = _answered(rows, statement, parameters, bytes_max=bytes_max)
+        bytes_max -= sum(map(weight, got))
+        found += got
+        if len(found) > limit or bytes_max <= 0:
+            return Listed(found[:limit], word(plan.walk.place_of_row(found[:limit][-1])))
+        end = step.end
+    return Listed(found, None if end is None else word(end))
+
+
+def one(rows: Rows, type_name: str, key: str, as_of: AsOf | None) -> list[tuple[Any, ...]]:
+    """The row of one record, if there is such a one then; raises CursorTooOld below the retained floor."""
+    scope = Scope(_number(rows(_TYPE, (type_name,))), type_name, settled(rows, as_of))
+    parameters = Parameters()
+    conditions = [f"c.key = {parameters.add(key)}"]
+    statement = ByKey(rows, scope).statement(Slice(None, None, 1), parameters, conditions=conditions, limit=1)
+    return rows(statement, parameters.values)
+
+
+def count(rows: Rows, spec: TypeSpec, question: Question) -> Count:
+    """How many records there are, as far as one page's work and 10 001 records reach; without a filter, today's all."""
+    plan = _Plan(rows, spec, msgspec.structs.replace(question, order="key"))
+    if question.where is None and plan.scope.as_of is None:
+        return Count(count=plan.live(), is_exact=True)
+    total = 0
+    end: Place | None = None
+    for step in plan.counts():
+        parameters = Parameters()
+        listed = step.statement(parameters, COUNTED_MAX + 1 - total)
+        total += _number(_answered(rows, f"SELECT count(*) FROM ({listed})", parameters))
+        end = step.end
+        if total > COUNTED_MAX:
+            break
+    return Count(count=total, is_exact=end is None and total <= COUNTED_MAX)
+
+
+def weight(row: tuple[Any, ...]) -> int:
+    """The letters of a row's two documents, as far as they are texts."""
+    return sum(len(column) for column in row[:2] if isinstance(column, str))
+
+
+class _Plan:
+    """How a question is answered in this store: the order that is walked, and what an index narrows the filter to."""
+
+    def __init__(self, rows: Rows, spec: TypeSpec, question: Question) -> None:
+        number = _number(rows(_TYPE, (question.type,)))  # 0, of which there is nothing, where the type is not known.
+        self.scope = Scope(number, question.type, settled(rows, question.as_of))
+        self._spec = spec
+        self._where = question.where
+        self._is_by_field = question.order not in ("key", "newest")
+        indexes = indexes_of(rows, number, spec) if self._is_by_field or question.where is not None else {}
+        self.walk = _walk(rows, self.scope, question.order, spec, indexes)
+        self._rows = rows
+        self._indexes = indexes
+        said = "" if question.where is None else condition(question.where, Parameters(), spec)
+        self._most = max(1, 1000 * _ASKED_MAX // max(1000, len(said)))
+
+    def live(self) -> int:
+        """How many records of the type there are today."""
+        return _number(self._rows(_LIVE, (self.scope.type_id,)))
+
+    def steps(self, place: Place | None, *, want: int) -> Iterator[_Step]:
+        """What is to be asked, one after the other, while records are wanted and the page's work is not done."""
+        few = self._narrowed(min(GATHERED_MAX, self._most))
+        if few is not None:
+            yield _Step(partial(self._gather, few[0], place), None)
+            return
+        is_sparse = self._where is not None or self.scope.as_of is not None or self._is_by_field
+        first = max(_SLICE_FIRST, 2 * want) if self._where is None else min(_SLICE_FIRST, self._most)
+        end = self.walk.end(place, first) if is_sparse else None
+        yield _Step(partial(self._walk_on, Slice(place, end, first)), end)
+        if end is None:
+            return
+        # The beginning held too little: only now is it worth the look which of the rest can match at all.
+        some = self._narrowed(min(LISTED_MAX, self._most))
+        if some is not None:
+            size = 2 * want * self.live() // max(1, some[1])
+            ask = partial(self._walk_on, within=some[0])
+            yield from self._slices(end, size, most=PASSED_MAX, at_once=PASSED_MAX, ask=ask)
+        else:
+            most = PASSED_MAX if self._where is None else READ_MAX
+            yield from self._slices(end, first, most=most, at_once=self._most, ask=self._walk_on)
+
+    def counts(self) -> Iterator[_Step]:
+        """What is to be asked to count; the order does not matter."""
+        some = self._narrowed(min(LISTED_MAX, self._most))
+        if some is not None:
+            yield _Step(partial(self._gather, some[0], None), None)
+        elif self._where is not None:
+            yield from self._slices(None, _SLICE_FIRST, most=READ_MAX, at_once=self._most, ask=self._walk_on)
+        else:
+            yield from self._slices(None, 2 * COUNTED_MAX, most=PASSED_MAX, at_once=PASSED_MAX, ask=self._heads)
+
+    def _slices(
+        self,
+        place: Place | None,
+        size: int,
+        *,
+        most: int,
+        at_once: int,
+        ask: Callable[[Slice, Parameters, int], str],
+    ) -> Iterator[_Step]:
+        """The walk on from `place`, in slices that grow while they are quick, up to `at_once`; `most` together."""
+        looked_at, until = 0, monotonic() + PAGE_S_MAX
+        while True:
+            size = max(1, min(size, most - looked_at, at_once))
+            begun = monotonic()
+            end = self.walk.end(place, size)
+            yield _Step(partial(ask, Slice(place, end, size)), end)
+            looked_at += size
+            if end is None or looked_at >= most or monotonic() > until:
+                return
+            place = end
+            if monotonic() - begun < _SLICE_QUICK_S:
+                size *= _SLICE_GROWS
+
+    def _narrowed(self, most: int) -> tuple[Range, int] | None:
+        if self._where is None or not self._indexes:
+            return None
+        return narrowest(self._rows, self._where, self.scope.type_id, self._indexes, most=most)
+
+    def _heads(self, part: Slice, parameters: Parameters, limit: int) -> str:
+        return ByKey(self._rows, self.scope).heads(part, parameters, limit=limit)
+
+    def _walk_on(self, part: Slice, parameters: Parameters, limit: int, within: Range | None = None) -> str:
+        conditions = []
+        if within is not None:
+            conditions.append(f"{self.walk.seq} IN ({within.facts(self.scope.type_id, parameters)})")
+        if self._where is not None:
+            conditions.append(condition(self._where, parameters, self._spec))
+        return self.walk.statement(part, parameters, conditions=conditions, limit=limit)
+
+    def _gather(self, few: Range, place: Place | None, parameters: Parameters, limit: int) -> str:
+        joined, counts = counting(self.scope, parameters)
+        beyond, order = self.walk.sorted(place, parameters)
+        conditions = [few.condition(self.scope.type_id, parameters), counts, beyond]
+        if self._where is not None:
+            conditions.append(condition(self._where, parameters, self._spec))
+        name, at = parameters.add(self.scope.type_name), time_of(self.scope)
+        return (
+            f"SELECT f.value, f.common, {name}, f.key, {at}, f.seq FROM {few.source} {joined}"
+            f" WHERE {every(conditions)} ORDER BY {order} LIMIT {parameters.add(limit)}"
+        )
+
+
+class _Step(NamedTuple):
+    """One statement to ask, made for as many records as are wanted still, and the place that it reaches."""
+
+    statement: Callable[[Parameters, int], str]
+    end: Place | None
+
+
+def _answered(
+    rows: Rows, statement: str, parameters: Parameters, *, bytes_max: int | None = None
+) -> list[tuple[Any, ...]]:
+    try:
+        return rows(statement, parameters.values, bytes_max=bytes_max)
+    except FileDamaged as err:
+        if isinstance(err.__cause__, apsw.InterruptError):
+            raise BadRequest("the filter asks too much of each record", remedy="Ask for less at once.") from err
+        raise
+
+
+def _walk(rows: Rows, scope: Scope, order: str, spec: TypeSpec, indexes: Mapping[str, str]) -> Walk:
+    if order == "key":
+        return ByKey(rows, scope)
+    if order == "newest":
+        return Newest(rows, scope)
+    asked = parse_path(order.removeprefix("-"))
+    path = next((path for path in spec.index if tuple(path.split(".")) == asked.steps and not asked.is_shared), None)
+    if path is None:
+        known = ", ".join(("key", "newest", *("->".join(path.split(".")) for path in spec.index)))
+        raise BadRequest(f"{order[:80]!r} is no order of {spec.name}", remedy=f"Order by one of {known}.")
+    if scope.type_id == 0:
+        return ByKey(rows, scope)
+    if path not in indexes:
+        raise TooBusy(
+            f"{path} is not indexed yet", remedy="Start its service once: whoever writes the store indexes it."
+        )
+    return ByField(rows, scope, path, indexes[path], is_descending=order.startswith("-"))
+
+
+def _number(found: list[tuple[Any, ...]]) -> int:
+    return int(found[0][0]) if found else 0

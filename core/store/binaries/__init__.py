@@ -1,0 +1,1 @@
+"""Binaries, named by what they hold."""

@@ -1,0 +1,78 @@
+"""What was found in a store that its writer did not close properly, as one process tells another."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from core.model.errors import FileDamaged
+from core.store.care.verify import Span
+from core.store.durable import NO_FOLLOW
+
+QUARANTINE = "quarantine"
+MARKER = "damaged.json"
+MARKER_BYTES_MAX = 1024 * 1024
+SALVAGED = "salvage.db"
+INSPECT, MEND, REPAIR = "inspect", "mend", "repair"
+
+Verdict = Literal["whole", "tail_dropped", "damaged"]
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a store was found.
+
+    whole          nothing is lost
+    tail_dropped   the end of the log was unfinished, or its last commit damaged: `bytes` of it are copied aside and
+                   dropped, with `facts_seen` facts in them
+    damaged        commits are lost, or the file is no sound database. It stays as it was, for reading alone, until
+                   somebody accepts what could be salvaged: `salvaged` facts. `lost` are the positions of those gone
+
+    `head` is the last position that stays, `bad` are positions near the end whose rows are not what was written, and
+    `folds_differ` says that the current state is to be folded anew. `aside` are the copies, named within the folder.
+    """
+
+    verdict: Verdict
+    at: float
+    bytes: int = 0
+    facts_seen: int = 0
+    head: int = 0
+    salvaged: int = 0
+    lost: tuple[Span, ...] = ()
+    bad: tuple[int, ...] = ()
+    faults: tuple[str, ...] = ()
+    folds_differ: bool = False
+    aside: tuple[str, ...] = ()
+
+    @property
+    def lost_count(self) -> int:
+        """How many positions are gone."""
+        return sum(span.last - span.first + 1 for span in self.lost)
+
+
+def spans_of(positions: list[int]) -> tuple[Span, ...]:
+    """Positions in order, neighbours joined."""
+    spans: list[Span] = []
+    for position in positions:
+        if spans and spans[-1].last + 1 >= position:
+            spans[-1] = Span(spans[-1].first, position)
+        else:
+            spans.append(Span(position, position))
+    return tuple(spans)
+
+
+def damage_of(folder: Path) -> Findings | None:
+    """What is known of a damaged store that waits for its owner; None where nothing does."""
+    try:
+        handle = os.open(folder / MARKER, os.O_RDONLY | os.O_CLOEXEC | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        return None
+    except OSError as err:
+        raise FileDamaged(f"{folder / MARKER} cannot be read: {err.strerror}") from err
+    with os.fdopen(handle, "rb") as file:
+        try:
+            return msgspec.json.decode(file.read(MARKER_BYTES_MAX), type=Findings)
+        except (msgspec.MsgspecError, OSError) as err:
+            raise FileDamaged(f"{folder / MARKER} cannot be read") from err

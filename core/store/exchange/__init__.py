@@ -1,0 +1,1 @@
+"""A store out and in: copies, exports, imports."""

@@ -1,0 +1,1 @@
+"""The log: how facts go in, and what they fold into."""

@@ -1,0 +1,153 @@
+"""The latest state: one row per record naming the fact that counts, one per fact that did, and how they are rebuilt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from types import NoneType
+from typing import Any, NamedTuple
+
+import apsw
+import msgspec
+
+from core.model.fact import Record
+from core.model.manifest import TypeSpec
+from core.store.log.facts import KNOWN_AT, REV_ORDER, object_of
+from core.store.log.fold import Span, Version, at_of, common_of, declared_at, weighed
+from core.store.log.prepare import change_hash
+
+_SHAPE: tuple[Any, ...] = (str, (str, NoneType), str, str, float, int)
+COUNTS = "SELECT t.name, live FROM tally CROSS JOIN type t ON t.id = tally.type WHERE live > 0 ORDER BY 1"
+
+BEFORE_FIRST_KEY = ""
+
+UPSERT = """
+    INSERT INTO current (type, key, seq, deleted, change_hash, at) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (type, key) DO UPDATE SET seq = excluded.seq, deleted = excluded.deleted,
+        change_hash = excluded.change_hash, at = excluded.at
+"""
+PUT_PAST = """
+    INSERT INTO past (type, key, seq, deleted, at, until_seq, until_known) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (type, key, seq) DO UPDATE SET until_seq = excluded.until_seq, until_known = excluded.until_known
+"""
+ADD_TO_TALLY = """
+    INSERT INTO tally (type, live) VALUES (?, ?) ON CONFLICT (type) DO UPDATE SET live = live + excluded.live
+"""
+# One statement for a whole batch: asking key by key costs four times as much.
+_LOOK_UP = """
+    SELECT c.key, c.seq, c.deleted, c.change_hash, c.at FROM json_each(?) j
+    CROSS JOIN current c ON c.type = ? AND c.key = j.value
+"""
+_LOOK_UP_ONE = "SELECT key, seq, deleted, change_hash, at FROM current WHERE key = ? AND type = ?"
+_TYPES = "SELECT id, name FROM type"
+_VERSIONS = f"""
+    SELECT f.type, f.key, f.seq, f.rev_generation, {REV_ORDER}, f.value_hash, {KNOWN_AT} FROM fact f
+    ORDER BY f.type, f.key
+"""
+_FOLDED = f"SELECT f.value, f.common, f.deleted, f.valid_time, {KNOWN_AT} FROM fact f WHERE f.seq = ?"
+_OF_KEY = f"""
+    SELECT f.seq, f.rev_generation, {REV_ORDER}, f.value_hash, {KNOWN_AT} FROM fact f WHERE f.seq IN (
+        SELECT seq FROM current WHERE type = ?1 AND key = ?2
+        UNION ALL SELECT seq FROM past WHERE type = ?1 AND key = ?2)
+"""
+
+
+class Row(NamedTuple):
+    """A record's row: `type` by its number; `change_hash` is None while it is deleted."""
+
+    type: int
+    key: str
+    seq: int
+    deleted: bool
+    change_hash: bytes | None
+    at: float
+
+
+class Past(NamedTuple):
+    """The row of a fact that counts no more."""
+
+    type: int
+    key: str
+    seq: int
+    deleted: bool
+    at: float
+    until_seq: int
+    until_known: float
+
+
+class Latest(NamedTuple):
+    """What deciding about a change needs to know of the record it changes."""
+
+    seq: int
+    deleted: bool
+    change_hash: bytes | None
+    at: float
+
+
+def record_of(row: tuple[Any, ...], spec: TypeSpec) -> Record:
+    """The record in a row of value, common, type, key, time and position.
+
+    Raises ValueError for one that no store of ours wrote.
+    """
+    if not all(map(isinstance, row, _SHAPE)):
+        raise ValueError("a record's column has a type it cannot have")
+    value = object_of(row[0])
+    common = common_of(spec, value, object_of(row[1]))
+    return Record(type=row[2], key=row[3], value=value, common=common, at=row[4], seq=row[5])
+
+
+def look_up(db: apsw.Connection, wanted: Mapping[int, list[str]]) -> dict[tuple[int, str], Latest]:
+    """The latest state of those records of `wanted` (keys by type) that are known."""
+    found: dict[tuple[int, str], Latest] = {}
+    for type_id, names in wanted.items():
+        # A single write is the one that somebody waits for: its record is found without a list.
+        statement, named = (
+            (_LOOK_UP_ONE, names[0]) if len(names) == 1 else (_LOOK_UP, msgspec.json.encode(names).decode())
+        )
+        for key, seq, deleted, known, at in db.execute(statement, (named, type_id)):
+            found[type_id, key] = Latest(seq, bool(deleted), known, at)
+    return found
+
+
+def versions_of(db: apsw.Connection, type_id: int, key: str) -> list[Version]:
+    """Every fact of one record, in no order."""
+    return [Version(seq, (gen, order), known, at) for seq, gen, order, known, at in db.execute(_OF_KEY, (type_id, key))]
+
+
+def rows_of(
+    db: apsw.Connection, type_id: int, key: str, versions: Iterable[Version], spec: TypeSpec
+) -> tuple[Row, list[Past]]:
+    """The rows that the facts of one record fold into: the one that counts, and those that did."""
+    seq, spans = weighed(versions)
+    return _row(db, type_id, key, seq, spec), [_past(db, type_id, key, span, spec) for span in spans]
+
+
+def rebuild(db: apsw.Connection, types: Mapping[str, TypeSpec]) -> None:
+    """Fold every fact again into `current`, `past` and `tally`, within the caller's transaction. INV-01."""
+    for table in ("current", "past", "tally"):
+        db.execute(f"DELETE FROM {table}")
+    for row, past in _folded(db, types):
+        db.execute(UPSERT, row)
+        db.executemany(PUT_PAST, past)
+        db.execute(ADD_TO_TALLY, (row.type, 0 if row.deleted else 1))
+
+
+def _folded(db: apsw.Connection, types: Mapping[str, TypeSpec]) -> Iterator[tuple[Row, list[Past]]]:
+    specs = {number: types.get(name) or TypeSpec(name=name) for number, name in db.execute(_TYPES)}
+    for (type_id, key), rows in groupby(db.execute(_VERSIONS), key=lambda row: (row[0], row[1])):
+        versions = [Version(seq, (gen, order), known, at) for _, _, seq, gen, order, known, at in rows]
+        yield rows_of(db, type_id, key, versions, specs[type_id])
+
+
+def _row(db: apsw.Connection, type_id: int, key: str, seq: int, spec: TypeSpec) -> Row:
+    value, common, deleted, valid_time, known_at = db.execute(_FOLDED, (seq,)).get
+    document = object_of(value)
+    at = at_of(declared_at(spec, document), valid_time=valid_time, known_at=known_at)
+    known = None if deleted else change_hash(document, object_of(common), spec.volatile)
+    return Row(type_id, key, seq, bool(deleted), known, at)
+
+
+def _past(db: apsw.Connection, type_id: int, key: str, span: Span, spec: TypeSpec) -> Past:
+    value, _, deleted, valid_time, known_at = db.execute(_FOLDED, (span.seq,)).get
+    at = at_of(declared_at(spec, object_of(value)), valid_time=valid_time, known_at=known_at)
+    return Past(type_id, key, span.seq, bool(deleted), at, span.until_seq, span.until_known)

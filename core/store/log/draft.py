@@ -1,0 +1,131 @@
+"""What one batch of changes will do, decided change by change: an unchanged record adds nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+
+from core.model.errors import BadRecord
+from core.model.fact import Change
+from core.model.manifest import TypeSpec
+from core.store.log.current import Latest
+from core.store.log.facts import Replaced, json_text, object_of
+from core.store.log.fold import declared_at
+from core.store.log.prepare import Batch, Prepared, Refusal, is_same, provenance, refusal_of, value_hash_of
+from core.store.log.sheet import New, Sheet
+from core.store.values import Commit
+
+_HASH_OF_NOTHING = hashlib.sha256(b"{}").digest()
+
+
+class Draft:
+    """The facts that a batch makes, put on the sheet of its transaction; a key may come twice in one batch."""
+
+    def __init__(
+        self, sheet: Sheet, batch: Batch, *, types: Mapping[str, TypeSpec], producer: tuple[int, str] | None
+    ) -> None:
+        self._sheet = sheet
+        self._types = types
+        self._producer = producer
+        self._transaction_time = batch.transaction_time
+        self.refused: list[Refusal] = []
+        self.stored: list[tuple[str, str]] = []
+        self._did: Counter[str] = Counter()
+        sheet.look_up([(good.change.type, good.change.key) for good in batch.prepared])
+        for prepared in batch.prepared:
+            did = self._take(prepared)
+            self._did[did] += 1
+            if did != "refused":
+                self.stored.append((prepared.change.type, prepared.change.key))
+
+    def commit(self, *, quarantined: int, head: int) -> Commit:
+        """What the batch did, for the one who sent it."""
+        return Commit(
+            new=self._did["new"],
+            updated=self._did["updated"],
+            same=self._did["same"],
+            deleted=self._did["deleted"],
+            quarantined=quarantined,
+            head=head,
+        )
+
+    def _take(self, prepared: Prepared) -> str:
+        """Decide one change: new, updated, same, deleted, or refused."""
+        change = prepared.change
+        latest = self._sheet.latest(change.type, change.key)
+        if latest is None:
+            if prepared.change_hash is None:
+                return "same"
+            return "new" if self._add(prepared, None, None) else "refused"
+        if latest.change_hash == prepared.change_hash:
+            return "same"
+        replaced = self._sheet.replaced(latest)
+        if not latest.deleted and prepared.change_hash is not None and self._is_same(change, replaced):
+            return "same"
+        if not self._add(prepared, latest, replaced):
+            return "refused"
+        if prepared.change_hash is None:
+            return "deleted"
+        return "new" if latest.deleted else "updated"
+
+    def _is_same(self, change: Change, replaced: Replaced) -> bool:
+        spec = self._types.get(change.type)
+        stored = (object_of(replaced.value), object_of(replaced.common))
+        try:
+            return is_same((change.value, change.common), stored, spec.volatile if spec is not None else ())
+        except BadRecord:
+            return False  # Whoever adds it says what is wrong.
+
+    def _add(self, prepared: Prepared, latest: Latest | None, replaced: Replaced | None) -> bool:
+        change = prepared.change
+        if prepared.change_hash is None:
+            self._sheet.add(self._tombstone(change, replaced), latest, replaced)
+            return True
+        try:
+            value_hash = value_hash_of(prepared)
+        except BadRecord as err:  # INV-09.
+            self.refused.append(refusal_of(change, err))
+            return False
+        spec = self._types.get(change.type)
+        declared = declared_at(spec, change.value) if spec is not None else None
+        new = New(
+            self._sheet.fresh_id(),
+            change.type,
+            change.key,
+            change.value,
+            change.common,
+            json_text(change.value),
+            json_text(change.common) if change.common else None,
+            value_hash,
+            prepared.change_hash,
+            declared,
+            declared if change.valid_time is None else change.valid_time,
+            order_key=change.order_key,
+            causation=None if replaced is None else replaced.id,
+            transaction_time=self._transaction_time,
+            producer=self._producer,
+            derivation=provenance(change.derivation, "derivation"),
+        )
+        self._sheet.add(new, latest, replaced)
+        return True
+
+    def _tombstone(self, change: Change, replaced: Replaced | None) -> New:
+        return New(
+            self._sheet.fresh_id(),
+            change.type,
+            change.key,
+            {},
+            {},
+            "{}",
+            None,
+            _HASH_OF_NOTHING,
+            None,
+            None,
+            change.valid_time,
+            order_key=change.order_key,
+            causation=None if replaced is None else replaced.id,
+            transaction_time=self._transaction_time,
+            producer=self._producer,
+            derivation=provenance(change.derivation, "derivation"),
+        )

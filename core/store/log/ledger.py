@@ -1,0 +1,288 @@
+"""The write side of one open store: transactions on its log, and the last positions in it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from core.model.clock import Clock
+from core.model.errors import LockerError
+from core.model.fact import JsonObject
+from core.model.manifest import TypeSpec
+from core.store.care.checkpoint import Chain
+from core.store.care.condition import note_verify
+from core.store.care.erasure import Erasable, erase, finish
+from core.store.care.retention import Retention
+from core.store.care.seal import put_seal, remove_seal
+from core.store.care.verify import Verification
+from core.store.connection import close_checkpointed, open_for_writing
+from core.store.log import current, facts, streams
+from core.store.log.declarations import Declarations
+from core.store.log.draft import Draft
+from core.store.log.entries import Intake, Judged, names, own_fact
+from core.store.log.prepare import Batch
+from core.store.log.quarantine import Quarantine
+from core.store.log.receipts import Verb, put_receipt
+from core.store.log.sheet import Place, Sheet, Source
+from core.store.migrate import migrate
+from core.store.numbers.samples import SAMPLE_TYPE, Recording, Sampled, Samples
+from core.store.schema import APPLICATION_ID, MIGRATIONS
+from core.store.values import Appended, Commit, Origin
+from core.store.words.text import TextIndex
+
+T = TypeVar("T")
+
+EPOCH_BYTES = 16
+INDEX_FACTS = 500
+
+_NEW_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
+_COUNT_OPEN = "UPDATE meta SET value = value + 1 WHERE name = 'opens'"
+_ORIGIN = "SELECT id FROM origin WHERE log = ? AND epoch = ?"
+_NEW_ORIGIN = "INSERT INTO origin (log, epoch) VALUES (?, ?)"
+_PRODUCER = "SELECT id FROM producer WHERE document = ?"
+_NEW_PRODUCER = "INSERT INTO producer (document) VALUES (?)"
+_TYPE = "SELECT id FROM type WHERE name = ?"
+_NEW_TYPE = "INSERT INTO type (name) VALUES (?)"
+
+
+class Ledger:
+    """One writable connection and what the log stands at; owned by one thread at a time.
+
+    After a failed transaction it is of no more use: abandon it and open another, which reads everything anew.
+    """
+
+    def __init__(
+        self,
+        db: apsw.Connection,
+        *,
+        types: Mapping[str, TypeSpec],
+        origin: Origin,
+        clock: Clock,
+        timezone: str | None = None,
+    ) -> None:
+        self._db = db
+        self._types = types
+        self._clock = clock
+        self.quarantine = Quarantine(db)
+        self._samples = Samples(db, timezone=timezone)
+        self._text = TextIndex(db, types)
+        self._chain = Chain(db)
+        self._recorded_at: float = db.execute(facts.LAST_RECORDED_AT).get or 0.0
+        self._numbers: dict[str, int] = {}
+        self._own = self._source(origin.log, origin.epoch)
+        self.head: int = db.execute(facts.HEAD).get or 0
+        self._origin_seq = self._last_of_own()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        mode_of: Path,
+        types: Mapping[str, TypeSpec],
+        origin: Origin,
+        clock: Clock,
+        timezone: str | None = None,
+    ) -> Ledger:
+        """The store at `path`, made or brought to this version where needed."""
+        db = open_for_writing(path, mode_of=mode_of)
+        try:
+            migrate(db, path, application_id=APPLICATION_ID, steps=MIGRATIONS)
+            return cls(db, types=types, origin=origin, clock=clock, timezone=timezone)
+        except BaseException:
+            db.close()
+            raise
+
+    def count_open(self) -> None:
+        """Note that a writer came; the first one gives the store its epoch."""
+        with self._db:
+            remove_seal(self._db)
+            self._db.execute(_NEW_META, ("store_epoch", secrets.token_bytes(EPOCH_BYTES)))
+            self._db.execute(_NEW_META, ("opens", 0))
+            self._db.execute(_COUNT_OPEN)
+
+    def transaction(self, works: Sequence[Callable[[Ledger], T]]) -> list[T]:
+        """Do all of `works` together: flushed when this returns, undone by `abandon` when it raises."""
+        self._db.execute("BEGIN IMMEDIATE")
+        results = [work(self) for work in works]
+        self._db.execute("COMMIT")
+        return results
+
+    def apply(self, batch: Batch, recording: Recording | None = None, *, index: bool = True) -> Commit:
+        """Add what changed to the log, fold it into the current state, set the cursor, keep numbers and the refused.
+
+        `index` puts its words into the text index at once; else `index_text` does, later.
+        """
+        sheet, place = self._sheet()
+        draft = Draft(sheet, batch, types=self._types, producer=self._producer(batch.producer))
+        self._write(sheet, place, index=index)
+        # A record that came both good and bad in one batch stays in quarantine, where it is seen.
+        refused = [*batch.refused, *draft.refused]
+        self.quarantine.clear(draft.stored)
+        self.quarantine.put(refused, now=sheet.now)
+        if batch.cursor is not None:  # In the transaction of its records. INV-02.
+            streams.put_cursor(self._db, *batch.cursor, now=sheet.now)
+        odd = 0 if recording is None else self.record(recording).quarantined
+        return draft.commit(quarantined=len(refused) + odd, head=self.head)
+
+    def append(self, judged: Sequence[Judged | LockerError], *, atomic: bool) -> list[Appended | LockerError]:
+        """Add facts as they came; what cannot be added is answered by its error. `atomic`: then none is added."""
+        sheet, place = self._sheet()
+        intake = Intake(self._db, sheet, types=self._types)
+        sheet.look_up(names([one for one in judged if isinstance(one, Judged)]))
+        answers = [self._take(intake, one) for one in judged]
+        if not (atomic and any(isinstance(answer, LockerError) for answer in answers)):
+            self._write(sheet, place, index=len(judged) > 1)
+        return answers
+
+    def record(self, recording: Recording) -> Sampled:
+        """Keep numbers of points, and in quarantine what is none."""
+        kept = self._samples.put(recording.prepared)
+        self.quarantine.clear((SAMPLE_TYPE, point) for point in recording.prepared)
+        self.quarantine.put(recording.refused, now=self._now())
+        return Sampled(kept=kept, quarantined=len(recording.refused))
+
+    def delete_samples(self, point: str, *, since: float, until: float, actor: str) -> tuple[int, float | None]:
+        """Delete numbers of the range, as many as go at once; how many, and where the rest begins."""
+        return self._samples.delete(point, since=since, until=until, now=self._now(), actor=actor)
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether the text index reaches the end of the log."""
+        return self._text.reached >= self.head
+
+    def index_text(self) -> bool:
+        """Put the words of some facts that lag behind into the text index; whether none does any more."""
+        return self._text.catch_up(INDEX_FACTS)
+
+    def rows(self, statement: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """The rows as the transaction under way sees them."""
+        return self._db.execute(statement, parameters).fetchall()
+
+    def now(self) -> float:
+        """The time of the transaction under way."""
+        return self._now()
+
+    def set_cursor(self, stream: str, text: str | None) -> None:
+        """Set where the stream resumes."""
+        streams.put_cursor(self._db, stream, text, now=self._now())
+
+    def note_run(self, row: tuple[Any, ...]) -> None:
+        """Keep how a run went."""
+        streams.put_run(self._db, row)
+
+    def rebuild(self) -> None:
+        """Fold every fact again."""
+        current.rebuild(self._db, self._types)
+        Declarations(self._db, self._types).settle()
+        self._text.rebuild()
+        self._samples.rebuild()
+
+    def keep_up(self) -> None:
+        """Fold every fact again where the folds were made by other declarations than today's."""
+        if not Declarations(self._db, self._types).are_folded:
+            self.rebuild()
+        if not self._samples.is_folded:
+            self._samples.settle()
+
+    def retention(self, *, actor: str) -> Retention:
+        """What lets facts go, for `actor`, within the transaction that is under way."""
+        return Retention(self._db, types=self._types, chain=self._chain, note=self._note, now=self._now(), actor=actor)
+
+    def erase(self, folder: Path, what: Erasable, *, actor: str) -> JsonObject:
+        """Erase what facts said, within the transaction that is under way; `finish_erasing` after its commit."""
+        return erase(self._db, self.retention(actor=actor), what, folder=folder)
+
+    def finish_erasing(self, folder: Path) -> bool:
+        """Do outside of any transaction what an erasure left to do; whether all is done."""
+        return finish(self._db, folder)
+
+    def note_verify(self, found: Verification) -> None:
+        """Keep what a verification found."""
+        note_verify(self._db, found, at=self._clock.now())
+
+    def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
+        """Keep for good what was done; the receipt's number."""
+        return put_receipt(self._db, verb, actor=actor, at=self._now(), document=document)
+
+    def close(self) -> None:
+        """Close properly: the chain ended, the small tables sealed, the write-ahead log folded into the file."""
+        # A full disk keeps both from being written; the store is whole without.
+        with suppress(apsw.Error), self._db:
+            self._chain.close()
+            put_seal(self._db)
+        close_checkpointed(self._db)
+
+    def abandon(self) -> None:
+        """Close after a failure: what was not committed is undone."""
+        self._db.close()
+
+    def _sheet(self) -> tuple[Sheet, Place]:
+        place = Place(seq=self.head, origin_seq=self._origin_seq)
+        sheet = Sheet(
+            self._db, types=self._types, number_of=self._type_number, place=place, own=self._own, now=self._now()
+        )
+        return sheet, place
+
+    def _write(self, sheet: Sheet, place: Place, *, index: bool) -> None:
+        sheet.write()
+        if index and place.seq > self.head:
+            self._text.add(sheet.puts, since=self.head, head=place.seq)
+        if sheet.size:
+            self._chain.add(place.seq, sheet.digests)
+        self.head, self._origin_seq = place.seq, place.origin_seq
+
+    def _note(self, type_name: str, key: str, value: JsonObject) -> int:
+        """Add a fact of the store's own, whose type nobody else may write."""
+        (added,) = self.append([own_fact(type_name, key, value)], atomic=True)
+        if isinstance(added, LockerError):
+            raise added
+        return added.seq
+
+    def _take(self, intake: Intake, one: Judged | LockerError) -> Appended | LockerError:
+        if isinstance(one, LockerError):
+            return one
+        entry = one.entry
+        source = None if entry.origin is None else self._source(entry.origin, entry.origin_epoch or 1)
+        try:
+            return intake.take(one, producer=self._producer(one.producer), source=source)
+        except LockerError as err:
+            return err
+
+    def _source(self, log: str, epoch: int) -> Source:
+        return Source(number=self._number_of(_ORIGIN, _NEW_ORIGIN, (log, epoch)), log=log, epoch=epoch)
+
+    def _producer(self, document: str | None) -> tuple[int, str] | None:
+        return None if document is None else (self._number_of(_PRODUCER, _NEW_PRODUCER, (document,)), document)
+
+    def _type_number(self, name: str) -> int:
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = self._number_of(_TYPE, _NEW_TYPE, (name,))
+        return number
+
+    def _number_of(self, find: str, make: str, what: tuple[Any, ...]) -> int:
+        """The row number of something that many facts share, made at its first use."""
+        number = self._db.execute(find, what).get
+        if number is None:
+            self._db.execute(make, what)
+            number = self._db.last_insert_rowid()
+        return int(number)
+
+    def _last_of_own(self) -> int:
+        """The last position in this writer's own log."""
+        own = self._own.number
+        numbered: int = self._db.execute(facts.LAST_ORIGIN_SEQ, (own,)).get
+        if own != facts.FIRST_ORIGIN:
+            return numbered
+        return max(numbered, self._db.execute(facts.LAST_UNNUMBERED, (own,)).get or 0)
+
+    def _now(self) -> float:
+        """The commit's time: it never goes back, whatever is done to the owner's clock."""
+        self._recorded_at = max(self._clock.now(), self._recorded_at)
+        return self._recorded_at

@@ -1,0 +1,98 @@
+"""What can be done about records in quarantine: try them again, once what refused them is mended, or drop them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from core.model.clock import Clock
+from core.model.errors import BadRequest, NotFound, Skip
+from core.model.fact import Change
+from core.model.manifest import TypeSpec
+from core.store.log.ledger import Ledger
+from core.store.log.prepare import Batch, canonical_value, prepare
+from core.store.log.quarantine import Tryable
+from core.store.log.refused import change_in
+from core.store.numbers.recorder import Submit
+from core.store.values import Commit, Quarantined
+
+RETRY_MAX = 500
+
+
+class Retried(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of records that were tried again, counted.
+
+    `refused` are in quarantine still, and `kept` were not tried: they are kept only in part, or their connector
+    refused them and must send them again. `next` is the `after` of the following call, None at the end.
+    """
+
+    new: int = 0
+    updated: int = 0
+    same: int = 0
+    deleted: int = 0
+    refused: int = 0
+    kept: int = 0
+    next: int | None = None
+
+
+class Mending:
+    """The quarantine of one store, for the one who writes it."""
+
+    def __init__(self, submit: Submit, *, types: Mapping[str, TypeSpec], clock: Clock) -> None:
+        self._submit = submit
+        self._types = types
+        self._clock = clock
+
+    def retry(self, *, types: Sequence[str] | None, limit: int, after: int) -> Retried:
+        """Commit records again, in the order in which they came; one transaction."""
+        if not 1 <= limit <= RETRY_MAX:
+            raise BadRequest(f"limit is {limit}", remedy=f"Try 1 to {RETRY_MAX} at once.")
+        return self._submit(lambda ledger: self._retry(ledger, types, limit, after), bulk=True, changes=limit)
+
+    def drop(self, position: int, *, actor: str) -> Quarantined:
+        """Let go of one, with a receipt; what it was."""
+
+        def do(ledger: Ledger) -> Quarantined:
+            gone = ledger.quarantine.drop(position)
+            if gone is None:
+                raise NotFound(f"no record in quarantine has the position {position}")
+            said = {name: getattr(gone, name) for name in ("type", "key", "code", "reason", "first_seen", "times")}
+            ledger.leave_receipt("drop", actor=actor, document=said)
+            return gone
+
+        return self._submit(do, bulk=False)
+
+    def _retry(self, ledger: Ledger, types: Sequence[str] | None, limit: int, after: int) -> Retried:
+        waiting = ledger.quarantine.tryable(types, limit=limit + 1, after=after)
+        counts = {"refused": 0, "kept": 0, "new": 0, "updated": 0, "same": 0, "deleted": 0}
+        for one in waiting[:limit]:
+            counts[self._again(ledger, one)] += 1
+        return Retried(**counts, next=waiting[limit - 1].position if len(waiting) > limit else None)
+
+    def _again(self, ledger: Ledger, one: Tryable) -> str:
+        change = change_in(one.value, one.type, self._types.get(one.type))
+        if change is None:
+            return "kept"
+        try:
+            done = ledger.apply(self._batch(change))
+        except Skip as err:
+            ledger.quarantine.refuse_again(one.position, err.code, str(err), now=ledger.now())
+            return "refused"
+        if done.quarantined:
+            return "refused"
+        ledger.quarantine.let_go(one.position)
+        return _what(done)
+
+    def _batch(self, change: Change) -> Batch:
+        """The batch of one change; raises BadRecord for one that is as bad as before."""
+        spec = self._types.get(change.type)
+        prepared = prepare(change, volatile=spec.volatile if spec is not None else ())
+        if change.action == "put":
+            canonical_value(change)
+        now = self._clock.now()
+        return Batch(prepared=[prepared], refused=[], cursor=None, producer=None, transaction_time=now)
+
+
+def _what(done: Commit) -> str:
+    return next((name for name in ("new", "updated", "deleted") if getattr(done, name)), "same")

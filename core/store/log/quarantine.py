@@ -1,0 +1,111 @@
+"""Records that could not be stored: kept with their reason until a good version comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import apsw
+import msgspec
+
+from core.store.log.prepare import REASON_LETTERS_MAX, Refusal
+from core.store.log.refused import CHANGE
+from core.store.values import Quarantined
+
+ROWS_MAX = 10_000
+
+_COLUMNS = f"""
+    position, type, key, code, reason, sample, first_seen, last_seen, times,
+    ifnull(substr(value, 1, {len(CHANGE)}) = '{CHANGE}', 0)
+"""
+LIST = f"SELECT {_COLUMNS} FROM quarantine ORDER BY last_seen DESC, position DESC LIMIT ?"
+_SHAPE: tuple[Any, ...] = (int, str, str, str, str, str, float, float, int, int)
+_ONE = f"SELECT {_COLUMNS} FROM quarantine WHERE position = ?"
+_TRYABLE = """
+    SELECT position, type, value FROM quarantine WHERE position > ?1
+        AND (?2 IS NULL OR type IN (SELECT value FROM json_each(?2))) ORDER BY position LIMIT ?3
+"""
+_NAMES = "SELECT type, key FROM quarantine"
+_PUT = """
+    INSERT INTO quarantine (type, key, code, reason, sample, value, first_seen, last_seen, times)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)
+    ON CONFLICT (type, key) DO UPDATE SET code = excluded.code, reason = excluded.reason, value = excluded.value,
+        sample = excluded.sample, last_seen = excluded.last_seen, times = times + 1
+"""
+_AGAIN = "UPDATE quarantine SET code = ?, reason = ?, last_seen = ?, times = times + 1 WHERE position = ?"
+_CLEAR = "DELETE FROM quarantine WHERE type = ? AND key = ?"
+_LET_GO = "DELETE FROM quarantine WHERE position = ? RETURNING type, key"
+_TRIM = "DELETE FROM quarantine WHERE position <= (SELECT max(position) FROM quarantine) - ?"
+
+
+class Tryable(NamedTuple):
+    """A record as it waits to be tried again, with what is kept of it."""
+
+    position: int
+    type: str
+    value: str | None
+
+
+class Quarantine:
+    """The writer's side: knows the names in quarantine, so that good records cost no look-up."""
+
+    def __init__(self, db: apsw.Connection, *, rows_max: int = ROWS_MAX) -> None:
+        self._db = db
+        self._rows_max = rows_max
+        self._names: set[tuple[str, str]] = set(db.execute(_NAMES))
+
+    def put(self, refused: list[Refusal], *, now: float) -> None:
+        """Keep what was refused; above the bound the longest kept are dropped."""
+        for bad in refused:
+            self._db.execute(_PUT, (bad.type, bad.key, bad.code, bad.reason, bad.sample, bad.whole, now, now))
+        if refused:
+            self._db.execute(_TRIM, (self._rows_max,))
+            self._names = set(self._db.execute(_NAMES))
+
+    def clear(self, good: Iterable[tuple[str, str]]) -> None:
+        """Let go of those records of which a good version came."""
+        if not self._names:
+            return
+        cleared = self._names.intersection(good)
+        for name in cleared:
+            self._db.execute(_CLEAR, name)
+        self._names -= cleared
+
+    def tryable(self, types: Sequence[str] | None, *, limit: int, after: int) -> list[Tryable]:
+        """Records of these types, or of all, after a position."""
+        wanted = None if types is None else msgspec.json.encode(list(types)).decode()
+        return [Tryable(*row) for row in self._db.execute(_TRYABLE, (after, wanted, limit))]
+
+    def refuse_again(self, position: int, code: str, reason: str, *, now: float) -> None:
+        """Note that it came again, with what is wrong with it now."""
+        self._db.execute(_AGAIN, (code, reason[:REASON_LETTERS_MAX], now, position))
+
+    def let_go(self, position: int) -> None:
+        """Forget it: it is stored."""
+        self._names -= set(self._db.execute(_LET_GO, (position,)))
+
+    def drop(self, position: int) -> Quarantined | None:
+        """Forget it unstored; what it was, None where there is none."""
+        found = self._db.execute(_ONE, (position,)).fetchone()
+        if found is None:
+            return None
+        self.let_go(position)
+        return quarantined_of(found)
+
+
+def quarantined_of(row: tuple[Any, ...]) -> Quarantined:
+    """The refusal in a row of `LIST`; raises ValueError for one that no store of ours wrote."""
+    if not all(map(isinstance, row, _SHAPE)):
+        raise ValueError("a quarantined record's column has a type it cannot have")
+    return Quarantined(
+        position=row[0],
+        type=row[1],
+        key=row[2],
+        code=row[3],
+        reason=row[4],
+        sample=row[5],
+        first_seen=row[6],
+        last_seen=row[7],
+        times=row[8],
+        can_retry=bool(row[9]),
+    )

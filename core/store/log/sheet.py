@@ -1,0 +1,223 @@
+"""The rows that one transaction adds: facts in order, and what they make of the current state."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import apsw
+import msgspec
+
+from core.model.fact import JsonObject
+from core.model.ids import uuid7_bytes, uuid7_head
+from core.model.manifest import TypeSpec
+from core.store.log import current, facts
+from core.store.log.current import Latest
+from core.store.log.digest import digest_of
+from core.store.log.facts import FIRST_ORIGIN, Replaced
+from core.store.log.fold import Rev, Version, at_of, rev_above
+from core.store.words.text import Put
+
+Name = tuple[int, str]
+
+_IDS_AT_ONCE = 32
+
+
+class Place(msgspec.Struct, kw_only=True):
+    """Where the log stands: its last position, and the last position of this writer's own origin."""
+
+    seq: int
+    origin_seq: int
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A log that facts were made in: the number of its row, and what the row says."""
+
+    number: int
+    log: str
+    epoch: int
+
+
+class New(msgspec.Struct, frozen=True):
+    """A fact to be written, as far as its maker says; `value` and `common` are JSON, `document` and `own` what they
+    say, `declared` is the moment that the type's time path names. `rev`, `known_at` and `origin_seq` are None for one
+    made here.
+    """
+
+    id: bytes | str
+    type_name: str
+    key: str
+    document: JsonObject
+    own: JsonObject
+    value: str
+    common: str | None
+    value_hash: bytes
+    change_hash: bytes | None
+    declared: float | None
+    valid_time: float | None
+    order_key: int | None = None
+    causation: bytes | str | None = None
+    transaction_time: float | None = None
+    schema_version: int = 1
+    producer: tuple[int, str] | None = None
+    derivation: str | None = None
+    source: Source | None = None
+    origin_seq: int | None = None
+    known_at: float | None = None
+    rev: Rev | None = None
+
+
+class Sheet:
+    """What a transaction adds, gathered in order and written in a few statements; a key may come more than once."""
+
+    def __init__(
+        self,
+        db: apsw.Connection,
+        *,
+        types: Mapping[str, TypeSpec],
+        number_of: Callable[[str], int],
+        place: Place,
+        own: Source,
+        now: float,
+    ) -> None:
+        self._db = db
+        self._types = types
+        self._number_of = number_of
+        self._place = place
+        self._own = own
+        self.now = now
+        self._id_head = uuid7_head(now)
+        self._latest: dict[Name, Latest] = {}
+        self._first = place.seq + 1
+        self._facts: list[tuple[Any, ...]] = []
+        self.puts: list[Put] = []
+        self._current: dict[Name, tuple[Any, ...]] = {}
+        self._past: dict[tuple[int, str, int], tuple[Any, ...]] = {}
+        self._live: Counter[int] = Counter()
+        self._anew: set[Name] = set()
+        self._ids: list[bytes] = []
+
+    @property
+    def size(self) -> int:
+        """How many facts there are."""
+        return len(self._facts)
+
+    @property
+    def digests(self) -> list[bytes]:
+        """The facts' own digests, in order."""
+        return [row[-1] for row in self._facts]
+
+    def look_up(self, names: list[tuple[str, str]]) -> None:
+        """Learn what is known of the records (type, key), all at once; only of these may be asked."""
+        wanted: dict[int, list[str]] = {}
+        for type_name, key in names:
+            number = self._number_of(type_name)
+            if (number, key) not in self._latest:
+                wanted.setdefault(number, []).append(key)
+        self._latest.update(current.look_up(self._db, wanted))
+
+    def latest(self, type_name: str, key: str) -> Latest | None:
+        """What is known of a record, with the facts gathered so far."""
+        name = (self._number_of(type_name), key)
+        row = self._current.get(name)
+        return self._latest.get(name) if row is None else Latest(*row[2:])
+
+    def fresh_id(self) -> bytes:
+        """A UUIDv7 of this moment."""
+        if not self._ids:
+            bits = os.urandom(16 * (_IDS_AT_ONCE if self._facts else 1))
+            self._ids = [uuid7_bytes(self._id_head, bits[n : n + 16]) for n in range(0, len(bits), 16)]
+        return self._ids.pop()
+
+    def replaced(self, latest: Latest) -> Replaced:
+        """The fact that counts in `latest`."""
+        if latest.seq < self._first:
+            return facts.replaced(self._db, latest.seq)
+        return facts.replaced_in(self._facts[latest.seq - self._first], now=self.now)
+
+    def add(self, new: New, latest: Latest | None, replaced: Replaced | None) -> int:
+        """Take a fact that follows `replaced`, the one that counts; its seq."""
+        self._place.seq += 1
+        seq, type_id = self._place.seq, self._number_of(new.type_name)
+        known_at = self.now if new.known_at is None else new.known_at
+        before = None if replaced is None else replaced.version
+        rev = new.rev or rev_above(None if before is None else before.rev, order_key=new.order_key, known_at=known_at)
+        self._facts.append(self._row(new, seq, type_id, known_at, rev))
+        if new.change_hash is not None:
+            self.puts.append(Put(seq, type_id, new.type_name, new.document, new.own))
+        at = at_of(new.declared, valid_time=new.valid_time, known_at=known_at)
+        row = (type_id, new.key, seq, new.change_hash is None, new.change_hash, at)
+        if latest is None or before is None:
+            self._live[type_id] += new.change_hash is not None
+            self._count(row)
+        else:
+            self._follow(row, latest, before, Version(seq, rev, new.value_hash, known_at))
+        return seq
+
+    def write(self) -> None:
+        """Put everything into the database, within the caller's transaction."""
+        self._db.executemany(facts.INSERT, self._facts)
+        self._db.executemany(current.UPSERT, self._current.values())
+        if self._past:
+            self._db.executemany(current.PUT_PAST, self._past.values())
+        self._db.executemany(current.ADD_TO_TALLY, self._live.items())
+        if self._anew:
+            specs = {self._number_of(name): spec for name, spec in self._types.items()}
+            for type_id, key in self._anew:
+                self._weigh_anew(type_id, key, specs.get(type_id) or TypeSpec(name=""))
+
+    def _row(self, new: New, seq: int, type_id: int, known_at: float, rev: Rev) -> tuple[Any, ...]:
+        source, origin_seq, now = new.source or self._own, new.origin_seq, self.now
+        if origin_seq is None:
+            origin_seq = self._place.origin_seq = self._place.origin_seq + 1
+        number, producer = (None, None) if new.producer is None else new.producer
+        said = (
+            int(new.change_hash is None),
+            new.value,
+            new.common,
+            new.value_hash,
+            new.causation,
+            None if new.transaction_time == now else new.transaction_time,
+            new.valid_time,
+            new.schema_version,
+        )
+        placed = (
+            # A fact without a number of its own is known since it was recorded: a time is a position among such.
+            None if origin_seq == seq and source.number == FIRST_ORIGIN and known_at == now else origin_seq,
+            None if known_at == now else known_at,
+            rev[0],
+            None if rev[1] == int(known_at * 1000) else rev[1],
+            now,
+        )
+        digest = digest_of(
+            (seq, new.id, new.type_name, new.key, *said, producer, new.derivation, source.log, source.epoch, *placed)
+        )
+        return (seq, new.id, type_id, new.key, *said, number, new.derivation, source.number, *placed, digest)
+
+    def _count(self, row: tuple[Any, ...]) -> None:
+        """Let this row be its record's."""
+        self._current[row[:2]] = row
+
+    def _follow(self, row: tuple[Any, ...], latest: Latest, before: Version, version: Version) -> None:
+        """Fold a fact after the one that counts; one from elsewhere may be older than that, here or in time."""
+        type_id, key, seq, deleted, _, at = row
+        counts = (version.rev, version.value_hash) > (before.rev, before.value_hash)
+        if not counts or version.known_at < before.known_at:
+            self._anew.add((type_id, key))
+        if not counts:
+            self._past[type_id, key, seq] = (type_id, key, seq, deleted, at, seq, version.known_at)
+            return
+        self._past[type_id, key, latest.seq] = (
+            type_id, key, latest.seq, latest.deleted, latest.at, seq, version.known_at,
+        )  # fmt: skip
+        self._live[type_id] += latest.deleted - deleted
+        self._count(row)
+
+    def _weigh_anew(self, type_id: int, key: str, spec: TypeSpec) -> None:
+        """Fold all facts of a record again: one came from elsewhere that is not simply the newest."""
+        versions = current.versions_of(self._db, type_id, key)
+        row, past = current.rows_of(self._db, type_id, key, versions, spec)
+        self._db.execute(current.UPSERT, row)
+        self._db.executemany(current.PUT_PAST, past)

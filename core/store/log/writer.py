@@ -1,0 +1,231 @@
+"""The one at a time who writes a store: it commits what waits in groups, each with one flush, then answers.
+
+Whoever comes while nobody writes becomes the writer until its own work is done, and hands on to one who waits: a lone
+client pays for no other thread's waking, and many share a flush.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import apsw
+
+from core.model.errors import Broken, LockerError, TooBusy
+from core.store.connection import fault_of
+from core.store.log.ledger import Ledger
+from core.store.values import BATCH_CHANGES_MAX
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+GROUP_FACTS_MAX = 256
+GROUP_BYTES_MAX = 1024 * 1024
+WAITING_MAX = 1024
+
+_HANDED_ON = 0  # No thread's number: one who waits has been told to write, and has not begun.
+
+# Errors of the disk or the file: no work is to blame for them, and none would fare better alone.
+_EVERYBODYS = (
+    apsw.FullError,
+    apsw.IOError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    OSError,
+)
+
+
+class Work(Generic[T]):
+    """One thing to do within a transaction, its size, and later its result or its error."""
+
+    def __init__(self, do: Callable[[Ledger], T], *, changes: int, size_bytes: int) -> None:
+        self.do = do
+        self.changes = changes
+        self.size_bytes = size_bytes
+        self.is_done = False
+        self._result: T | None = None
+        self._error: LockerError | None = None
+        self._turn = threading.Lock()
+        self._turn.acquire()
+
+    def finish(self, *, result: T | None = None, error: LockerError | None = None) -> None:
+        """Give the answer to the one who waits."""
+        self._result, self._error = result, error
+        self.is_done = True
+        self._turn.release()
+
+    def wait(self) -> bool:
+        """Wait for the answer, or for the turn to write: whether it is the turn."""
+        self._turn.acquire()
+        return not self.is_done
+
+    def lead(self) -> None:
+        """Let the one who waits be the next to write."""
+        self._turn.release()
+
+    @property
+    def result(self) -> T:
+        """What was done, durable; raises what kept it from being done."""
+        if self._error is not None:
+            raise self._error
+        return cast(T, self._result)
+
+
+class Lane:
+    """Works that wait in order, taken in groups of bounded size."""
+
+    def __init__(self, changes_max: int) -> None:
+        self._changes_max = changes_max
+        self._works: deque[Work[Any]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._works)
+
+    def put(self, work: Work[Any]) -> None:
+        """Let `work` wait; raises TooBusy where too many do."""
+        if len(self._works) >= WAITING_MAX:
+            raise TooBusy(f"{WAITING_MAX} writes are waiting already")
+        self._works.append(work)
+
+    def first(self) -> Work[Any]:
+        """The work that waits longest."""
+        return self._works[0]
+
+    def take(self) -> list[Work[Any]]:
+        """The next group: one work of any size, or as many as fit together."""
+        group = [self._works.popleft()]
+        changes, size = group[0].changes, group[0].size_bytes
+        while self._works:
+            changes += self._works[0].changes
+            size += self._works[0].size_bytes
+            if changes > self._changes_max or size > GROUP_BYTES_MAX:
+                break
+            group.append(self._works.popleft())
+        return group
+
+
+class Writer:
+    """Owns the ledger, from the first to `close`; one thread at a time works on it.
+
+    Two lanes: single writes pass between bulk batches, and neither lane starves the other. A failed group leaves
+    nothing behind; the database is closed then and opened again before the next write.
+    """
+
+    def __init__(
+        self, ledger: Ledger, *, path: Path, reopen: Callable[[], Ledger], after_commit: Callable[[int], None]
+    ) -> None:
+        self._ledger: Ledger | None = ledger
+        self._path = path
+        self._reopen = reopen
+        self._after_commit = after_commit
+        self._told = ledger.head
+        self._state = threading.Condition()
+        self._singles = Lane(GROUP_FACTS_MAX)
+        self._bulk = Lane(BATCH_CHANGES_MAX)
+        self._turn_of_bulk = False
+        self._leader: int | None = None
+        self._closing = False
+
+    def submit(self, do: Callable[[Ledger], T], *, bulk: bool, changes: int = 1, size_bytes: int = 0) -> T:
+        """What `do` returns, once it is flushed. Raises StorageFull, TooBusy or what else kept it from being stored."""
+        me = threading.get_ident()
+        work = Work(do, changes=changes, size_bytes=size_bytes)
+        with self._state:
+            if self._leader == me:
+                raise Broken(f"{self._path}: a callback after a commit may not write")
+            if self._closing:
+                raise Broken(f"{self._path} is closed")
+            (self._bulk if bulk else self._singles).put(work)
+            leads = self._leader is None
+            if leads:
+                self._leader = me
+        if leads or work.wait():
+            self._lead(work)
+        return work.result
+
+    def close(self) -> bool:
+        """Commit what waits, close the database; whether it was whole and closed properly."""
+        with self._state:
+            self._closing = True
+            while self._leader is not None:
+                self._state.wait()
+        ledger, self._ledger = self._ledger, None
+        if ledger is None:
+            return False
+        ledger.close()
+        return True
+
+    def _lead(self, mine: Work[T]) -> None:
+        """Commit groups until the one with `mine` is done, then hand on."""
+        with self._state:
+            self._leader = threading.get_ident()
+        try:
+            while not mine.is_done:
+                self._commit(self._next_group())
+                self._tell()
+        finally:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        with self._state:
+            lane = self._singles if self._singles else self._bulk
+            if lane:
+                self._leader = _HANDED_ON
+                lane.first().lead()
+                return
+            self._leader = None
+            self._state.notify_all()
+
+    def _next_group(self) -> list[Work[Any]]:
+        with self._state:
+            from_bulk = bool(self._bulk) and (self._turn_of_bulk or not self._singles)
+            self._turn_of_bulk = not from_bulk
+            return (self._bulk if from_bulk else self._singles).take()
+
+    def _commit(self, group: list[Work[Any]]) -> None:
+        """One transaction for all; if a work in it cannot be done, each gets a transaction of its own."""
+        try:
+            if self._ledger is None:
+                self._ledger = self._reopen()
+            results = self._ledger.transaction([work.do for work in group])
+        except Exception as err:  # The thread's edge: whatever it is, it goes to those who wait.
+            self._abandon()
+            if len(group) > 1 and not isinstance(err, _EVERYBODYS):
+                for work in group:
+                    self._commit([work])
+                return
+            log.warning("commit failed path=%s error=%s", self._path, type(err).__name__)
+            for work in group:
+                fault = fault_of(err, self._path)
+                fault.__cause__ = err
+                work.finish(error=fault)
+        else:
+            for work, result in zip(group, results, strict=True):
+                work.finish(result=result)
+
+    def _abandon(self) -> None:
+        ledger, self._ledger = self._ledger, None
+        if ledger is not None:
+            try:
+                ledger.abandon()
+            except apsw.Error as err:
+                log.warning("database not closed path=%s error=%s", self._path, type(err).__name__)
+
+    def _tell(self) -> None:
+        head = self._ledger.head if self._ledger is not None else self._told
+        if head == self._told:
+            return
+        self._told = head  # Told after the commit, never before. INV-03.
+        try:
+            self._after_commit(head)
+        except Exception:  # The callback is another's; it must not end the writing.
+            log.exception("callback after a commit failed path=%s", self._path)
