@@ -379,7 +379,7 @@ def test_neighbouring_positions_are_one_span() -> None:
     assert 6 == Findings(verdict="damaged", at=0.0, lost=spans_of([1, 2, 3, 5, 8, 9])).lost_count
 
 
-PROGRAM = Path(__file__).parents[2] / "core" / "store" / "salvage.py"
+PROGRAM = Path(__file__).parents[2] / "core" / "store" / "care" / "salvage.py"
 
 
 def test_helper_is_a_program_of_its_own(left: Left) -> None:
@@ -416,7 +416,7 @@ def test_a_child_in_its_sandbox_is_helped_too(left: Left) -> None:
     """The helper works where the checkout's root is closed."""
     (left[0] / "store.lock").write_bytes(b"{}")
     done = subprocess.run(
-        [sys.executable, "-c", SANDBOXED, str(left[0]), str(PROGRAM.parents[2])], capture_output=True, text=True
+        [sys.executable, "-c", SANDBOXED, str(left[0]), str(PROGRAM.parents[3])], capture_output=True, text=True
     )
     if done.returncode == 77:
         pytest.skip("no sandbox here")
