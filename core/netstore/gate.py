@@ -148,7 +148,10 @@ class _Guest:
             if there is not None:
                 self._pass_on(there)
         except LockerError as error:
-            self._refuse(protocol.refusal_of(error) or _INTERNAL)
+            refusal = protocol.refusal_of(error)
+            if refusal is None:
+                log.error("store connection not handed on: %s: %s", type(error).__name__, error)
+            self._refuse(refusal or _INTERNAL)
         except Exception:  # The thread's edge: one connection ends, the gate does not.
             log.exception("store connection not handed on")
             self._refuse(_INTERNAL)

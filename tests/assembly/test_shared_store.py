@@ -80,6 +80,14 @@ def child_of(house: House, service: str = "tally") -> int | None:
     return None
 
 
+def kill_child(house: House) -> None:
+    """SIGKILL the service's process, if there is one."""
+    pid = child_of(house)
+    if pid is not None:
+        with contextlib.suppress(psutil.Error):
+            psutil.Process(pid).kill()
+
+
 def all_facts(path: str) -> list[Fact]:
     """The whole log, as a program reads it."""
     with client(path) as store:
@@ -227,8 +235,7 @@ def test_the_child_is_killed_under_them(house: House, strikes: int) -> None:
         for _ in range(strikes):
             house.wait(lambda: house.post("/Me/tally/sync").ok, what="a sync")
             time.sleep(chance.uniform(0.0, 0.4))
-            with contextlib.suppress(psutil.Error):
-                psutil.Process(child_of(house)).kill()
+            kill_child(house)
             time.sleep(chance.uniform(0.0, 0.4))
 
     assert_kept(all_facts(path), written)
