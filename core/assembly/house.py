@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.assembly.bridges import ChildrenBridge, EventsBridge, Loop, ScheduleBridge, child_state
+from core.assembly.care import StoreCare
 from core.assembly.keepers import Keepers, grant_to
 from core.assembly.launching import Backends, Launching
 from core.assembly.means import delivery_limits, gateway_limits, home, process_limits
@@ -140,6 +141,7 @@ class House:
         )  # fmt: skip
         self._stores = Stores(me, self._services, self._catalog)
         self._stack.callback(self._stores.close)
+        self._care = StoreCare(me, self._services, self._stores, coredb=self._coredb, clock=clock)
         self._library = Library(self._stores.shelves, timezone=config.timezone, clock=clock)
         self._stack.callback(self._library.close)
 
@@ -152,6 +154,7 @@ class House:
             due=lambda service_id: self._scheduler.next_runs(service_id),
             store_socket=lambda service_id: self._keepers.socket_of(service_id),
             writer_socket=lambda service_id: self._keepers.writer_socket_of(service_id),
+            check_store=self._care.check,
         )  # fmt: skip
         self._logs = ChildLogs(config.me / "logs", clock=clock)
         self._stack.callback(self._logs.close)
@@ -160,13 +163,13 @@ class House:
         self._supervisor = Supervisor(
             spec_for=self._launching.spec_for, me=config.me, clock=clock, limits=process_limits(config),
             zygote=self._standing.zygote, logs=self._logs, on_change=self._child_changed,
-            before_launch=lambda service_id: self._keepers.make_way(service_id),
+            before_launch=self._before_launch,
         )  # fmt: skip
         self._stack.push_async_callback(self._supervisor.close, deadline_s=CLOSE_S)
         self._keepers = Keepers(
             config.me, self._services, self._catalog, device=self._device.id, clock=clock,
             timezone=config.timezone, pid_of=self._supervisor.pid_of, is_asleep=self._is_asleep,
-            committed=self._committed,
+            committed=self._committed, care=self._care,
         )  # fmt: skip
         self._stack.push_async_callback(asyncio.to_thread, self._keepers.close)
 
@@ -245,8 +248,9 @@ class House:
         found = [*restore_notices(self._standing.config.me), self._supervisor.sandbox_notice, *self._services.notices]
         damages = [damage for damage in (self._documents.notice, self._damage) if damage is not None]
         found += [f"{damage.detail} {damage.remedy}" for damage in damages]
+        of_stores = self._care.notices()
         advice = [Notice(self._master.notice, is_advice=True)] if self._master.notice else []
-        return [*(Notice(text) for text in found if text), *advice]
+        return [*of_stores, *(Notice(text) for text in found if text), *advice]
 
     def _console_answers(self) -> Mapping[str, Callable[[], Mapping[str, str]]]:
         url = f"http://{self._standing.config.host}:{self._standing.port}"
@@ -260,6 +264,12 @@ class House:
         return is_below(pid)
 
     # What the rooms ask of each other
+
+    async def _before_launch(self, service_id: str) -> None:
+        """Make the service's store its child's to write, and one that a crash cannot have left in disorder."""
+        await self._keepers.make_way(service_id)
+        if self._keepers.kept(service_id) is None:
+            await self._care.settle(service_id)
 
     async def _call(self, service_id: str, path: str) -> int:
         """The schedule's call: the child's own path by POST; a paused service is not asked to sync."""

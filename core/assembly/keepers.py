@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from core.assembly.care import StoreCare
 from core.assembly.shared_store import Child, SharedStore, writer_path
 from core.model.clock import Clock
 from core.model.errors import LockerError, NotFound, Retry
@@ -68,6 +69,7 @@ class Keepers:
         pid_of: Callable[[str], int | None],
         is_asleep: Callable[[str], bool],
         committed: Callable[[str, int], None],
+        care: StoreCare,
     ) -> None:
         self._me = me
         self._services = services
@@ -78,6 +80,7 @@ class Keepers:
         self._pid_of = pid_of
         self._is_asleep = is_asleep
         self._committed = committed
+        self._care = care
         self._tcp = StoreServer(clock=clock)
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
@@ -218,14 +221,17 @@ class Keepers:
         self._shared[service.id] = _Shared(store, service, manifest)
 
     def _store_of(self, service: Service, manifest: Manifest | None) -> Store:
-        return Store.open(
-            self._me / service.id,
-            types={} if manifest is None else manifest.types,
-            origin=Origin(log=f"{self._device}/{service.uid}", epoch=service.origin_epoch),
-            clock=self._clock,
-            timezone=self._timezone,
-            files_bytes_max=(manifest.limits if manifest is not None else Limits()).files_bytes,
-        )
+        with self._care.opening(service):
+            store = Store.open(
+                self._me / service.id,
+                types={} if manifest is None else manifest.types,
+                origin=Origin(log=f"{self._device}/{service.uid}", epoch=service.origin_epoch),
+                clock=self._clock,
+                timezone=self._timezone,
+                files_bytes_max=(manifest.limits if manifest is not None else Limits()).files_bytes,
+            )
+        self._care.found(service, store.found)
+        return store
 
     def _manifest_of(self, service: Service) -> Manifest | None:
         try:

@@ -35,6 +35,7 @@ class Launching:
         due: Callable[[str], Mapping[str, float]],
         store_socket: Callable[[str], Path | None],
         writer_socket: Callable[[str], Path | None],
+        check_store: Callable[[str], None],
     ) -> None:
         self._config = config
         self._catalog = catalog
@@ -51,6 +52,7 @@ class Launching:
         self._due = due
         self._store_socket = store_socket
         self._writer_socket = writer_socket
+        self._check_store = check_store
         self._launched: dict[str, Manifest] = {}
 
     def check(self, service_id: str) -> Service:
@@ -61,8 +63,12 @@ class Launching:
         return service
 
     def spec_for(self, service_id: str) -> LaunchSpec:
-        """Everything to start the service's child with; raises NotFound, ServiceDisabled, SettingsInvalid."""
+        """Everything to start the service's child with.
+
+        Raises NotFound, ServiceDisabled, SettingsInvalid, and FileDamaged where its store waits for the owner.
+        """
         service = self.check(service_id)
+        self._check_store(service_id)
         self._catalog.refresh()
         manifest = self._catalog.get(service.connector)
         settings = self._services.checked_settings(service_id)

@@ -13,7 +13,7 @@ import msgspec
 
 from core.events import LogSource
 from core.library import Shelf
-from core.model.errors import NotFound
+from core.model.errors import NotFound, Retry
 from core.model.fact import Fact
 from core.model.manifest import TypeSpec
 from core.registry import Catalog, Service, Services
@@ -77,6 +77,7 @@ class Stores:
         self._lock = threading.Lock()
         self._opened: dict[str, _Opened] = {}
         self._closed: set[str] = set()
+        self._resting: dict[str, int] = {}
 
     @contextlib.contextmanager
     def reader(self, service_id: str) -> Iterator[Reader]:
@@ -88,16 +89,17 @@ class Stores:
         logs: dict[str, LogSource] = {}
         for service in self._services.list():
             with contextlib.suppress(NotFound):
-                self._reader(service)
+                with contextlib.suppress(Retry):  # It rests: it is as if it were away, and comes back.
+                    self._reader(service)
                 networks, otherwise = self._networks(service)
                 logs[service.id] = StoreLog(service, self._known, networks, otherwise)
         return logs
 
     def shelves(self) -> Sequence[Shelf]:
-        """The store of every installed service; none of one that is being uninstalled."""
+        """The store of every installed service; none of one that is being uninstalled or rests."""
         shelves: list[Shelf] = []
         for service in self._services.list():
-            with contextlib.suppress(NotFound):
+            with contextlib.suppress(NotFound, Retry):
                 reader = self._reader(service)
                 shelves.append(Shelf(service.id, service.title, reader, self._types(service)))
         return shelves
@@ -113,6 +115,24 @@ class Stores:
         finally:
             with self._lock:
                 self._closed.discard(service_id)
+
+    @contextlib.contextmanager
+    def resting(self, service_id: str) -> Iterator[None]:
+        """Let go of a service's file while it is looked at after a crash; who asks meanwhile is told to come again."""
+        with self._lock:
+            self._resting[service_id] = self._resting.get(service_id, 0) + 1
+        try:
+            self._forget(service_id)
+            yield
+        finally:
+            with self._lock:
+                self._resting[service_id] -= 1
+                if not self._resting[service_id]:
+                    del self._resting[service_id]
+
+    def rests(self, service_id: str) -> bool:
+        """Whether nobody may have the service's file open just now."""
+        return service_id in self._resting or service_id in self._closed
 
     def close(self) -> None:
         """Let go of every file."""
@@ -130,6 +150,8 @@ class Stores:
         with self._lock:
             if service.id in self._closed:
                 raise NotFound(f"{service.id} is being uninstalled")
+            if service.id in self._resting:
+                raise Retry(f"the store of {service.id} is looked at after a crash")
             known = self._opened.get(service.id)
             if known is not None and (known.uid, known.types) == (service.uid, types):
                 return known.reader

@@ -11,7 +11,7 @@ from core.store.binaries.garbage import Collected
 from core.store.care.checkup import Checkup, check_up
 from core.store.care.condition import Condition, LastVerify
 from core.store.care.findings import Findings, damage_of
-from core.store.care.recovery import accept_salvage, inspect, recover, repair
+from core.store.care.recovery import accept_salvage, inspect, is_settled, recover, repair
 from core.store.care.retention import Policy
 from core.store.care.verify import Span, Verification
 from core.store.coredb import CoreDb
@@ -102,6 +102,7 @@ __all__ = [
     "holding_of",
     "inspect",
     "is_database",
+    "is_settled",
     "note_backup",
     "one_line",
     "parse_query",

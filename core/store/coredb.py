@@ -107,7 +107,18 @@ CREATE TABLE access_log (
 CREATE INDEX access_by_time ON access_log (at);
 """
 
-MIGRATIONS: tuple[str, ...] = (_TABLES,)
+_CARE = """
+-- One row: when the core last did one thing for a service's store, and what the owner should know of it, if anything.
+CREATE TABLE store_care (
+    uid TEXT NOT NULL,
+    deed TEXT NOT NULL,
+    at REAL NOT NULL,
+    trouble TEXT NOT NULL,
+    PRIMARY KEY (uid, deed)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_TABLES, _CARE)
 
 
 class CoreDb:

@@ -23,7 +23,7 @@ from core.model.errors import Broken, FileDamaged, LockerError, NotFound
 from core.store.care.findings import INSPECT, MARKER, MEND, REPAIR, SALVAGED, Findings, damage_of
 from core.store.connection import fault_of, identity
 from core.store.durable import flush_folder, move_into_place
-from core.store.lock import WriterLock
+from core.store.lock import WriterLock, holder_of
 from core.store.log.receipts import SALVAGE, put_receipt
 from core.store.reader import STORE_NAME
 
@@ -43,6 +43,14 @@ class _Fault(msgspec.Struct, frozen=True):
 def inspect(folder: Path, *, at: float) -> Findings:
     """How the store in `folder` is, changing nothing; for one that nobody writes meanwhile."""
     return _helped(folder, at=at, verb=INSPECT)
+
+
+def is_settled(folder: Path) -> bool:
+    """Whether nothing needs to be looked at before the store in `folder` is opened, as far as a glance tells."""
+    if identity(folder / STORE_NAME) is None:
+        return True
+    last = holder_of(folder)
+    return (last is None or last.clean) and not _size_of(folder / f"{STORE_NAME}-wal") and damage_of(folder) is None
 
 
 def recover(folder: Path, *, clock: Clock) -> Findings | None:
