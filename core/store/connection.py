@@ -49,7 +49,11 @@ def open_for_writing(path: Path, *, mode_of: Path) -> apsw.Connection:
 def open_for_reading(path: Path) -> apsw.Connection:
     """A read-only connection that trusts nothing in the file: no schema code, no link, no endless statement."""
     check_is_file(path)
-    db = apsw.Connection(str(_real(path)), flags=_READ_FLAGS)
+    return hardened(apsw.Connection(str(_real(path)), flags=_READ_FLAGS))
+
+
+def hardened(db: apsw.Connection) -> apsw.Connection:
+    """The connection, reading only and trusting nothing that it reads."""
     db.set_busy_timeout(BUSY_TIMEOUT_MS)
     db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)

@@ -70,11 +70,11 @@ class Reader(Reads):
 
     def _connected(self) -> apsw.Connection | None:
         """The connection to the file that bears the name now; None where there is no file, or no table in it yet."""
-        found = identity(self.path)
+        found = self._identity()
         if found is None or found != self._opened:
             self._drop()
         if found is not None and self._db is None:
-            self._db, self._opened = open_for_reading(self.path), found
+            self._db, self._opened = self._open(), found
             self._steps = StepLimit(self._db)
             version = version_of(self._db, self.path, application_id=APPLICATION_ID, newest=len(MIGRATIONS))
             if version == 0:
@@ -89,6 +89,12 @@ class Reader(Reads):
         if self._steps is not None:
             self._steps.restart()
         return self._db
+
+    def _identity(self) -> tuple[int, int] | None:
+        return identity(self.path)
+
+    def _open(self) -> apsw.Connection:
+        return open_for_reading(self.path)
 
     def _drop(self) -> None:
         db, self._db, self._opened, self._steps = self._db, None, None, None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.model.clock import Clock
-from core.model.errors import BadRecord, BadRequest, Broken, FileDamaged, FolderUnusable, LockerError
+from core.model.errors import BadRecord, BadRequest, Broken, LockerError
 from core.model.fact import Change, JsonObject
 from core.model.manifest import TypeSpec
 from core.store.binaries.files import FILES_BYTES_MAX, Files
@@ -20,7 +20,7 @@ from core.store.care.recovery import refuse_damaged, settle
 from core.store.care.retention import Policy
 from core.store.care.verify import Verification
 from core.store.connection import fault_of
-from core.store.durable import FOLDER_MODE
+from core.store.home import DiskHome, Home, MemoryHome, make_folder
 from core.store.lock import WriterLock
 from core.store.log.entries import judge
 from core.store.log.indexer import Indexer
@@ -32,7 +32,7 @@ from core.store.log.streams import cursor_text, run_row
 from core.store.log.writer import Writer
 from core.store.numbers.recorder import Recorder
 from core.store.numbers.samples import Sample, prepare_samples
-from core.store.reader import STORE_NAME, Reader
+from core.store.reader import STORE_NAME
 from core.store.reads import Reads, Row
 from core.store.values import Appended, Aside, Commit, Entry, Origin, Quarantined, Run
 
@@ -56,26 +56,26 @@ class Store(Reads):
 
     def __init__(
         self,
-        path: Path,
+        home: Home,
         *,
         types: Mapping[str, TypeSpec],
         origin: Origin,
         clock: Clock,
-        lock: WriterLock,
         found: Findings | None = None,
         timezone: str | None = None,
         files_bytes_max: int = FILES_BYTES_MAX,
     ) -> None:
-        super().__init__(path, types)
+        super().__init__(home.path, types)
+        path = home.path
         self.on_commit: Callable[[int], None] = _no_one
-        self.was_clean = lock.was_clean
+        self.was_clean = home.was_clean
         self.found = found
         self._clock = clock
         self._origin = origin
         self._timezone = timezone
-        self._lock = lock
+        self._home = home
         self._closing = threading.Lock()
-        self._reader = Reader(path, types)
+        self._reader = home.reader(types)
         self.series = Recorder(self.rows, self._submit)
         self._mending = Mending(self._submit, types=self._types, clock=clock)
         self.files = Files(path.parent, bytes_max=files_bytes_max)
@@ -114,7 +114,7 @@ class Store(Reads):
         `files_bytes_max` bytes together.
         """
         path = folder / STORE_NAME
-        _make(folder)
+        make_folder(folder)
         try:
             lock = WriterLock.acquire(folder)
         except OSError as err:
@@ -123,11 +123,10 @@ class Store(Reads):
             found = settle(folder, was_clean=lock.was_clean, at=clock.now())
             refuse_damaged(folder, found)
             return cls(
-                path,
+                DiskHome(path, lock),
                 types=types,
                 origin=origin,
                 clock=clock,
-                lock=lock,
                 found=found,
                 timezone=timezone,
                 files_bytes_max=files_bytes_max,
@@ -135,6 +134,21 @@ class Store(Reads):
         except Exception as err:
             lock.release(clean=lock.was_clean)
             raise fault_of(err, path) from err
+
+    @classmethod
+    def in_memory(
+        cls, *, types: Mapping[str, TypeSpec], origin: Origin, clock: Clock, timezone: str | None = None
+    ) -> Store:
+        """A new store in this process's memory, which is gone once it is closed: it has no lock and no database file.
+
+        It holds a gibibyte at most; its files lie in a temporary folder that goes with it.
+        """
+        home = MemoryHome()
+        try:
+            return cls(home, types=types, origin=origin, clock=clock, timezone=timezone)
+        except Exception as err:
+            home.release(clean=False)
+            raise fault_of(err, home.path) from err
 
     def __enter__(self) -> Store:
         return self
@@ -242,7 +256,7 @@ class Store(Reads):
         what = Erasable(ids=tuple(ids), record=record, drop_hash=drop_hash)
         folder = self.path.parent
         receipt = self._mine().submit(lambda ledger: ledger.erase(folder, what, actor=actor), bulk=True)
-        finish_in(folder, self.path, mode_of=self._lock.path)
+        finish_in(folder, self.path, connect=self._home.connect)
         return receipt
 
     def verify(self, *, wait: Callable[[float], object] = time.sleep) -> Verification:
@@ -278,7 +292,7 @@ class Store(Reads):
     def close(self) -> None:
         """Commit what waits, close, and let the next process write; again does nothing."""
         with self._closing:
-            if not self._lock.is_mine:
+            if not self._home.is_mine:
                 return
             self._indexer.close()
             # The reader first: the last to close folds the write-ahead log into the file.
@@ -287,7 +301,7 @@ class Store(Reads):
             try:
                 clean = self._writer.close()
             finally:
-                self._lock.release(clean=clean)
+                self._home.release(clean=clean)
 
     def _index_text(self) -> bool:
         return self._mine().submit(lambda ledger: ledger.index_text(), bulk=True, changes=INDEX_FACTS)
@@ -298,7 +312,7 @@ class Store(Reads):
     def _open_ledger(self) -> Ledger:
         return Ledger.open(
             self.path,
-            mode_of=self._lock.path,
+            connect=self._home.connect,
             types=self._types,
             origin=self._origin,
             clock=self._clock,
@@ -309,18 +323,9 @@ class Store(Reads):
         return self._mine().submit(do, bulk=bulk, changes=changes)
 
     def _mine(self) -> Writer:
-        if not self._lock.is_mine:
+        if not self._home.is_mine:
             raise Broken(f"{self.path} is closed, or open in the process that this one was forked from")
         return self._writer
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    except OSError as err:
-        raise FolderUnusable(f"{folder} cannot be made: {err.strerror}") from err
-    if folder.is_symlink():
-        raise FileDamaged(f"{folder} is a link")
 
 
 def _producer(document: JsonObject | None) -> str | None:

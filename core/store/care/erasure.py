@@ -7,6 +7,7 @@ hash stays too, unless it is asked to go: of a short value it tells what the val
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from core.model.fact import JsonObject
 from core.store.care.findings import QUARANTINE
 from core.store.care.retention import Retention, Target
 from core.store.care.verify import COLUMNS, FROM
-from core.store.connection import open_for_writing
 from core.store.durable import flush_folder
 from core.store.exchange.backup import known_backups
 from core.store.log.digest import digest_of
@@ -96,9 +96,9 @@ def finish(db: apsw.Connection, folder: Path) -> bool:
     return True
 
 
-def finish_in(folder: Path, path: Path, *, mode_of: Path) -> bool:
+def finish_in(folder: Path, path: Path, *, connect: Callable[[], apsw.Connection]) -> bool:
     """As `finish`, by a connection of its own, beside the writer's."""
-    db = open_for_writing(path, mode_of=mode_of)
+    db = connect()
     try:
         done = finish(db, folder)
     finally:

@@ -20,7 +20,7 @@ from core.store.care.erasure import Erasable, erase, finish
 from core.store.care.retention import Retention
 from core.store.care.seal import put_seal, remove_seal
 from core.store.care.verify import Verification
-from core.store.connection import close_checkpointed, open_for_writing
+from core.store.connection import close_checkpointed
 from core.store.log import current, facts, streams
 from core.store.log.declarations import Declarations
 from core.store.log.draft import Draft
@@ -83,14 +83,14 @@ class Ledger:
         cls,
         path: Path,
         *,
-        mode_of: Path,
+        connect: Callable[[], apsw.Connection],
         types: Mapping[str, TypeSpec],
         origin: Origin,
         clock: Clock,
         timezone: str | None = None,
     ) -> Ledger:
-        """The store at `path`, made or brought to this version where needed."""
-        db = open_for_writing(path, mode_of=mode_of)
+        """The store at `path`, to which `connect` connects, made or brought to this version where needed."""
+        db = connect()
         try:
             migrate(db, path, application_id=APPLICATION_ID, steps=MIGRATIONS)
             return cls(db, types=types, origin=origin, clock=clock, timezone=timezone)
