@@ -39,6 +39,9 @@ T = TypeVar("T")
 
 EPOCH_BYTES = 16
 INDEX_FACTS = 500
+# Of the logs and producers that facts share, how many are known by heart, and how long a document such a one may be.
+SHARED_KNOWN_MAX = 256
+SHARED_LETTERS_MAX = 4096
 
 _NEW_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
 _COUNT_OPEN = "UPDATE meta SET value = value + 1 WHERE name = 'opens'"
@@ -74,6 +77,8 @@ class Ledger:
         self._chain = Chain(db)
         self._recorded_at: float = db.execute(facts.LAST_RECORDED_AT).get or 0.0
         self._numbers: dict[str, int] = {}
+        self._sources: dict[tuple[str, int], Source] = {}
+        self._producers: dict[str, int] = {}
         self._own = self._source(origin.log, origin.epoch)
         self.head: int = db.execute(facts.HEAD).get or 0
         self._origin_seq = self._last_of_own()
@@ -255,10 +260,22 @@ class Ledger:
             return err
 
     def _source(self, log: str, epoch: int) -> Source:
-        return Source(number=self._number_of(_ORIGIN, _NEW_ORIGIN, (log, epoch)), log=log, epoch=epoch)
+        source = self._sources.get((log, epoch))
+        if source is None:
+            source = Source(number=self._number_of(_ORIGIN, _NEW_ORIGIN, (log, epoch)), log=log, epoch=epoch)
+            if len(self._sources) < SHARED_KNOWN_MAX:
+                self._sources[log, epoch] = source
+        return source
 
     def _producer(self, document: str | None) -> tuple[int, str] | None:
-        return None if document is None else (self._number_of(_PRODUCER, _NEW_PRODUCER, (document,)), document)
+        if document is None:
+            return None
+        number = self._producers.get(document)
+        if number is None:
+            number = self._number_of(_PRODUCER, _NEW_PRODUCER, (document,))
+            if len(self._producers) < SHARED_KNOWN_MAX and len(document) <= SHARED_LETTERS_MAX:
+                self._producers[document] = number
+        return number, document
 
     def _type_number(self, name: str) -> int:
         number = self._numbers.get(name)
