@@ -27,7 +27,7 @@ from core.store.numbers.samples import Sample
 from core.store.numbers.series import READ_MAX
 from core.store.values import Appended, Entry
 
-BATCH_FACTS = 1000
+BATCH_FACTS = 500
 BATCH_SAMPLES = 1000
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 PROBLEMS_TOLD_MAX = 50
@@ -182,7 +182,10 @@ class Import:
         if not batch:
             return
         try:
-            answers = self._target.append(batch)
+            # In one transaction, which is twice as fast as in several; where one cannot be taken, the others are.
+            answers = self._target.append(batch, atomic=True)
+            if not all(isinstance(answer, Appended) for answer in answers):
+                answers = self._target.append(batch)
         except Broken:
             # One that the database itself refuses takes its batch down: alone, it goes alone.
             answers = [self._alone(entry) for entry in batch]
