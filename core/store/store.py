@@ -22,14 +22,14 @@ from core.store.care.verify import Verification
 from core.store.connection import fault_of
 from core.store.home import DiskHome, Home, MemoryHome, make_folder
 from core.store.lock import WriterLock
-from core.store.log.entries import judge
+from core.store.log.entries import Judged, judge
 from core.store.log.indexer import Indexer
 from core.store.log.ledger import INDEX_FACTS, Ledger
 from core.store.log.mending import RETRY_MAX, Mending, Retried
 from core.store.log.prepare import Batch, checked, prepare_all, provenance, set_aside
 from core.store.log.receipts import Verb
 from core.store.log.streams import cursor_text, run_row
-from core.store.log.writer import Writer
+from core.store.log.writer import GROUP_BULK_FACTS_MAX, Writer
 from core.store.numbers.recorder import Recorder
 from core.store.numbers.samples import Sample, prepare_samples
 from core.store.reader import STORE_NAME
@@ -206,10 +206,19 @@ class Store(Reads):
         if len(entries) > APPEND_ENTRIES_MAX:
             raise BadRequest(f"{len(entries)} facts at once, allowed are {APPEND_ENTRIES_MAX}")
         judged = [judge(entry, self._types) for entry in entries]
-        size = sum(len(one.canonical) for one in judged if not isinstance(one, LockerError))
-        bulk = len(entries) > 1
+        size = APPEND_ENTRIES_MAX if atomic else GROUP_BULK_FACTS_MAX
+        done: list[Appended | LockerError] = []
+        for start in range(0, len(judged), size):  # Between two of them, single writes pass.
+            done += self._append(judged[start : start + size], atomic=atomic)
+        return done
+
+    def _append(self, judged: Sequence[Judged | LockerError], *, atomic: bool) -> list[Appended | LockerError]:
+        bulk = len(judged) > 1
         done = self._mine().submit(
-            lambda ledger: ledger.append(judged, atomic=atomic), bulk=bulk, changes=len(entries), size_bytes=size
+            lambda ledger: ledger.append(judged, atomic=atomic),
+            bulk=bulk,
+            changes=len(judged),
+            size_bytes=sum(len(one.canonical) for one in judged if not isinstance(one, LockerError)),
         )
         if not bulk:
             self._indexer.stir()

@@ -161,7 +161,7 @@ def test_a_hash_of_another_kind_can_be_let_pass(store: Store, made: list[Fact]) 
     done = taking.finish()
 
     assert (2, 1, 0, True) == (done.added, done.rehashed, done.refused, done.is_whole)
-    assert [made[0].id, made[1].id] == [fact.id for fact in sorted(store.facts(0, limit=9), key=lambda fact: fact.id)]
+    assert {made[0].id, made[1].id} == {fact.id for fact in store.facts(0, limit=9)}
     assert value_hash(made[0].value) in [fact.value_hash for fact in store.facts(0, limit=9)]
 
 

@@ -18,7 +18,6 @@ import apsw
 from core.model.errors import Broken, LockerError, TooBusy
 from core.store.connection import fault_of
 from core.store.log.ledger import Ledger
-from core.store.values import BATCH_CHANGES_MAX
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +25,8 @@ T = TypeVar("T")
 
 GROUP_FACTS_MAX = 256
 GROUP_BYTES_MAX = 1024 * 1024
+# Small enough that a single write that comes meanwhile waits for some ms.
+GROUP_BULK_FACTS_MAX = 100
 WAITING_MAX = 1024
 
 _HANDED_ON = 0  # No thread's number: one who waits has been told to write, and has not begun.
@@ -130,7 +131,7 @@ class Writer:
         self._told = ledger.head
         self._state = threading.Condition()
         self._singles = Lane(GROUP_FACTS_MAX)
-        self._bulk = Lane(BATCH_CHANGES_MAX)
+        self._bulk = Lane(GROUP_BULK_FACTS_MAX)
         self._turn_of_bulk = False
         self._leader: int | None = None
         self._closing = False
