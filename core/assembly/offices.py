@@ -128,9 +128,10 @@ class ServiceDesk:
         return self._services.open_doors(service_id, paths)
 
     def open_store(self, service_id: str, *, is_open: bool) -> Service:
+        was_open = self._services.get(service_id).store_open
         service = self._services.open_store(service_id, is_open=is_open)
         self._keepers.settle()
-        if is_open:
+        if is_open and not was_open:
             # Only a child that was greeted with it serves its store to others.
             self._loop.run(self._restart_running(service_id), timeout_s=START_S_MAX)
         return service

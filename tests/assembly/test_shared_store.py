@@ -264,7 +264,7 @@ def test_the_core_is_killed_under_them(house: House, is_awake: bool) -> None:
 
 
 def test_foreign_children_are_refused_at_both_doors(house: House) -> None:
-    """At the socket of the core and at that of the child: another service's process is nobody there."""
+    """INV-11: at the socket of the core and at that of the child, another service's process is nobody there."""
     path = install(house)
     house.install("tally", id="tally-2")
     own = house.post("/Me/tally/knock", json={"path": path}).json()
