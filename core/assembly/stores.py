@@ -46,6 +46,10 @@ class StoreLog:
         reader = self._reader()
         return 0 if reader is None else reader.head()
 
+    def floor(self) -> int:
+        reader = self._reader()
+        return 0 if reader is None else reader.floor()
+
     def facts(self, since: int, /, *, limit: int) -> Sequence[Fact]:
         reader = self._reader()
         if reader is None:

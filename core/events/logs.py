@@ -22,7 +22,8 @@ class LogSource(Protocol):
     """A service's store as this room reads it, whether the child runs or not; called from threads, several at once.
 
     `account` is the source's own account id, None before sign-in. `epoch` is empty and `head` 0 where there is no
-    store yet. `facts` may give fewer than `limit`; only an empty answer means that there are no more.
+    store yet; `floor` is the first position that the store answers for, 0 where it answers for all. `facts` may give
+    fewer than `limit`; only an empty answer means that there are no more.
     """
 
     @property
@@ -32,6 +33,7 @@ class LogSource(Protocol):
     def network_of(self, type_name: str, /) -> str: ...
     def epoch(self) -> str: ...
     def head(self) -> int: ...
+    def floor(self) -> int: ...
     def facts(self, since: int, /, *, limit: int) -> Sequence[Fact]: ...
     def previous(self, fact: Fact, /) -> Fact | None: ...
 
@@ -81,8 +83,13 @@ class FactLog:
         return Position(self._source.epoch(), self._source.head())
 
     def floor(self) -> int:
-        """Facts are never taken away."""
-        return 0
+        """The last position whose fact may be gone: the store answers for what comes after it."""
+        try:
+            return max(0, self._source.floor() - 1)
+        except LockerError as err:
+            # As with heads: one damaged store keeps nobody from hearing the others.
+            log.warning("a log's floor cannot be read service=%s: %s", self.service, err)
+            return 0
 
     def page(self, since: int, *, limit: int = PAGE_ENTRIES_MAX) -> list[Entry]:
         """Facts after `since`; one that is not what was written is passed over, so that it hides none behind it."""

@@ -25,7 +25,7 @@ from core.store.care.retention import POLICIES, Policy, policies_of
 from core.store.care.verify import Verification, verify
 from core.store.log import current, facts, quarantine, streams
 from core.store.log.fold import common_of
-from core.store.log.receipts import LIST, Receipt, receipt_of
+from core.store.log.receipts import LIST, OWN_TYPES, Receipt, receipt_of
 from core.store.numbers.series import Series
 from core.store.pages import place_of, word_of
 from core.store.values import LIMIT_MAX, FactPage, Page, Quarantined, Run
@@ -76,8 +76,9 @@ class Reads:
         return self._one(lambda row: int(row[0]), _META, ("opens",)) or 0
 
     def counts(self) -> dict[str, int]:
-        """How many records of each type there are, deleted ones left out."""
-        return dict(self._all(lambda row: (str(row[0]), int(row[1])), current.COUNTS))
+        """How many records of each type there are, deleted ones and the store's own receipts left out."""
+        counted = self._all(lambda row: (str(row[0]), int(row[1])), current.COUNTS)
+        return {name: count for name, count in counted if name not in OWN_TYPES}
 
     def count(self, type_name: str, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count:
         """How many records of the type there are, of those that match, at a moment: counted up to 10 001."""

@@ -55,6 +55,9 @@ class Shelf:
     def head(self) -> int:
         return self.reader.head()
 
+    def floor(self) -> int:
+        return self.reader.floor()
+
     def facts(self, since: int, /, *, limit: int) -> list[Fact]:
         return self.reader.facts(since, limit=limit)
 

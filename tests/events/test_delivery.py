@@ -489,6 +489,9 @@ def test_one_damaged_log_keeps_no_other_back(tmp_path: Path) -> None:
         def head(self) -> int:
             return 5
 
+        def floor(self) -> int:
+            return 0
+
         def facts(self, since: int, /, *, limit: int) -> list[Any]:
             raise ValueError("not a store")
 

@@ -39,6 +39,9 @@ class Told:
             raise FileDamaged("store.db is damaged")
         return self._head
 
+    def floor(self) -> int:
+        return 0
+
     def facts(self, since: int, /, *, limit: int) -> list[Fact]:
         seqs = range(since + 1, min(since + limit, self._facts) + 1)
         return [msgspec.structs.replace(FACT, seq=seq) for seq in seqs]
@@ -176,3 +179,24 @@ def test_a_busy_log_does_not_keep_live_streams_from_the_others(tmp_path: Path) -
             assert keys.index("mine") < 1000
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize(("first_answered", "floor"), [(0, 0), (1, 0), (8, 7)])
+def test_the_floor_is_the_stores(first_answered: int, floor: int) -> None:
+    """What lies before the first position that the store answers for may be gone."""
+
+    class Pruned(Told):
+        def floor(self) -> int:
+            return first_answered
+
+    assert floor == FactLog("github", Pruned(head=9, facts=9)).floor()
+
+
+def test_a_floor_that_cannot_be_read_keeps_nobody_out() -> None:
+    """The other logs are heard all the same."""
+
+    class Broken(Told):
+        def floor(self) -> int:
+            raise FileDamaged("store.db is damaged")
+
+    assert 0 == FactLog("github", Broken(head=9, facts=9)).floor()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from core.model.clock import ManualClock
 from core.model.errors import BadRequest, CursorTooOld, NotFound
 from core.model.fact import Change, Fact
-from core.store import AtSeq, Store
+from core.store import Almanac, AtSeq, Store
 from core.store.care.checkup import check_up
 from core.store.care.retention import PRUNE_IDS_MAX, Policy
 from core.store.log.receipts import TYPES as RECEIPT_TYPES
@@ -78,6 +78,19 @@ def test_ephemeral_keeps_what_counts(store: Store, folder: Path) -> None:
     as_fact = store.record("__compaction_receipts", "1")
     assert as_fact is not None and done == as_fact.value
     assert check_up(folder / "store.db", types=TYPES).is_whole
+
+
+def test_receipts_are_not_counted_found_or_laid_out_by_day(store: Store) -> None:
+    """They stand in the log; what an owner looks at is without them."""
+    for number in range(3):
+        _put(store, "a", number)
+    store.set_policy("note", Policy(kind="ephemeral"), actor="owner")
+    store.compact(actor="owner")
+    store.erase(record=("note", "a"), actor="owner")
+
+    assert {} == store.counts()
+    assert [] == Almanac(store, TYPES).types()
+    assert [[], [], []] == [store.search(words, limit=10).hits for words in ("compact", "erase", "owner")]
 
 
 def test_a_window_keeps_what_counted_within_it(store: Store, clock: ManualClock) -> None:

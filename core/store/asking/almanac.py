@@ -13,6 +13,7 @@ from core.model.errors import FileDamaged
 from core.model.fact import Record
 from core.model.manifest import TypeSpec
 from core.store.log.current import record_of
+from core.store.log.receipts import OWN_TYPES
 from core.store.moments import moment
 from core.store.paths import value_at
 from core.store.words.search import SEQ_MAX, Rows
@@ -45,7 +46,7 @@ class Almanac:
     def types(self) -> list[str]:
         """The types whose records have a time of their own: by declaration, or as their newest one has."""
         names = [str(name) for (name,) in self._reads.rows(_TYPES)]
-        return [name for name in names if self._is_timed(name)]
+        return [name for name in names if name not in OWN_TYPES and self._is_timed(name)]
 
     def between(
         self, type_name: str, start: float, end: float, *, limit: int, before_seq: int | None = None

@@ -23,6 +23,9 @@ TYPES: dict[Verb, str] = {
     ERASE: "__locker_erasures",
 }
 
+# Kept for the log's own sake: what an owner looks at, counts or searches is without these.
+OWN_TYPES = frozenset({*TYPES.values(), "__locker_sample"})
+
 LIST = "SELECT seq, verb, at, actor, document FROM receipt WHERE seq < ? ORDER BY seq DESC LIMIT ?"
 _PUT = "INSERT INTO receipt (verb, at, actor, document) VALUES (?, ?, ?, ?)"
 _SAME = "SELECT seq FROM receipt WHERE verb = ? AND document = ?"
