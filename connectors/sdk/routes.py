@@ -25,7 +25,7 @@ from core.model.problem import as_locker_error, problem_response
 ROLES = ("api", "webservice")
 BODY_BYTES_MAX = 64 * 1024 * 1024
 OWN_SEGMENTS = frozenset(
-    {"auth", "sync", "status", "types", "records", "changes", "facts", "files", "series", "quarantine"}
+    {"auth", "sync", "status", "types", "records", "changes", "facts", "files", "series", "quarantine", "retention"}
 )
 
 View = Callable[..., Any]

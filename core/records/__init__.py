@@ -11,18 +11,23 @@ from core.records.answers import (
 )
 from core.records.data import DataApi
 from core.records.media import content_type_of
+from core.records.retaining import Erasing, Policies, erase, set_policies
 from core.records.sending import read_body, send_answer
 
 __all__ = [
     "Answer",
     "DataApi",
+    "Erasing",
     "Header",
+    "Policies",
     "Request",
     "Route",
     "content_type_of",
+    "erase",
     "json_answer",
     "parse_query",
     "problem_answer",
     "read_body",
     "send_answer",
+    "set_policies",
 ]

@@ -17,6 +17,7 @@ from core.records.answers import Answer, Header, Request, Route, json_answer
 from core.records.listing import Listing
 from core.records.media import HEAD_BYTES, content_type_of
 from core.records.numbers import Numbers
+from core.records.retaining import Retaining
 from core.records.tags import Tags, depth, is_current
 from core.records.upkeep import Upkeep
 from core.store import FilePart, Reader, Store
@@ -69,6 +70,7 @@ class DataApi:
             Route(name="facts", handler=self.facts),
             *Upkeep(self._reads).routes(self.files),
             *Numbers(self._reads, base=self._base).routes,
+            Retaining(self._reads).route,
         )
 
     def types(self, request: Request) -> Answer:
