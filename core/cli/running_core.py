@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shlex
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +23,9 @@ from core.model.errors import (
     ServiceDisabled,
     UserActionNeeded,
 )
+from core.netstore import socket_path
 
 SOCKET_NAME = "core.sock"
-SOCKET_PATH_BYTES_MAX = 100
 SOCKET_DEADLINE_S = 5.0
 LINE_BYTES_MAX = 65536
 CONNECT_S_MAX = 5.0
@@ -125,11 +123,7 @@ def login_url(me: Path) -> str | None:
 
 def console_path(me: Path) -> Path:
     """Where the core of this Me listens: in Me, or under a short name where Me's path is too long for a socket."""
-    path = me.absolute() / SOCKET_NAME
-    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX:
-        return path
-    name = hashlib.sha256(os.fsencode(me.absolute())).hexdigest()[:24]
-    return Path(f"/tmp/locker-{os.getuid()}") / f"{name}.sock"  # noqa: S108 - the core made it for us alone
+    return socket_path(me / SOCKET_NAME)
 
 
 def error_of(status: int, problem: Any) -> LockerError:

@@ -4,7 +4,7 @@ from core.netstore.client import NetworkStore
 from core.netstore.door import ADMIN, OWNER, READ, WRITE, Door, Grant, ServedStore, one_store
 from core.netstore.gate import Gate
 from core.netstore.limits import ServerLimits
-from core.netstore.listening import connect_unix, parse_address, peer_of, private_path, socket_path
+from core.netstore.listening import connect_unix, listen_unix, parse_address, peer_of, private_path, socket_path
 from core.netstore.protocol import Cursor
 from core.netstore.server import StoreServer
 from core.netstore.subscriber import Subscriber
@@ -24,6 +24,7 @@ __all__ = [
     "StoreServer",
     "Subscriber",
     "connect_unix",
+    "listen_unix",
     "one_store",
     "parse_address",
     "peer_of",

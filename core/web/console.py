@@ -11,45 +11,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import os
 import socket
-import stat
-import struct
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from core.model.errors import AlreadyRunning, BadRequest, FolderUnusable, Forbidden, LockerError
+from core.model.errors import BadRequest, Forbidden, LockerError
 from core.model.problem import as_locker_error, problem_document
+from core.netstore import listen_unix, peer_of, socket_path
 
 log = logging.getLogger(__name__)
 
 SOCKET_NAME = "core.sock"
-PATH_BYTES_MAX = 100
 LINE_BYTES_MAX = 4096
 LINE_DEADLINE_S = 5.0
 CALLERS_MAX = 16
-PROBE_DEADLINE_S = 2.0
-_DARWIN_SOL_LOCAL, _DARWIN_PEERCRED, _DARWIN_PEERPID = 0, 1, 2
-# Where Me's own path is too long for a socket's address. Fixed, so that the core and a command agree on it
-# whatever their environments say.
-_SHORT_FOLDER = "/tmp/locker-{uid}"  # noqa: S108 -- used only when it is ours alone
 
 Answer = Mapping[str, str]
 
 
 def console_path(me: Path) -> Path:
     """Where the core of this Me listens; a command finds it by the same rule."""
-    path = me.absolute() / SOCKET_NAME
-    if len(os.fsencode(path)) <= PATH_BYTES_MAX:
-        return path
-    name = hashlib.sha256(os.fsencode(me.absolute())).hexdigest()[:24]
-    return Path(_SHORT_FOLDER.format(uid=os.getuid())) / f"{name}.sock"
+    return socket_path(me / SOCKET_NAME)
 
 
 class Console:
@@ -66,15 +53,7 @@ class Console:
 
     async def start(self) -> None:
         """Listen; a socket that nobody answers is replaced, AlreadyRunning when somebody does."""
-        _prepare_folder(self._path.parent)
-        await asyncio.to_thread(_clear, self._path)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listener.bind(str(self._path))
-            self._path.chmod(0o600)
-        except OSError as err:
-            listener.close()
-            raise FolderUnusable(f"{self._path} cannot be made: {err.strerror}") from err
+        listener, _ = await asyncio.to_thread(listen_unix, self._path)
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=LINE_BYTES_MAX)
 
     async def close(self) -> None:
@@ -115,7 +94,8 @@ class Console:
 
     async def _check_peer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Judge who has connected at once: later, its number may be somebody else's."""
-        uid, pid = _peer(writer.get_extra_info("socket").fileno())
+        with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as peer:
+            uid, pid = peer_of(peer)
         is_owner = uid == os.getuid() and pid > 0
         if is_owner and not await asyncio.to_thread(self._is_child, pid):
             return
@@ -145,46 +125,3 @@ def _operation(line: bytes, known: Mapping[str, object]) -> str:
     if not isinstance(operation, str) or operation not in known:
         raise BadRequest(f"op must be one of {', '.join(known)}.")
     return operation
-
-
-def _peer(fileno: int) -> tuple[int, int]:
-    """User and process at the other end, as the kernel knows them; (-1, -1) where it cannot be asked."""
-    with socket.socket(fileno=os.dup(fileno)) as peer:
-        if hasattr(socket, "SO_PEERCRED"):
-            pid, uid, _gid = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            return uid, pid
-        if sys.platform == "darwin":
-            _version, uid = struct.unpack_from("II", peer.getsockopt(_DARWIN_SOL_LOCAL, _DARWIN_PEERCRED, 76))
-            (pid,) = struct.unpack("i", peer.getsockopt(_DARWIN_SOL_LOCAL, _DARWIN_PEERPID, 4))
-            return uid, pid
-    return -1, -1
-
-
-def _prepare_folder(folder: Path) -> None:
-    """Make the short folder if it is needed; use it only when nobody else can put anything there."""
-    if str(folder) == _SHORT_FOLDER.format(uid=os.getuid()):
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise FolderUnusable(f"{folder} is not a folder of this user alone", remedy="Remove it, then start again.")
-
-
-def _clear(path: Path) -> None:
-    """Remove a socket that nobody answers; whatever else has that name is left alone."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise FolderUnusable(f"{path} is in the way: it is not a socket", remedy="Move it away, then start again.")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PROBE_DEADLINE_S)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
-            return
-        except OSError as err:
-            raise AlreadyRunning(f"{path} belongs to a core that does not answer: {err.strerror}") from err
-    raise AlreadyRunning(f"A core answers at {path} already.")
