@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.model.clock import ManualClock
 from core.model.errors import FileDamaged
 from core.model.fact import Change, Fact
 from core.model.manifest import TypeSpec
-from core.store import Export, Exported, Forms, Reader, Store
+from core.store import Export, Exported, Forms, Import, Origin, Reader, Store, Width
 from core.store.exchange.columns import COLUMNS_MAX, Columns, csv_row, safe_text
 from core.store.exchange.framed import FramedFile, wire_form
 from tests.store.conftest import TYPES
@@ -269,3 +270,85 @@ def test_a_store_that_is_none_is_told(folder: Path, tmp_path: Path) -> None:
 
     with pytest.raises(FileDamaged):
         export(folder, tmp_path / "s")
+
+
+NAMES = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=100)
+MOMENTS = st.floats(-6e10, 6e10) | st.integers(0, 400).map(lambda n: 1_700_000_000.0 + n * 37.5)
+NUMBERS = st.floats(-1e300, 1e300, allow_subnormal=False)
+SERIES = st.dictionaries(NAMES, st.dictionaries(MOMENTS, NUMBERS, min_size=1, max_size=30), max_size=5)
+WIDTHS: tuple[Width, ...] = ("minute", "hour", "day")
+
+
+def series_of(store: Store) -> dict[str, Any]:
+    """All that the store says of its points: numbers and every fold of them."""
+    return {
+        point: (
+            store.series.samples(point, limit=1000).moments,
+            [store.series.rollups(point, by=width, limit=1000).rollups for width in WIDTHS],
+        )
+        for point in store.series.points(limit=1000)
+    }
+
+
+def with_series(store: Store, series: dict[str, dict[float, float]]) -> None:
+    """Let the store have these numbers."""
+    for point, samples in series.items():
+        store.series.append([(point, at, value) for at, value in samples.items()])
+
+
+@settings(max_examples=25, deadline=None)
+@given(there=SERIES, here=SERIES)
+def test_numbers_go_out_and_come_in_exactly(
+    tmp_path_factory: pytest.TempPathFactory, there: dict[str, dict[float, float]], here: dict[str, dict[float, float]]
+) -> None:
+    """To the last digit, as lines and as tables; the other store folds them itself, and keeps what it had."""
+    first, second, told = (
+        Store.in_memory(types={}, origin=Origin(f"d/{n}", 1), clock=ManualClock(), timezone="Europe/Vienna")
+        for n in range(3)
+    )
+    with first, second, told:
+        with_series(first, there)
+        with_series(second, here)
+        with_series(told, {name: {**there.get(name, {}), **here.get(name, {})} for name in {**there, **here}})
+        sink = Kept()
+        scratch = tmp_path_factory.mktemp("series")
+        done = Export(first, sink, service="s", scratch=scratch, now=5.0, schema={}).run(Forms(), {})
+        taking = Import(second, source="x", actor="owner")
+        taking.take_samples(second.series, lines(sink.files.get("s/series.jsonl", b"")))
+
+        assert taking.finish().is_whole
+        assert series_of(told) == series_of(second)
+        assert sum(map(len, there.values())) == done.samples
+        tables = {name: text for name, text in sink.files.items() if name.startswith("s/csv/series/")}
+        assert len(there) == len(tables)
+        rows = [list(csv.DictReader(io.StringIO(text.decode()))) for text in tables.values()]
+        assert sorted(sorted(samples.items()) for samples in there.values()) == sorted(
+            [(float(row["at"]), float(row["value"])) for row in table] for table in rows
+        )
+
+
+def test_a_table_of_a_point_is_for_people_too(store: Store, folder: Path, tmp_path: Path) -> None:
+    """Its moments stand there as a calendar says them; a name of any length makes a file."""
+    store.series.append([("watts", 1_795_162_969.25, 0.1), ("x" * 512, 1.0, 2.0), ("x" * 511 + "y", 1.0, 2.0)])
+
+    _, files = export(folder, tmp_path / "s")
+
+    assert b"time,at,value\r\n2026-11-20T08:22:49.250Z,1795162969.25,0.1\r\n" == files["csv/series/watts.csv"]
+    names = [name.rpartition("/")[2] for name in files if name.startswith("csv/series/~")]
+    assert 2 == len(set(names))
+    assert all(len(name) <= 255 for name in names)
+    assert not [name for name in export(folder, tmp_path / "s", Forms(csv=False))[1] if name.startswith("csv")]
+
+
+def test_numbers_that_are_there_stay_however_many_lie_between(store: Store) -> None:
+    """More than one page of them within the span of two that come; and what is no number is told."""
+    for start in range(0, 12_000, 2000):
+        store.series.append([("p", float(n), 1.0) for n in range(start, start + 2000)])
+
+    taking = Import(store, source="x", actor="owner")
+    coming = [{"point": "p", "at": at, "value": 2.0} for at in (0.0, 5.5, 11_999.0)]
+    taking.take_samples(store.series, [*coming, {"point": "p", "at": 7.5, "value": 1e301}, {"point": "p"}])
+    done = taking.finish()
+
+    assert (1, 1, 1) == (done.samples, done.refused, done.unreadable)
+    assert [1.0, 2.0, 1.0] == [store.series.last("p", at=at).value for at in (0.0, 5.5, 11_999.0)]  # type: ignore[union-attr]

@@ -96,6 +96,18 @@ def safe_text(text: str) -> str:
     return "'" + text if text.startswith(_FORMULA) else text
 
 
+def moment_text(epoch_s: float) -> str:
+    """The moment as ISO 8601 in UTC; where the calendar has no such day, the number itself.
+
+    >>> moment_text(1795162969.25), moment_text(1e300)
+    ('2026-11-20T08:22:49.250Z', '1e+300')
+    """
+    try:
+        return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return repr(epoch_s)
+
+
 def _cell(column: Column, record: JsonObject) -> Scalar:
     if column.part in _FIRST:
         return record[column.part]  # type: ignore[no-any-return]
@@ -109,17 +121,10 @@ def _text(column: Column, cell: Scalar) -> str:
     if cell is None:
         return ""
     if column.part == "at" and isinstance(cell, float):
-        return _moment(cell)
+        return moment_text(cell)
     if isinstance(cell, bool):
         return "true" if cell else "false"
     return safe_text(cell) if isinstance(cell, str) else repr(cell)
-
-
-def _moment(epoch_s: float) -> str:
-    try:
-        return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        return repr(epoch_s)
 
 
 def _kind_of(value: Any) -> Kind:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from math import inf
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -21,7 +22,7 @@ from core.model.errors import FactDamaged, FileDamaged, NotFound
 from core.model.fact import Fact, JsonObject
 from core.model.ids import key_to_path
 from core.model.manifest import TypeSpec
-from core.store.exchange.columns import Column, Columns, csv_row, safe_text
+from core.store.exchange.columns import Column, Columns, csv_row, moment_text, safe_text
 from core.store.exchange.framed import framed_snapshot
 from core.store.log import current
 from core.store.log.facts import OF_TYPE_1
@@ -35,6 +36,8 @@ FACTS = "facts.jsonl"
 SNAPSHOT = "facts.snap"
 SERIES = "series.jsonl"
 CHUNK_BYTES = 256 * 1024
+# A file's name may have 255 bytes everywhere; a longer one of a point is cut, and its digest added.
+POINT_LETTERS_MAX = 180
 
 _SHELF = re.compile(r"[0-9a-f]{2}")
 _REST = re.compile(r"[0-9a-f]{62}")
@@ -50,6 +53,8 @@ _THEN = f"""
         ORDER BY 1 LIMIT ?4
     ) k CROSS JOIN fact f ON f.seq = k.seq ORDER BY k.key
 """
+
+_SERIES_COLUMNS = ("time", "at", "value")
 
 # Makes a table of the records in a file of JSON lines, in another form than CSV: (records, columns, target).
 MakeTable = Callable[[Path, list[Column], Path], None]
@@ -118,7 +123,7 @@ class Export:
         self._add_facts()
         for name in sorted(self._types):
             self._add_records(name, specs.get(name) or TypeSpec(name=name), forms)
-        self._add_series()
+        self._add_series(forms)
         if forms.snapshot:
             self._add_snapshot()
         if forms.files:
@@ -166,10 +171,16 @@ class Export:
             self._send(f"parquet/{name}.parquet", self._table)
         self._send(f"records/{name}.jsonl", self._scratch)
 
-    def _add_series(self) -> None:
+    def _add_series(self, forms: Forms) -> None:
         self._make(self._samples())
-        if self._done.samples:
-            self._send(SERIES, self._scratch)
+        if not self._done.samples:
+            return
+        if forms.csv:
+            with self._scratch.open("rb") as lines:
+                for point, samples in groupby(map(msgspec.json.decode, lines), key=lambda one: str(one["point"])):
+                    self._make(_table(_SERIES_COLUMNS, map(_sample_row, samples)), self._table)
+                    self._send(f"csv/series/{_file_name(point)}.csv", self._table)
+        self._send(SERIES, self._scratch)
 
     def _samples(self) -> Iterator[bytes]:
         after = ""
@@ -246,21 +257,38 @@ class Export:
 
 
 def _csv(records: Path, columns: list[Column]) -> Iterator[bytes]:
+    with records.open("rb") as lines:
+        rows = (csv_row(columns, msgspec.json.decode(line)) for line in lines)
+        yield from _table([safe_text(column.name) for column in columns], rows)
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[bytes]:
     # Imported here: every child loads this room, and none of them writes tables.
     import csv
     import io
 
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow([safe_text(column.name) for column in columns])
-    with records.open("rb") as lines:
-        for line in lines:
-            writer.writerow(csv_row(columns, msgspec.json.decode(line)))
-            if text.tell() > CHUNK_BYTES:
-                yield text.getvalue().encode()
-                text.seek(0)
-                text.truncate()
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow(row)
+        if text.tell() > CHUNK_BYTES:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
     yield text.getvalue().encode()
+
+
+def _sample_row(sample: JsonObject) -> tuple[str, str, str]:
+    """A moment as a person reads it, then exactly, and its number."""
+    return moment_text(sample["at"]), repr(sample["at"]), repr(sample["value"])
+
+
+def _file_name(point: str) -> str:
+    name = key_to_path(point)
+    if len(name) <= POINT_LETTERS_MAX:
+        return name
+    return f"{name[:POINT_LETTERS_MAX]}.{hashlib.sha256(point.encode()).hexdigest()[:16]}"
 
 
 def _digests(folder: Path) -> Iterator[str]:

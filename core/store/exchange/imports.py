@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from core.model.errors import (
+    BadRecord,
     Broken,
     ConflictingDuplicate,
     HashMismatch,
@@ -203,13 +204,15 @@ class Import:
     def _record(self, series: Recorder, samples: list[Sample]) -> None:
         if not samples:
             return
-        moments = [sample.at for sample in samples]
-        there = series.samples(samples[0].point, limit=READ_MAX, since=min(moments), until=nextafter(max(moments), inf))
-        known = {moment.at for moment in there.moments}
-        new = [sample for sample in samples if sample.at not in known]
-        if new:
-            series.append(new)
-            self.done.samples += len(new)
+        known = _moments_of(series, samples)
+        new = {sample.at: sample for sample in samples if sample.at not in known}
+        if not new:
+            return
+        kept = series.append(list(new.values())).kept
+        self.done.samples += kept
+        if kept < len(new):
+            self.done.refused += len(new) - kept
+            self._tell(samples[0].point, BadRecord(f"{len(new) - kept} numbers of the point are none that can be kept"))
 
     def _alone(self, entry: Entry) -> Appended | LockerError:
         try:
@@ -240,3 +243,16 @@ class Import:
     def _tell(self, fact_id: object, err: LockerError) -> None:
         if len(self.done.problems) < PROBLEMS_TOLD_MAX:
             self.done.problems.append(Problem(str(fact_id)[:64], err.code, err.detail))
+
+
+def _moments_of(series: Recorder, samples: Sequence[Sample]) -> set[float]:
+    """The moments for which the point has a number already, from the first of these samples to their last."""
+    moments = [sample.at for sample in samples]
+    since: float | None = min(moments)
+    until = nextafter(max(moments), inf)
+    known: set[float] = set()
+    while since is not None:
+        page = series.samples(samples[0].point, limit=READ_MAX, since=since, until=until)
+        known.update(moment.at for moment in page.moments)
+        since = page.next
+    return known
