@@ -183,9 +183,9 @@ class _Restoring:
         for name, held in self._inventory.databases.items():
             if held.epoch is not None:
                 self._renew(name, held.epoch, held.head or 0)
-        documents = Documents(self._tree / "locker.json", clock)
-        resting = begin_anew(documents)
-        documents.close()
+        # Closed whatever happens: else the next start would take an edit made in the meantime for one made while open.
+        with contextlib.closing(Documents(self._tree / "locker.json", clock)) as documents:
+            resting = begin_anew(documents)
         # The version before, in which nobody rested, must not come back as the good one.
         (self._tree / "locker.json.bak").unlink(missing_ok=True)
         return Restored(

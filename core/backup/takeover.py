@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,9 +49,8 @@ def take_over(me: Path, clock: Clock) -> tuple[str, ...]:
     restored = restored_in(me)
     if restored is None:
         return ()
-    documents = Documents(me / "locker.json", clock)
-    woken = let_sync(documents, restored.resting)
-    documents.close()
+    with contextlib.closing(Documents(me / "locker.json", clock)) as documents:
+        woken = let_sync(documents, restored.resting)
     forget_restore(me)
     return woken
 

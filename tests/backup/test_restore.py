@@ -150,6 +150,27 @@ def test_taking_over_wakes_what_the_restore_put_to_rest(me: Path, archive: Path,
     assert () == take_over(back, ManualClock())
 
 
+@pytest.mark.parametrize("is_taken_over", [False, True])
+def test_an_edit_by_hand_after_a_restore_counts(archive: Path, tmp_path: Path, is_taken_over: bool) -> None:
+    """Whoever wrote the file has let go of it, so nobody takes the edit for one made while it was open."""
+    back = tmp_path / "Back"
+    bring_back(archive, back)
+    if is_taken_over:
+        take_over(back, ManualClock())
+    path = back / "locker.json"
+    edited = path.read_text().replace('"feeds"', '"news"')
+    path.write_text(edited)
+
+    documents = Documents(path, ManualClock())
+    ids = {row["id"] for row in documents.table("services").all()}
+    documents.close()
+
+    assert {"news", "notes"} == ids
+    assert documents.notice is None
+    assert edited == path.read_text()
+    assert [] == sorted(name.name for name in back.glob("locker.json.*") if name.suffix != ".bak")
+
+
 def test_kept_data_gets_its_next_epoch_and_is_not_put_to_rest(me: Path, tmp_path: Path) -> None:
     """Whoever installs it again wants it to sync."""
     Documents(me / "locker.json", ManualClock()).table("services").update({"state": "kept"}, doc_ids=[2])
