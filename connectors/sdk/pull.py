@@ -27,7 +27,7 @@ from connectors.sdk.unanswered import why_unanswered
 from core.model.errors import Broken, LockerError, Offline, Retry, Skip, StorageFull
 from core.model.fact import Change
 from core.model.manifest import StreamSpec
-from core.store import Aside, Sample
+from core.store import Aside, Sample, moment, value_at
 
 BATCH_ROWS_MAX = 500
 SAMPLES_MAX = 2000
@@ -55,6 +55,34 @@ class Tally:
     def stored(self) -> int:
         """Rows the store took, changed or not."""
         return self.new + self.updated + self.same + self.deleted
+
+
+@dataclass
+class Untimed:
+    """Records whose declared `time` holds something that is no moment: how many, and the first of them."""
+
+    count: int = 0
+    type: str = ""
+    key: str = ""
+    path: str = ""
+
+    def see(self, change: Change, path: str | None) -> None:
+        """Look at one record; `path` is where its type has the time."""
+        said = None if path is None or change.action == "delete" else value_at(change.value, path)
+        if said is None or moment(said) is not None:
+            return
+        if not self.count:
+            self.type, self.key, self.path = change.type, change.key, path or ""
+        self.count += 1
+
+    @property
+    def sentence(self) -> str:
+        """What the owner is told."""
+        records = "1 record has" if self.count == 1 else f"{self.count} records have"
+        return (
+            f"{records} no moment where one was declared, such as {self.type} {self.key[:80]!r} at {self.path!r}; "
+            "what has no other time stands where it became known"
+        )
 
 
 @dataclass
@@ -91,6 +119,7 @@ class Pull:
         self._batch_since = 0.0
         self._batch_bytes = 0
         self._notes = 0
+        self._untimed = Untimed()
         self._partial: LockerError | None = None
         self._is_nothing_read = False
         self._again_s: float | None = None
@@ -105,6 +134,8 @@ class Pull:
         except Exception as err:
             # The author's function may raise anything; the class decides what follows.
             error, stopped = self._fault(err), False
+        if self._untimed.count:
+            self._tell(self._untimed.sentence, LEVELS["warning"])
         return Ended(
             stored=self.tally.stored,
             quarantined=self.tally.quarantined,
@@ -165,6 +196,7 @@ class Pull:
 
     def _add(self, row: Put | Delete) -> None:
         change = self._rows.change(row, key_path=self._key_path)
+        self._untimed.see(change, self._service.manifest.types[change.type].time)
         self._note_size(_weight(change))
         self._batch.append(change)
         self._commit_if_large()
@@ -209,11 +241,18 @@ class Pull:
     def _note(self, note: Note) -> None:
         self._notes += 1
         level = LEVELS.get(note.level, 0)
-        log.log(logging.WARNING if level else logging.INFO, "note stream=%s %s", self._spec.name, note.text)
-        if self._notes > NOTES_MAX:
-            return
+        if self._notes <= NOTES_MAX:
+            self._tell(note.text, level)
+        else:
+            self._log(note.text, level)
+
+    def _log(self, text: str, level: int) -> None:
+        log.log(logging.WARNING if level else logging.INFO, "note stream=%s %s", self._spec.name, text)
+
+    def _tell(self, text: str, level: int) -> None:
+        self._log(text, level)
         try:
-            self._service.core.diary(note.text, level)
+            self._service.core.diary(text, level)
         except LockerError as err:
             log.warning("the diary did not take a note problem=%s", err.code)
 

@@ -23,10 +23,12 @@ from core.store.exchange.framed import FramedFile
 from core.store.exchange.imports import Import, Imported
 from core.store.log.mending import Retried
 from core.store.log.receipts import Receipt
+from core.store.moments import moment
 from core.store.numbers.recorder import Recorder
 from core.store.numbers.samples import Sample, Sampled
 from core.store.numbers.series import Moment, Moments, Rollup, RollupPage, Series, Width
 from core.store.pages import place_of, word_of
+from core.store.paths import value_at
 from core.store.reader import Reader
 from core.store.store import Store
 from core.store.values import Appended, Aside, Commit, Entry, FactPage, Origin, Page, Quarantined, Run
@@ -103,6 +105,7 @@ __all__ = [
     "inspect",
     "is_database",
     "is_settled",
+    "moment",
     "note_backup",
     "one_line",
     "parse_query",
@@ -111,5 +114,6 @@ __all__ = [
     "recover",
     "renew_epoch",
     "repair",
+    "value_at",
     "word_of",
 ]

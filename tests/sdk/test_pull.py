@@ -14,10 +14,19 @@ import pytest
 from connectors.sdk import Cursor, Delete, Put, Unfit, stream
 from connectors.sdk.alone import NoCore
 from connectors.sdk.context import DISK_FREE_BYTES_MIN, Service
-from connectors.sdk.messages import Message
+from connectors.sdk.messages import Message, Note
 from connectors.sdk.opening import Opened
 from connectors.sdk.outcome import Ended
-from connectors.sdk.pull import BATCH_AGE_MAX_S, BATCH_ROWS_MAX, SAMPLES_MAX, Pull, Report, check_room, error_of
+from connectors.sdk.pull import (
+    BATCH_AGE_MAX_S,
+    BATCH_ROWS_MAX,
+    NOTES_MAX,
+    SAMPLES_MAX,
+    Pull,
+    Report,
+    check_room,
+    error_of,
+)  # fmt: skip
 from core.model.clock import ManualClock, SystemClock
 from core.model.errors import BadRecord, Broken, Offline, Retry, StorageFull
 from core.model.manifest import parse_manifest
@@ -290,3 +299,42 @@ def test_a_batch_of_numbers_is_bounded(bench: Bench) -> None:
     bench.pull(rows)
 
     assert [0, SAMPLES_MAX] == counts
+
+
+def _timed(bench: Bench) -> None:
+    """Let the type declare where it has its time."""
+    manifest = parse_manifest('name = "m"\ntitle = "M"\n[types.thing]\ntime = "when"\n[streams.thing]\n', "/m")
+    bench.service.manifest = manifest
+
+
+def test_a_time_that_is_no_moment_is_counted_and_noted(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Once for the run, with the first key; the records are kept, and what has no time at all is no fault."""
+    _timed(bench)
+    said = ["not a date", "2026-11-20", None, 1_795_162_969, "", [1], "tomorrow"]
+    with caplog.at_level("WARNING"):
+        ended, pull = bench.pull(lambda: iter([{"id": n, "when": when} for n, when in enumerate(said)]))
+
+    notes = [record.getMessage() for record in caplog.records if "note stream=" in record.getMessage()]
+    assert (None, len(said), 0) == (ended.error, pull.tally.new, pull.tally.quarantined)
+    assert 1 == len(notes)
+    assert "4 records have no moment where one was declared, such as thing '0' at 'when'" in notes[0]
+
+
+def test_times_are_noted_of_a_run_that_ends_early_too(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever ended it, after whatever else it noted; where every time is one, nothing is said."""
+    _timed(bench)
+
+    def rows() -> Iterator[Message]:
+        for n in range(NOTES_MAX + 1):
+            yield Note(f"n{n}")
+        yield {"id": 7, "when": "soon"}
+        raise Offline("gone")
+
+    with caplog.at_level("WARNING"):
+        ended, _ = bench.pull(rows)
+        bench.pull(lambda: iter([{"id": 1, "when": "2026-11-20T09:22:49Z"}, Delete(type="thing", key="7")]))
+
+    assert isinstance(ended.error, Offline)
+    notes = [one.getMessage() for one in caplog.records if "no moment" in one.getMessage()]
+    assert ["note", "diary:"] == [note.split()[0] for note in notes]
+    assert all("1 record has no moment" in note for note in notes)
