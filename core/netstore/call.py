@@ -15,6 +15,8 @@ from core.netstore.tail import Tail
 
 JsonObject = dict[str, Any]
 
+ACTOR_LETTERS_MAX = 200
+
 
 class Unknown(Exception):
     """The store has no such op; it travels as `unknown_op`."""
@@ -53,6 +55,10 @@ class Caller:
     def actor(self) -> str:
         """Who it is, for receipts."""
         return "nobody" if self.grant is None else self.grant.actor
+
+    def actor_for(self, said: str | None) -> str:
+        """The same, and behind it for whom they say to act."""
+        return f"{self.actor}: {said[:ACTOR_LETTERS_MAX]}" if said else self.actor
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):

@@ -22,13 +22,15 @@ from core.model.errors import (
 from core.model.fact import Change, Fact, JsonObject
 from core.model.frames import FRAME_BYTES_MAX
 from core.model.ids import uuid7
-from core.netstore import facts, protocol
-from core.netstore.distant import DistantReads, read, whole
+from core.netstore import facts, protocol, sendable
+from core.netstore.distant import DistantReads
+from core.netstore.distant_care import DistantCare
 from core.netstore.limits import WRITE_FACTS_MAX
 from core.netstore.line import Address, Line, Transport
 from core.netstore.protocol import Cursor
+from core.netstore.replies import read, whole
 from core.netstore.subscriber import Handler, Subscriber
-from core.store import Appended, Aside, Commit, Entry, Run
+from core.store import Appended, Aside, Commit, Entry, Run, Sample
 
 TIMEOUT_S = 60.0
 PATIENCE_S = 30.0
@@ -36,7 +38,7 @@ PATIENCE_S = 30.0
 _ANSWERS = (InvalidFact, HashMismatch, ConflictingDuplicate, SeqMoved, Conflict)
 
 
-class NetworkStore(DistantReads):
+class NetworkStore(DistantReads, DistantCare):
     """The store served at `address`: `127.0.0.1:7400`, `[::1]:7400`, or with `transport="unix"` a socket's path.
 
     Thread-safe, one request at a time. When the connection breaks it is made again, for up to `patience_s`, and what
@@ -85,6 +87,9 @@ class NetworkStore(DistantReads):
             raise BadRequest(f"{len(entries)} facts at once, allowed are {WRITE_FACTS_MAX}")
         named = [entry if entry.id is not None else self._named(entry) for entry in entries]
         documents = [facts.document_of(entry) for entry in named]
+        faults = [sendable.fault_in(document) for document in documents]
+        if any(faults):
+            return self._append_others(named, faults, atomic=atomic)
         if len(named) == 1:
             reply = self._line.ask_all([{"op": "write_fact", "fact": documents[0]}])[0]
             return [self._appended(named[0], reply)]
@@ -98,7 +103,12 @@ class NetworkStore(DistantReads):
     def append_each(self, entries: Sequence[Entry]) -> list[Appended | LockerError]:
         """Add any number of facts by single requests, many of them under way at once."""
         named = [entry if entry.id is not None else self._named(entry) for entry in entries]
-        replies = self._line.ask_all([{"op": "write_fact", "fact": facts.document_of(entry)} for entry in named])
+        documents = [facts.document_of(entry) for entry in named]
+        faults = [sendable.fault_in(document) for document in documents]
+        if any(faults):
+            others = iter(self.append_each([entry for entry, fault in zip(named, faults, strict=True) if not fault]))
+            return [fault or next(others) for fault in faults]
+        replies = self._line.ask_all([{"op": "write_fact", "fact": document} for document in documents])
         return [self._appended(entry, reply) for entry, reply in zip(named, replies, strict=True)]
 
     def commit(
@@ -109,18 +119,22 @@ class NetworkStore(DistantReads):
         producer: JsonObject | None = None,
         bulk: bool = True,
         aside: Sequence[Aside] = (),
+        samples: Sequence[Sample] = (),
     ) -> Commit:
-        """Store what `changes` change, and the stream's `cursor` with them. As `Store.commit`.
+        """Store what `changes` change, the stream's `cursor` and `samples` with them. As `Store.commit`.
 
         Raises Retry where the connection broke before the answer came: whether it was stored is not known then.
         """
+        sendable.check("the cursor or the producer", (cursor, producer))
+        good, bad = sendable.parted(changes)
         request = {
             "op": "commit",
-            "changes": changes,
-            "aside": aside,
+            "changes": good,
+            "aside": [*aside, *bad],
             "cursor": cursor,
             "producer": producer,
             "bulk": bulk,
+            "samples": samples,
         }
         return read(self._line.ask(request, is_repeatable=False), "commit", Commit)
 
@@ -132,6 +146,7 @@ class NetworkStore(DistantReads):
 
     def set_cursor(self, stream: str, value: Any) -> None:
         """Set where the stream resumes; None forgets it."""
+        sendable.check("the cursor", value)
         self._line.ask({"op": "set_cursor", "stream": stream, "value": value})
 
     def note_run(self, run: Run) -> None:
@@ -172,6 +187,16 @@ class NetworkStore(DistantReads):
         with self._lock:
             self._subscribers.append(subscriber)
         return subscriber
+
+    def _append_others(
+        self, named: Sequence[Entry], faults: Sequence[InvalidFact | None], *, atomic: bool
+    ) -> list[Appended | LockerError]:
+        """Add those that can be sent; together or not at all, none."""
+        if atomic:
+            return [fault or Conflict("Not added, since another fact could not be.") for fault in faults]
+        good = [entry for entry, fault in zip(named, faults, strict=True) if fault is None]
+        others = iter(self.append(good) if good else ())
+        return [fault or next(others) for fault in faults]
 
     def _named(self, entry: Entry) -> Entry:
         """The entry with an id, so that sending it twice adds it once."""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-import msgspec
-
-from core.model.errors import AnswerInvalid
 from core.model.fact import Fact, JsonObject, Record
-from core.model.filter import Filter
-from core.netstore import facts
+from core.model.filter import Filter, Path
 from core.netstore.asked import filter_document, moment_document
+from core.netstore.distant_series import DistantSeries
 from core.netstore.line import Line
+from core.netstore.replies import fact_in, facts_in, read, whole
 from core.store import AsOf, ChangePage, Count, FactPage, Found, Page, Quarantined, Run
-
-T = TypeVar("T")
 
 REPLAY_FACTS = 5000
 
@@ -25,6 +21,7 @@ class DistantReads:
 
     def __init__(self, line: Line) -> None:
         self._line = line
+        self.series = DistantSeries(line)
 
     def head(self) -> int:
         """The position of the last fact."""
@@ -64,9 +61,12 @@ class DistantReads:
         order: str = "key",
         where: Filter | None = None,
         as_of: AsOf | None = None,
+        fields: Sequence[Path] = (),
     ) -> Page:
         """A page of records. As `Store.records`."""
-        request = {"op": "records", "store": type_name, "limit": limit, "after": after, "order": order}
+        request: JsonObject = {"op": "records", "store": type_name, "limit": limit, "after": after, "order": order}
+        if fields:
+            request["fields"] = fields
         return whole(self._line.ask({**request, **_when(where, as_of)}), Page)
 
     def history(
@@ -75,7 +75,7 @@ class DistantReads:
         """The versions of one record, newest first; those of a moment's past alone."""
         request = {"op": "history", "store": type_name, "key": key, "limit": limit, "after": after, "full": True}
         reply = self._line.ask({**request, **_when(None, as_of)})
-        return FactPage(facts=_facts(reply), next=None if reply.get("next") is None else str(reply["next"]))
+        return FactPage(facts=facts_in(reply), next=None if reply.get("next") is None else str(reply["next"]))
 
     def search(
         self,
@@ -113,11 +113,11 @@ class DistantReads:
     def fact(self, fact_id: str) -> Fact | None:
         """The fact of this id; None where there is none."""
         found = self._line.ask({"op": "fact", "fact_id": fact_id}).get("fact")
-        return None if found is None else _fact(found)
+        return None if found is None else fact_in(found)
 
     def facts(self, since: int, *, limit: int) -> list[Fact]:
         """The facts after position `since`, in order; only an empty answer means that there are no more."""
-        return _facts(self._line.ask({"op": "replay", "since": since, "limit": limit, "full": True}))
+        return facts_in(self._line.ask({"op": "replay", "since": since, "limit": limit, "full": True}))
 
     def replay(self, since: int = 0) -> Iterator[Fact]:
         """Every fact after `since` up to where the log stands now, read in pages."""
@@ -126,14 +126,14 @@ class DistantReads:
         while following is not None:
             request = {"op": "replay", "since": following, "until": until, "limit": REPLAY_FACTS, "full": True}
             reply = self._line.ask(request)
-            yield from _facts(reply)
+            yield from facts_in(reply)
             until = until if until is not None else read(reply, "head", int)
             following = reply.get("next")
 
     def previous(self, fact: Fact) -> Fact | None:
         """The version of the record that `fact` replaced; None for the first."""
         found = self._line.ask({"op": "previous", "seq": fact.seq}).get("fact")
-        return None if found is None else _fact(found)
+        return None if found is None else fact_in(found)
 
     def shared(self, fact: Fact) -> JsonObject:
         """The fact's shared fields, those declared by path included."""
@@ -160,27 +160,3 @@ def _when(where: Filter | None, as_of: AsOf | None) -> JsonObject:
     if as_of is not None:
         members["as_of"] = moment_document(as_of)
     return members
-
-
-def _facts(reply: Mapping[str, Any]) -> list[Fact]:
-    return [_fact(document) for document in read(reply, "facts", list[JsonObject])]
-
-
-def _fact(document: Mapping[str, Any]) -> Fact:
-    try:
-        return facts.fact_of(document)
-    except msgspec.ValidationError as err:
-        raise AnswerInvalid(f"the server sent a fact that is none: {err}") from err
-
-
-def read(reply: Mapping[str, Any], name: str, form: type[T]) -> T:
-    """A member of a reply; raises AnswerInvalid where it is not what it must be."""
-    return whole(reply.get(name), form)
-
-
-def whole(value: Any, form: type[T]) -> T:
-    """What came as a value of our own; raises AnswerInvalid where it is none."""
-    try:
-        return msgspec.convert(value, form)
-    except msgspec.ValidationError as err:
-        raise AnswerInvalid(f"the server's reply does not fit: {err}") from err

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from core.model.errors import Broken, LockerError, Retry
+from core.model.errors import BadRequest, Broken, LockerError, Retry
 from core.model.frames import BadFrame, FrameReader, encode_frame
 from core.netstore import protocol
 from core.netstore.listening import close_orderly, parse_address, socket_path, tune
@@ -215,7 +215,10 @@ def judged(reply: JsonObject) -> JsonObject:
 
 
 def _frame(request: JsonObject) -> bytes:
-    return encode_frame(protocol.encode(request))
+    try:
+        return encode_frame(protocol.encode(request))
+    except (TypeError, ValueError, RecursionError) as err:
+        raise BadRequest("the request holds what JSON cannot carry") from err
 
 
 def _windows(requests: Sequence[JsonObject]) -> Iterator[list[bytes]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.netstore import care, greetings, reads, records, replay, writes
+from core.netstore import care, greetings, numbers, reads, records, replay, writes
 from core.netstore.call import Op
 from core.netstore.door import ADMIN, READ, WRITE
 
@@ -49,4 +49,16 @@ OPS: dict[str, Op] = {
     "erase": Op(care.erase, ADMIN),
     "backup": Op(care.backup, ADMIN),
     "verify": Op(care.verify, ADMIN),
+    "policies": Op(care.policies, READ),
+    "set_policy": Op(care.set_policy, ADMIN),
+    "retry_quarantined": Op(care.retry_quarantined, WRITE),
+    "drop_quarantined": Op(care.drop_quarantined, ADMIN),
+    "collect_garbage": Op(care.collect_garbage, ADMIN),
+    # Numbers over time.
+    "points": Op(numbers.points, READ),
+    "samples": Op(numbers.samples, READ),
+    "rollups": Op(numbers.rollups, READ),
+    "last_sample": Op(numbers.last_sample, READ),
+    "write_samples": Op(numbers.write_samples, WRITE),
+    "delete_samples": Op(numbers.delete_samples, ADMIN),
 }

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 
 from core.model.fact import Change, Fact
+from core.model.filter import Path
 from core.netstore import protocol
 from core.netstore.asked import filter_of, moment
 from core.netstore.call import Answer, Call
 from core.netstore.facts import fact_text
 from core.netstore.reads import LIMIT_DEFAULT, fact_at
 from core.netstore.writes import check_not_draining
-from core.store import Aside, Commit, Page, Run
+from core.store import Aside, Commit, Page, Run, Sample
 
 
 class _Records(msgspec.Struct):
@@ -23,6 +24,7 @@ class _Records(msgspec.Struct):
     order: str = "key"
     where: Any = None
     as_of: Any = None
+    fields: list[Path] = []
 
 
 class _Count(msgspec.Struct):
@@ -59,6 +61,7 @@ class _Commit(msgspec.Struct):
     cursor: tuple[str, Any] | None = None
     producer: dict[str, Any] | None = None
     bulk: bool = True
+    samples: list[tuple[Any, Any, Any]] = []
 
 
 class _Place(msgspec.Struct):
@@ -80,6 +83,7 @@ def records(call: Call) -> Answer:
         order=asked.order,
         where=filter_of(asked.where),
         as_of=moment(asked.as_of),
+        fields=asked.fields,
     )
     return protocol.success({"records": page.records, "next": page.next})
 
@@ -159,6 +163,7 @@ def commit(call: Call) -> Answer:
         producer=asked.producer,
         bulk=asked.bulk,
         aside=asked.aside,
+        samples=[Sample(*one) for one in asked.samples],
     )
     call.counts.facts_written += done.new + done.updated + done.deleted
     return protocol.success({"commit": done})
