@@ -23,7 +23,7 @@ from core.model.manifest import Manifest
 from core.process import Holder
 from core.registry import FolderFault, Service
 from core.schedule import Pending
-from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run, Store
+from core.store import CoreDb, Documents, FactPage, Page, Policy, Quarantined, Receipt, Run, Store
 from core.web.caller import Caller
 
 # Where data lies unless the configuration says otherwise: beside the code.
@@ -204,6 +204,8 @@ class Reader(Protocol):
     def history(self, type_name: str, key: str, /, *, limit: int, after: str | None) -> FactPage: ...
     def runs(self, stream: str | None = None, /, *, limit: int) -> Sequence[Run]: ...
     def quarantined(self, limit: int, /) -> Sequence[Quarantined]: ...
+    def receipts(self, limit: int, /, *, before: int | None = None) -> Sequence[Receipt]: ...
+    def policies(self) -> Mapping[str, Policy]: ...
 
 
 class Library(Protocol):

@@ -23,7 +23,7 @@ from core.model.manifest import Manifest, parse_manifest
 from core.process import Holder
 from core.registry import FolderFault, Service, does_provide, provided
 from core.schedule import Pending, plan
-from core.store import CoreDb, Documents, FactPage, Page, Quarantined, Run, Store
+from core.store import CoreDb, Documents, FactPage, Page, Policy, Quarantined, Receipt, Run, Store
 from core.web import Caller, ChildDetails, ChildState, Notice, Parts
 from core.web.parts import Message, Receive, Scope, Send
 
@@ -434,6 +434,8 @@ class FakeReader:
     all_runs: list[Run] = field(default_factory=list)
     aside: list[Quarantined] = field(default_factory=list)
     incarnation: str = "0a"
+    given: list[Receipt] = field(default_factory=list)
+    kept_policies: dict[str, Policy] = field(default_factory=dict)
 
     def put(self, type_name: str, key: str, value: dict[str, Any], *, common: dict[str, Any] | None = None) -> None:
         """Commit a version of a record."""
@@ -492,6 +494,12 @@ class FakeReader:
 
     def quarantined(self, limit: int, /) -> Sequence[Quarantined]:
         return self.aside[:limit]
+
+    def receipts(self, limit: int, /, *, before: int | None = None) -> Sequence[Receipt]:
+        return [one for one in self.given if before is None or one.seq < before][:limit]
+
+    def policies(self) -> Mapping[str, Policy]:
+        return self.kept_policies
 
     def _current(self) -> dict[tuple[str, str], Record]:
         return {

@@ -7,6 +7,7 @@ from core.web.api.doors import ROUTES as DOORS
 from core.web.api.events import ROUTES as EVENTS
 from core.web.api.kept import ROUTES as KEPT
 from core.web.api.library import ROUTES as LIBRARY
+from core.web.api.retention import ROUTES as RETENTION
 from core.web.api.schedules import ROUTES as SCHEDULES
 from core.web.api.services import ROUTES as SERVICES
 from core.web.api.shared import ROUTES as SHARED
@@ -18,6 +19,7 @@ ROUTES = (
     *SERVICES,
     *DOORS,
     *SHARED,
+    *RETENTION,
     *KEPT,
     *SCHEDULES,
     *EVENTS,
@@ -36,6 +38,7 @@ __all__ = [
     "EVENTS",
     "KEPT",
     "LIBRARY",
+    "RETENTION",
     "ROUTES",
     "SCHEDULES",
     "SERVICES",

@@ -3,6 +3,7 @@
 from flask import Flask
 
 from core.web.dashboard.about import PAGES as ABOUT
+from core.web.dashboard.erasing import PAGES as ERASING
 from core.web.dashboard.home import PAGES as HOME
 from core.web.dashboard.kept import PAGES as KEPT
 from core.web.dashboard.library import PAGES as LIBRARY
@@ -13,7 +14,7 @@ from core.web.dashboard.set_aside import PAGES as SET_ASIDE
 from core.web.dashboard.visit import serve_pages
 from core.web.routes import Desk
 
-PAGES = (*HOME, *KEPT, *SERVICE, *SET_ASIDE, *RECORDS, *LIBRARY, *OWNER, *ABOUT)
+PAGES = (*HOME, *KEPT, *SERVICE, *SET_ASIDE, *RECORDS, *ERASING, *LIBRARY, *OWNER, *ABOUT)
 
 
 def serve_dashboard(flask: Flask, desk: Desk) -> None:
@@ -21,4 +22,16 @@ def serve_dashboard(flask: Flask, desk: Desk) -> None:
     serve_pages(flask, PAGES, desk)
 
 
-__all__ = ["ABOUT", "HOME", "KEPT", "LIBRARY", "OWNER", "PAGES", "RECORDS", "SERVICE", "SET_ASIDE", "serve_dashboard"]
+__all__ = [
+    "ABOUT",
+    "ERASING",
+    "HOME",
+    "KEPT",
+    "LIBRARY",
+    "OWNER",
+    "PAGES",
+    "RECORDS",
+    "SERVICE",
+    "SET_ASIDE",
+    "serve_dashboard",
+]

@@ -9,7 +9,7 @@ from core.model.errors import LockerError
 from core.model.manifest import Manifest, StreamSpec
 from core.registry import Service
 from core.schedule import Pending
-from core.store import Quarantined, Run
+from core.store import Quarantined, Receipt, Run
 from core.web.dashboard.condition import Condition, condition_of, last_of_each, next_sync
 from core.web.dashboard.holdings import holdings
 from core.web.dashboard.words import Words
@@ -18,6 +18,7 @@ from core.web.records import manifest_of
 
 RUNS_READ = 60
 SET_ASIDE_READ = 10
+RECEIPTS_READ = 10
 CHILD_ASKED_S = 1.0
 
 
@@ -45,6 +46,7 @@ class Overview:
     set_aside: Sequence[Quarantined]
     pending: Sequence[Pending]
     has_store: bool
+    receipts: Sequence[Receipt] = ()
 
     @property
     def keeps_itself(self) -> bool:
@@ -137,6 +139,7 @@ def overview(parts: Parts, service: Service, words: Words, *, asks_child: bool =
         set_aside=store.set_aside,
         pending=pending,
         has_store=store.is_there,
+        receipts=store.receipts,
     )
 
 
@@ -159,6 +162,7 @@ class _Stored:
     set_aside: Sequence[Quarantined]
     is_there: bool = True
     fault: str = ""
+    receipts: Sequence[Receipt] = ()
 
 
 def _stored(parts: Parts, service_id: str, *, asks_child: bool) -> _Stored:
@@ -166,7 +170,12 @@ def _stored(parts: Parts, service_id: str, *, asks_child: bool) -> _Stored:
     try:
         with parts.reader(service_id) as reader:
             if reader.epoch():
-                return _Stored(dict(reader.counts()), reader.runs(limit=RUNS_READ), reader.quarantined(SET_ASIDE_READ))
+                return _Stored(
+                    dict(reader.counts()),
+                    reader.runs(limit=RUNS_READ),
+                    reader.quarantined(SET_ASIDE_READ),
+                    receipts=reader.receipts(RECEIPTS_READ),
+                )
     except LockerError as error:
         return _Stored({}, (), (), fault=f"{error.detail} {error.remedy}")
     if not asks_child:

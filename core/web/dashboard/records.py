@@ -80,6 +80,7 @@ def record(visit: Visit) -> Response:
     with holdings(visit.parts, service.id) as reader:
         current = reader.record(type_name, key)
         page = reader.history(type_name, key, limit=VERSIONS_SHOWN + 1, after=None)
+        is_kept_here = bool(reader.epoch())
     if current is None and not page.facts:
         raise NotFound(f"{service.id} has no {type_name[:64]} {key[:80]!r}.")
     shown = _chosen(visit, page.facts, is_deleted=current is None)
@@ -98,6 +99,8 @@ def record(visit: Visit) -> Response:
         has_older=len(page.facts) > VERSIONS_SHOWN,
         shown=shown,
         is_deleted=current is None,
+        is_erased=current is None and all(fact.action == "delete" for fact in page.facts),
+        erase=f"/services/{service.id}/erase/{type_name}/{key_to_path(key)}" if is_kept_here else None,
         raw=f"/Me/{service.id}/records/{type_name}/{key_to_path(key)}",
         at=current.at if current and "at" not in common else None,
     )

@@ -14,6 +14,7 @@ from core.web.dashboard import forms
 from core.web.dashboard.condition import is_syncing
 from core.web.dashboard.features import content_type_of, feature, said
 from core.web.dashboard.form_faults import fault_names, spoken
+from core.web.dashboard.given import receipt_words
 from core.web.dashboard.overview import Overview, overview
 from core.web.dashboard.visit import Page, Trouble, Visit
 from core.web.marks import mark_faults
@@ -209,6 +210,7 @@ def _service(visit: Visit, *, trouble: Trouble | None = None) -> Response:
         takes=feature(found.manifest, "import"),
         gives=feature(found.manifest, "export"),
         socket=visit.parts.store_socket(visit.service_id),
+        receipt_words=receipt_words,
     )
 
 

@@ -1,0 +1,66 @@
+"""What a service's store lets go, asked of whoever writes it: the core itself, or the child, woken where it sleeps."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from core.model.errors import AnswerInvalid, BadRequest, Conflict, LockerError, NotFound, TooBusy
+from core.records import Erasing, Policies
+from core.records import erase as erase_here
+from core.records import set_policies as set_policies_here
+from core.web.parts import Parts
+
+CALL_S = 120.0
+OWNER = "owner"
+
+_REFUSALS: dict[int, type[LockerError]] = {400: BadRequest, 404: NotFound, 503: TooBusy}
+
+
+class _Problem(msgspec.Struct):
+    detail: str = "The connector refused."
+    remedy: str | None = None
+
+
+def erase(parts: Parts, service_id: str, what: Erasing) -> dict[str, Any]:
+    """Erase what these facts, or all facts of a record, said, in every copy in reach; the receipt."""
+    _ = what.record  # Judged before anything is woken.
+    store = parts.kept_store(service_id)
+    if store is not None:
+        return erase_here(store, what, actor=OWNER)
+    return _call(parts, service_id, "POST", "/retention/erase", what)
+
+
+def set_policies(parts: Parts, service_id: str, wanted: Policies) -> None:
+    """Keep exactly these retention policies."""
+    for policy in wanted.policies.values():
+        policy.check()
+    store = parts.kept_store(service_id)
+    if store is not None:
+        set_policies_here(store, wanted, actor=OWNER)
+    else:
+        _call(parts, service_id, "PUT", "/retention", wanted)
+
+
+def _call(parts: Parts, service_id: str, method: str, path: str, body: msgspec.Struct) -> dict[str, Any]:
+    """What the child answers; its refusal is raised."""
+    with parts.reader(service_id) as reader:
+        if not reader.epoch():
+            raise NotFound(
+                f"{service_id} has no store of Locker's", remedy="What it keeps by itself, only it can erase."
+            )
+    status, answer = parts.children.call(
+        service_id, method=method, path=path, body=msgspec.json.encode(body), content_type="application/json",
+        timeout_s=CALL_S,
+    )  # fmt: skip
+    if status >= 400:
+        problem = _Problem()
+        with suppress(msgspec.MsgspecError):
+            problem = msgspec.json.decode(answer, type=_Problem)
+        raise _REFUSALS.get(status, Conflict)(problem.detail, remedy=problem.remedy)
+    try:
+        return msgspec.json.decode(answer, type=dict[str, Any])
+    except msgspec.MsgspecError as err:
+        raise AnswerInvalid(f"{service_id} does not tell what it did") from err
