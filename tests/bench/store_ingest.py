@@ -159,10 +159,10 @@ def _report(told: argparse.Namespace, first: Figures, again: Figures) -> Report:
     report.add(table)
     edited, gone = len(range(0, told.records, EDITED_EACH)), len(range(1, told.records, DELETED_EACH))
     report.add(
-        f"{told.records} records; the median of {told.rounds} rounds, in brackets from the least to the most, and of what each "
-        "round compared; dlt and "
-        f"TinyDB once, with at most {SLOW_RECORDS_MAX}, dlt again with {AGAIN_SLOW_RECORDS}, TinyDB's upsert with "
-        f"{TINY_UPSERTS} in a table of {TINY_TABLE}. Locker's history was counted each time: "
+        f"{told.records} records; the median of {told.rounds} rounds, in brackets from the least to the most, and of "
+        f"what each round compared; dlt and TinyDB once, with at most {SLOW_RECORDS_MAX}, dlt again with "
+        f"{AGAIN_SLOW_RECORDS}, TinyDB's upsert with {TINY_UPSERTS} in a table of {TINY_TABLE}. Locker's history was "
+        "counted each time: "
         f"{told.records + edited + gone} facts, {edited} of them edits, {gone} tombstones. "
         + ", ".join(f"{name} {_machine.version_of(name)}" for name in ("sqlite-utils", "dlt", "tinydb", "apsw"))
         + f", SQLite {apsw.sqlite_lib_version()} in apsw, {sqlite3.sqlite_version} in sqlite3."
