@@ -214,7 +214,8 @@ def write_side_by_side(keeper: Keeper, sides: int, count: int) -> None:
             taken(sessions[side].append([Entry(type="note", key=f"{side}-{n}", value={"n": n})]))
 
     together(sides, write)
-    store, seen = keeper.session(), []
+    store = keeper.session()
+    seen: list[Fact] = []
     while page := store.facts(len(seen), limit=1000):
         seen += page
 
@@ -240,9 +241,8 @@ def test_eight_times_five_thousand_writes_are_forty_thousand(keeper: Keeper) -> 
 def test_a_snapshot_is_checked_and_added(keeper: Keeper, clock: ManualClock) -> None:
     """What is known counts, what is unknown is added; one that differs keeps all of it out, and nothing goes."""
     store = keeper.session()
-    taken(
-        store.append([entry(id=f"f{n}", key=f"k{n}", value={"n": n}, transaction_time=clock.now()) for n in range(4)])
-    )
+    now = clock.now()
+    taken(store.append([entry(id=f"f{n}", key=f"k{n}", value={"n": n}, transaction_time=now) for n in range(4)]))
     facts = store.facts(0, limit=10)
     changed = [Entry(type="tasks", key="k9", id="f9", value={"n": 9}, transaction_time=1.0)]
     known = keeper.snapshot(facts)
