@@ -227,10 +227,11 @@ class FileDamaged(UserActionNeeded):
 class FactDamaged(UserActionNeeded):
     """A fact is not what was written there; `seq` is its position. The facts after it can be read."""
 
+    members = ("seq",)
     code, status, title = "fact_damaged", 500, "A fact is damaged"
     default_remedy = "Run doctor; a backup holds the fact as it was written."
 
-    def __init__(self, message: str = "", *, seq: int, remedy: str | None = None) -> None:
+    def __init__(self, message: str = "", *, seq: int = 0, remedy: str | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.seq = seq
 

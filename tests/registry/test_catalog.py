@@ -125,7 +125,7 @@ def test_all_faults_of_a_manifest_come_at_once(tmp_path: Path) -> None:
     """Its keys, the words of its settings, its packages and its folders: one look names everything there is to mend."""
     text = """
 name = "many"
-writer = "core"
+writer = "both"
 speed = 3
 requires = ["left-pad"]
 [settings.token]

@@ -324,6 +324,7 @@ def test_an_edit_by_hand_keeps_secrets_with_their_entries(registry: Registry) ->
     """After the owner deleted an account from locker.json, the other one still has its own password."""
     registry.install_mail()
     path = registry.me / "locker.json"
+    registry.documents.close()
     document = json.loads(path.read_text())
     row = next(iter(document["services"].values()))
     del row["settings"]["accounts"][0]
@@ -509,7 +510,7 @@ def test_uninstall_erases_everything_it_should(registry: Registry, tree: Tree) -
 
     registry.services.uninstall("mail", erase=True)
 
-    assert tree(registry.me) - {"locker.json.bak"} == before | {"locker.json"}
+    assert tree(registry.me) - {"locker.json.bak", "locker.json.last"} == before | {"locker.json"}
     assert outside.is_dir()
     assert not [word for word in (b"a.example", b"account-7", b"SECRET") if word in everything_in(registry.me)]
     assert json.loads((registry.me / "locker.json").read_text()).get("services", {}) == {}
@@ -579,6 +580,7 @@ def test_records_that_cannot_be_read_are_left_alone(registry: Registry) -> None:
     registry.install_feeds()
     registry.install_mail()
     path = registry.me / "locker.json"
+    registry.documents.close()
     document = json.loads(path.read_text())
     rows = document["services"]
     numbers = list(rows)
@@ -604,6 +606,7 @@ def test_fields_of_a_later_version_survive(registry: Registry) -> None:
     """What another Locker wrote beside our fields stays in the record when we change ours."""
     registry.install_feeds()
     path = registry.me / "locker.json"
+    registry.documents.close()
     document = json.loads(path.read_text())
     next(iter(document["services"].values()))["colour"] = "red"
     path.write_text(json.dumps(document))
@@ -683,6 +686,7 @@ def test_the_number_of_services_is_bounded(registry: Registry) -> None:
     row = json.loads((registry.me / "locker.json").read_text())["services"]
     first = next(iter(row.values()))
     rows = {str(n): {**first, "id": f"x{n}", "uid": str(uuid.uuid4())} for n in range(1, SERVICES_MAX)}
+    registry.documents.close()
     (registry.me / "locker.json").write_text(json.dumps({"services": rows}))
     registry.reopen()
     registry.install_mail()
