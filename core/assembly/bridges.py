@@ -21,6 +21,7 @@ from core.web import ChildDetails, ChildState
 T = TypeVar("T")
 QUICK_S = 30.0
 START_S_MAX = 660.0
+WRITER_S = 120.0
 _FOR_OWNER = Caller("owner", ("all",))
 
 
@@ -157,6 +158,22 @@ class ChildrenBridge:
 
     def log(self, service_id: str, *, lines: int) -> Sequence[str]:
         return self._logs.tail(service_id, lines)
+
+
+class WritersBridge:
+    """The children as the writers of their stores, asked by the core for its own ends."""
+
+    def __init__(self, loop: Loop, door: Door) -> None:
+        self._loop = loop
+        self._door = door
+
+    def ask(self, service_id: str, path: str) -> None:
+        """Have a child do what only its store's writer may, started if it sleeps; raises its refusal as Retry."""
+        work = self._door.call(service_id, "POST", path, headers={}, body=b"", timeout_s=WRITER_S)
+        status = self._loop.run(work, timeout_s=WRITER_S + START_S_MAX).status
+        # What keeps no store of Locker's has no such route, and nothing to let go.
+        if status >= 400 and status not in (404, 405):
+            raise Retry(f"{service_id} answered {status} to {path}")
 
 
 class ScheduleBridge:

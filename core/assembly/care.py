@@ -103,6 +103,10 @@ class StoreCare:
         """When each deed was last done for the service's store, and what was wrong."""
         return {str(deed): (float(at), str(trouble)) for deed, at, trouble in self._coredb.read(_OF, (service.uid,))}
 
+    def told(self, service_id: str) -> dict[str, tuple[float, str]]:
+        """The same by the service's id; raises NotFound."""
+        return self.done(self._services.get(service_id))
+
     def forget_others(self) -> None:
         """Keep nothing of stores that are gone."""
         known = {service.uid for service in (*self._services.list(), *self._services.kept())}

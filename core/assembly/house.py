@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.assembly.bridges import ChildrenBridge, EventsBridge, Loop, ScheduleBridge, child_state
+from core.assembly.bridges import ChildrenBridge, EventsBridge, Loop, ScheduleBridge, WritersBridge, child_state
 from core.assembly.care import StoreCare
 from core.assembly.keepers import Keepers, grant_to
 from core.assembly.launching import Backends, Launching
 from core.assembly.means import delivery_limits, gateway_limits, home, process_limits
 from core.assembly.offices import ServiceDesk
 from core.assembly.repair import open_coredb
+from core.assembly.rounds import Rounds
 from core.assembly.stores import Stores
 from core.backup import restore_notices
 from core.config import Config
@@ -190,6 +191,12 @@ class House:
         await self._bus.check()
         await self._scheduler.start()
         self._stack.push_async_callback(self._scheduler.stop)
+        self._rounds = Rounds(
+            self._standing.config.me, self._services, self._stores, care=self._care, kept=self._keepers.kept,
+            ask_child=WritersBridge(self._loop, self._door).ask, clock=self._standing.clock,
+        )  # fmt: skip
+        self._rounds.start()
+        self._stack.push_async_callback(asyncio.to_thread, self._rounds.stop)
         self._spawn(self._desk.wake_residents())
         self._spawn(self._look_at_connectors())
 
@@ -224,6 +231,7 @@ class House:
             reader=self._stores.reader,
             kept_store=self._keepers.kept,
             store_socket=self._keepers.open_socket_of,
+            cared_for=self._care.told,
             library=self._library,
             coredb=self._coredb,
             documents=self._documents,

@@ -12,18 +12,32 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from core.events import DeadLetter, Listener
 from core.library import Counts, Day, Matches
 from core.model.clock import Clock
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Record
+from core.model.filter import Filter
 from core.model.manifest import Manifest
 from core.process import Holder
 from core.registry import FolderFault, Service
 from core.schedule import Pending
-from core.store import CoreDb, Documents, FactPage, Page, Policy, Quarantined, Receipt, Run, Store
+from core.store import (
+    AsOf,
+    ChangePage,
+    CoreDb,
+    Count,
+    Documents,
+    FactPage,
+    Page,
+    Policy,
+    Quarantined,
+    Receipt,
+    Run,
+    Store,
+)
 from core.web.caller import Caller
 
 # Where data lies unless the configuration says otherwise: beside the code.
@@ -34,7 +48,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 # Rooms spell the mappings of ASGI differently, so an application is taken as it is.
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
-Order = Literal["key", "newest"]
 # Ends the open event streams of those callers for whom the judge says so; asked from any thread.
 EndStreams = Callable[[Callable[[Caller], bool]], None]
 
@@ -199,8 +212,35 @@ class Reader(Protocol):
         """The store's incarnation; empty where there is no store."""
 
     def counts(self) -> Mapping[str, int]: ...
-    def record(self, type_name: str, key: str, /) -> Record | None: ...
-    def records(self, type_name: str, /, *, limit: int, after: str | None, order: Order) -> Page: ...
+    def record(self, type_name: str, key: str, /, *, as_of: AsOf | None = None) -> Record | None: ...
+
+    def records(
+        self,
+        type_name: str,
+        /,
+        *,
+        limit: int,
+        after: str | None,
+        order: str,
+        where: Filter | None = None,
+        as_of: AsOf | None = None,
+    ) -> Page:
+        """A page of records; BadRequest for an unknown order, CursorTooOld for what is not retained any more."""
+
+    def count(self, type_name: str, /, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count: ...
+
+    def changes(
+        self,
+        start: AsOf | None,
+        end: AsOf | None,
+        /,
+        *,
+        limit: int,
+        after: str | None = None,
+        type_name: str | None = None,
+    ) -> ChangePage:
+        """The records that are not the same at both moments."""
+
     def history(self, type_name: str, key: str, /, *, limit: int, after: str | None) -> FactPage: ...
     def runs(self, stream: str | None = None, /, *, limit: int) -> Sequence[Run]: ...
     def quarantined(self, limit: int, /) -> Sequence[Quarantined]: ...
@@ -259,7 +299,8 @@ class Parts:
     environment at start; `host_names` are further names the owner gave the core.
     `log_file` names the file in `Me/logs` that holds a service's log, whether it is there yet or not.
     `kept_store` gives the store of a service, where the core writes it; `store_socket` says where the owner's programs
-    reach a service's store over the wire, where they may.
+    reach a service's store over the wire, where they may. `cared_for` tells when the core last did what for a service's
+    store (`verify`, `verify_files`, `compact`, `collect`), and what was wrong.
     `holder_of` says who holds the client's end of a connection (client's end, core's end); it may block.
     """
 
@@ -276,6 +317,7 @@ class Parts:
     reader: Callable[[str], AbstractContextManager[Reader]]
     kept_store: Callable[[str], Store | None]
     store_socket: Callable[[str], Path | None]
+    cared_for: Callable[[str], Mapping[str, tuple[float, str]]]
     library: Library
     coredb: CoreDb
     documents: Documents

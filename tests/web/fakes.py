@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,11 +20,27 @@ from core.model.clock import ManualClock
 from core.model.errors import BadRequest, Conflict, NotFound, SettingsInvalid
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Fact, Record
-from core.model.manifest import Manifest, parse_manifest
+from core.model.filter import Every, Filter, predicate
+from core.model.manifest import Manifest, TypeSpec, parse_manifest
 from core.process import Holder
 from core.registry import FolderFault, Service, does_provide, provided
 from core.schedule import Pending, plan
-from core.store import CoreDb, Documents, FactPage, Page, Policy, Quarantined, Receipt, Run, Store
+from core.store import (
+    AsOf,
+    AtTime,
+    Changed,
+    ChangePage,
+    CoreDb,
+    Count,
+    Documents,
+    FactPage,
+    Page,
+    Policy,
+    Quarantined,
+    Receipt,
+    Run,
+    Store,
+)
 from core.web import Caller, ChildDetails, ChildState, Notice, Parts
 from core.web.parts import Message, Receive, Scope, Send
 
@@ -474,11 +491,36 @@ class FakeReader:
             counted[type_name] = counted.get(type_name, 0) + 1
         return counted
 
-    def record(self, type_name: str, key: str, /) -> Record | None:
-        return self._current().get((type_name, key))
+    def record(self, type_name: str, key: str, /, *, as_of: AsOf | None = None) -> Record | None:
+        return self._current(as_of).get((type_name, key))
 
-    def records(self, type_name: str, /, *, limit: int, after: str | None, order: str) -> Page:
-        found = [record for (kind, _), record in self._current().items() if kind == type_name]
+    def count(self, type_name: str, /, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count:
+        return Count(count=len(self._matching(type_name, where, as_of)), is_exact=True)
+
+    def changes(self, start: AsOf | None, end: AsOf | None, /, **_: Any) -> ChangePage:
+        before, after = self._current(start or AtTime(0.0)), self._current(end)
+        changes = [
+            Changed(
+                type=one.type, key=one.key, action="update" if name in before else "new", seq=one.seq,
+                before=before[name].seq if name in before else None, recorded_at=one.at,
+            )
+            for name, one in after.items()
+            if before.get(name) != one
+        ]  # fmt: skip
+        return ChangePage(changes=changes[:50], next=None)
+
+    def records(
+        self,
+        type_name: str,
+        /,
+        *,
+        limit: int,
+        after: str | None,
+        order: str,
+        where: Filter | None = None,
+        as_of: AsOf | None = None,
+    ) -> Page:
+        found = self._matching(type_name, where, as_of)
         found.sort(key=lambda record: -record.seq if order == "newest" else record.key)
         start = int(after or 0)
         more = len(found) > start + limit
@@ -501,10 +543,17 @@ class FakeReader:
     def policies(self) -> Mapping[str, Policy]:
         return self.kept_policies
 
-    def _current(self) -> dict[tuple[str, str], Record]:
+    def _matching(self, type_name: str, where: Filter | None, as_of: AsOf | None) -> list[Record]:
+        judge = predicate(where or Every(), TypeSpec(name=type_name))
+        found = [record for (kind, _), record in self._current(as_of).items() if kind == type_name]
+        return [record for record in found if judge(record.value, record.common)]
+
+    def _current(self, as_of: AsOf | None = None) -> dict[tuple[str, str], Record]:
+        until = as_of.time if isinstance(as_of, AtTime) else inf
         return {
             (f.type, f.key): Record(type=f.type, key=f.key, value=f.value, common=f.common, at=f.known_at, seq=f.seq)
             for f in self.facts
+            if f.known_at <= until
         }
 
 
@@ -582,6 +631,7 @@ class World:
         self.readers: dict[str, FakeReader] = {}
         self.kept_stores: dict[str, Store] = {}
         self.store_sockets: dict[str, Path] = {}
+        self.cared_for: dict[str, dict[str, tuple[float, str]]] = {}
         self.coredb = CoreDb.open(folder / "core.db")
         self.documents = Documents(folder / "locker.json", self.clock)
         self.door = FakeDoor()
@@ -608,6 +658,7 @@ class World:
             library=self.library,
             kept_store=self.kept_stores.get,
             store_socket=lambda service_id: self.store_sockets.get(service_id),
+            cared_for=lambda service_id: self.cared_for.get(service_id, {}),
             coredb=self.coredb,
             documents=self.documents,
             door=self.door,

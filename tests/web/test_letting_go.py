@@ -160,6 +160,16 @@ def test_receipts_stand_on_the_services_page(site_with_feeds: Site) -> None:
     assert "Erased: 1 version" in site.browse("/services/feeds", site.login()).text
 
 
+def test_the_services_page_tells_when_its_store_was_looked_through(site_with_feeds: Site) -> None:
+    """And what was wrong."""
+    site = site_with_feeds
+    site.world.cared_for["feeds"] = {"verify": (1.0, "2 facts are not what was written.")}
+    page = site.browse("/services/feeds", site.login()).text
+
+    assert "Records looked through" in page and "2 facts are not what was written." in page
+    assert "Files looked through" not in page
+
+
 @pytest.mark.parametrize(
     ("one", "words"),
     [

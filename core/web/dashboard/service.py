@@ -211,6 +211,7 @@ def _service(visit: Visit, *, trouble: Trouble | None = None) -> Response:
         gives=feature(found.manifest, "export"),
         socket=visit.parts.store_socket(visit.service_id),
         receipt_words=receipt_words,
+        cared_for=visit.parts.cared_for(visit.service_id),
     )
 
 
