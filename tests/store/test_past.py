@@ -16,7 +16,7 @@ from core.model.filter import parse
 from core.store import AsOf, AtSeq, AtTime, Entry, Store
 from core.store.asking import changes as changes_module
 from core.store.asking import query
-from tests.store import past
+from tests.contracts import model as past
 from tests.store.conftest import ORIGIN
 
 KEYS = ("a", "b", "c", "d", "é", "😀")
