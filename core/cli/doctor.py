@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import apsw
 import click
+import msgspec
 
 from core.backup import is_unfinished, restore_notices
 from core.cli import exits
+from core.cli.backups import held
 from core.cli.checkout import ROOT
 from core.cli.conditions import Condition, condition_of
+from core.cli.findings import FAULT, GOOD, NOTE, Finding
 from core.cli.inventory import gaps_in
 from core.cli.logs import has_log
 from core.cli.mounts import doubts_here
@@ -25,31 +29,30 @@ from core.cli.options import as_json, placed, read_config
 from core.cli.places import Weight
 from core.cli.running_core import RunningCore, find
 from core.cli.screen import plain, say, show_json
+from core.cli.stores import StoreDoctor
 from core.config import Config
-from core.model.errors import ConfigInvalid, FolderUnusable, LockerError
+from core.model.errors import BadRequest, ConfigInvalid, FolderUnusable, LockerError
 
 SQLITE_OLDEST = (3, 51, 3)
 OPEN_TO_OTHERS = 0o077
-GOOD, NOTE, FAULT = "good", "note", "fault"
 _SIGNS = {GOOD: ("✓", "green"), NOTE: ("!", "yellow"), FAULT: ("✗", "red")}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: good, worth a note, or a fault, with what to do about it."""
-
-    level: str
-    subject: str
-    sentence: str
-    cure: str = ""
 
 
 @click.command()
 @placed
+@click.option("--repair", "mends", is_flag=True, help="Put in order what can be without losing anything.")
+@click.option(
+    "--accept-salvage", "accepted", metavar="ID", help="Put what was salvaged of a damaged store in its place."
+)
+@click.option("--yes", is_flag=True, help="Do not ask before taking what was salvaged.")
 @as_json
-def doctor(me: Path | None, config_dir: Path | None, as_json: bool) -> int:
+def doctor(
+    me: Path | None, config_dir: Path | None, mends: bool, accepted: str | None, yes: bool, as_json: bool
+) -> int:
     """Look at everything Locker stands on, and say what to mend."""
-    findings = list(examine(me, config_dir))
+    if accepted is not None:
+        return _accept(read_config(me, config_dir), accepted, yes=yes, as_json=as_json)
+    findings = list(examine(me, config_dir, mends=mends))
     if as_json:
         show_json([asdict(finding) for finding in findings])
     else:
@@ -61,7 +64,27 @@ def doctor(me: Path | None, config_dir: Path | None, as_json: bool) -> int:
     return exits.FAILED if any(finding.level == FAULT for finding in findings) else exits.DONE
 
 
-def examine(me: Path | None, config_dir: Path | None) -> Iterator[Finding]:
+def _accept(config: Config, service_id: str, *, yes: bool, as_json: bool) -> int:
+    """Take what was salvaged of a damaged store, once its owner said so."""
+    core = find(config.me)
+    stores = StoreDoctor(config, core)
+    found = stores.waiting(service_id)
+    told = f"{found.salvaged:,} facts of {service_id} could be salvaged, {found.lost_count:,} are lost."
+    if not yes:
+        if not sys.stdin.isatty():
+            raise BadRequest(f"{told} Nobody is there to confirm that this is taken.", remedy="Add --yes.")
+        click.confirm(f"{told} Go on with what was salvaged?", abort=True, err=True)
+    with held(config.me) if core is None else contextlib.nullcontext():
+        found = stores.accept(service_id)
+    if as_json:
+        show_json(msgspec.to_builtins(found))
+    else:
+        kept = ", ".join(name for name in found.aside if not name.endswith(".db") or "salvage" not in name)
+        say(f"{service_id} goes on with {found.salvaged:,} facts. What it was is kept aside: {kept}.")
+    return exits.DONE
+
+
+def examine(me: Path | None, config_dir: Path | None, *, mends: bool = False) -> Iterator[Finding]:
     """Everything there is to say, one thing after the other; what needs the configuration only where it is sound."""
     yield of_python()
     yield from of_packages(ROOT / "requirements.txt")
@@ -80,6 +103,7 @@ def examine(me: Path | None, config_dir: Path | None) -> Iterator[Finding]:
     yield from of_restore(config.me)
     yield of_room(config)
     yield from of_core(config)
+    yield from of_stores(config, mends=mends)
 
 
 def of_python() -> Finding:
@@ -139,6 +163,18 @@ def of_room(config: Config) -> Finding:
             FAULT, "disk", words + " Syncing pauses.", "Free some space, or lower limits.disk_free_bytes_min."
         )
     return Finding(GOOD, "disk", words)
+
+
+def of_stores(config: Config, *, mends: bool) -> Iterator[Finding]:
+    """Every store, looked through whoever writes it meanwhile; put in order first where that is asked."""
+    if not config.me.is_dir():
+        return
+    try:
+        core = find(config.me)
+        with held(config.me) if mends and core is None else contextlib.nullcontext():
+            yield from StoreDoctor(config, core).findings(mends=mends)
+    except LockerError as err:
+        yield Finding(FAULT, "stores", err.detail, err.remedy)
 
 
 def of_core(config: Config) -> Iterator[Finding]:

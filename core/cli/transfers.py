@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -26,21 +25,16 @@ from core.backup import export as send
 from core.cli import exits
 from core.cli.backups import held, progress
 from core.cli.checkout import ROOT, version
+from core.cli.opener import OWNER, Opener
 from core.cli.options import as_json, placed, read_config
-from core.cli.running_core import RunningCore, find
+from core.cli.running_core import SEE_LIST, find
 from core.cli.screen import plain, say, show_json, show_table, warn
 from core.config import Config
 from core.model.clock import SystemClock
-from core.model.errors import Conflict, NotFound
+from core.model.errors import NotFound
 from core.model.ids import is_service_id
-from core.model.manifest import Manifest, TypeSpec
-from core.registry import Catalog, owner_epoch
-from core.store import Documents, Forms, Imported, Origin, Reader, Store
-from core.vault import open_device, open_master_key
-
-OWNER = "owner"
-STOP_S_MAX = 60.0
-SEE_LIST = "See: python3 locker.py list"
+from core.registry import Catalog
+from core.store import Forms, Imported, Reader
 
 
 @click.command()
@@ -91,15 +85,11 @@ def _wanted(me: Path, ids: tuple[str, ...]) -> list[tuple[str, Remembered | None
 
 
 def _source(config: Config, stack: ExitStack, service_id: str, known: Remembered | None) -> Source:
-    manifest = None if known is None else _catalog(config).entries().get(known.service.connector)
+    manifest = None if known is None else Catalog(config.connector_paths).entries().get(known.service.connector)
     types = dict(manifest.types) if manifest is not None else {}
     reader = stack.enter_context(Reader.open(config.me / service_id, types=types))
     schema = schema_of(None if known is None else known.service, manifest)
     return Source(id=service_id, reads=reader, types=types, schema=schema)
-
-
-def _catalog(config: Config) -> Catalog:
-    return Catalog(config.connector_paths)
 
 
 def _tell_export(done: ExportDone) -> None:
@@ -138,71 +128,13 @@ def import_(
     known = remembered(config.me)
     core = find(config.me)
     with held(config.me) if core is None else contextlib.nullcontext():
-        opener = _Opener(config, known, core)
+        opener = Opener(config, known, core)
         done = import_from(source, open_store=opener.open, into=into, actor=OWNER, any_hash=any_hash)
     if as_json:
         show_json(msgspec.to_builtins(done))
     else:
         _tell_import(done)
     return exits.DONE if done.is_whole else exits.FAILED
-
-
-class _Opener:
-    """Opens the stores that take facts, each as its one writer: what else would write it is off meanwhile."""
-
-    def __init__(self, config: Config, known: Mapping[str, Remembered], core: RunningCore | None) -> None:
-        self._config = config
-        self._known = known
-        self._core = core
-        self._catalog = _catalog(config)
-        self._device = open_device(config.me, open_master_key(config.me)).id
-
-    def open(self, service_id: str) -> AbstractContextManager[Store]:
-        """The store of a service, or the owner's own; raises NotFound or Conflict."""
-        if service_id == OWNER:
-            return self._owners()
-        known = self._known.get(service_id)
-        if known is None or not known.is_installed:
-            raise NotFound(
-                f"There is no service {service_id}.",
-                remedy=f"Install one of that id first, or add --into ID. {SEE_LIST}",
-            )
-        return self._service(known)
-
-    @contextlib.contextmanager
-    def _service(self, known: Remembered) -> Iterator[Store]:
-        service = known.service
-        manifest: Manifest | None = self._catalog.entries().get(service.connector)
-        types: Mapping[str, TypeSpec] = manifest.types if manifest is not None else {}
-        origin = Origin(f"{self._device}/{service.uid}", service.origin_epoch)
-        with (
-            self._switched_off(service.id),
-            Store.open(self._config.me / service.id, types=types, origin=origin, clock=SystemClock()) as store,
-        ):
-            yield store
-
-    @contextlib.contextmanager
-    def _owners(self) -> Iterator[Store]:
-        if self._core is not None:
-            raise Conflict("Your own notes are open in the Locker that runs.", remedy="Stop it, then import again.")
-        documents = Documents(self._config.me / "locker.json", SystemClock())
-        origin = Origin(self._device, owner_epoch(documents))
-        documents.close()
-        with Store.open(self._config.me / OWNER, types={}, origin=origin, clock=SystemClock()) as store:
-            yield store
-
-    @contextlib.contextmanager
-    def _switched_off(self, service_id: str) -> Iterator[None]:
-        """Nothing starts the service meanwhile, and its writer, child or core, has let go of the store."""
-        core = self._core
-        if core is None or not core.get("/map")["installed"][service_id]["enabled"]:
-            yield
-            return
-        core.ask("POST", f"/core/{service_id}/disable", wait_s=STOP_S_MAX)
-        try:
-            yield
-        finally:
-            core.ask("POST", f"/core/{service_id}/enable", wait_s=STOP_S_MAX)
 
 
 def _tell_import(done: ImportDone) -> None:

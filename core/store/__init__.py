@@ -21,6 +21,7 @@ from core.store.exchange.columns import Column
 from core.store.exchange.export import Export, Exported, Forms, MakeTable
 from core.store.exchange.framed import FramedFile
 from core.store.exchange.imports import Import, Imported
+from core.store.lock import is_held
 from core.store.log.mending import Retried
 from core.store.log.receipts import Receipt
 from core.store.moments import moment
@@ -104,6 +105,7 @@ __all__ = [
     "holding_of",
     "inspect",
     "is_database",
+    "is_held",
     "is_settled",
     "moment",
     "note_backup",

@@ -104,6 +104,21 @@ def holder_of(folder: Path) -> Holder | None:
         os.close(handle)
 
 
+def is_held(folder: Path) -> bool:
+    """Whether somebody writes the store right now."""
+    try:
+        handle = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return False
+    try:
+        is_free = _try_lock(handle)
+        if is_free:
+            _unlock(handle)
+        return not is_free
+    finally:
+        os.close(handle)
+
+
 def boot_id() -> str:
     """What tells this start of the machine from earlier ones; empty where the system has no such name."""
     try:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from core.cli import exits
-from core.cli.doctor import FAULT, GOOD, NOTE, of_packages, of_place, of_port, of_sqlite
+from core.cli.doctor import of_packages, of_place, of_port, of_sqlite
+from core.cli.findings import FAULT, GOOD, NOTE
 from core.cli.inventory import gaps_in
 from core.model.clock import SystemClock
 from core.model.errors import TooBusy

@@ -18,7 +18,7 @@ from core.model.clock import ManualClock
 from core.model.errors import Broken, FileDamaged, WriterBusy
 from core.model.fact import Change
 from core.store import Store
-from core.store.lock import LOCK_BYTES, WriterLock, boot_id, holder_of
+from core.store.lock import LOCK_BYTES, WriterLock, boot_id, holder_of, is_held
 from tests.store.conftest import ORIGIN, TYPES, OpenStore
 
 DEADLINE_S = 20.0
@@ -226,3 +226,15 @@ def test_failed_open_keeps_the_clean_mark_as_it_was(folder: Path, open_store: Op
 
     with Store.open(folder, types=TYPES, origin=ORIGIN, clock=clock) as again:
         assert again.was_clean
+
+
+def test_who_only_asks_takes_nothing(folder: Path) -> None:
+    """Whether somebody writes is known without becoming the one who does, or the last who did."""
+    free = is_held(folder)
+    lock = WriterLock.acquire(folder)
+    held = is_held(folder)
+    lock.release(clean=False)
+    last = holder_of(folder)
+
+    assert (False, True, False) == (free, held, is_held(folder))
+    assert last is not None and not last.clean
