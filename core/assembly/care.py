@@ -14,7 +14,7 @@ from core.assembly.stores import Stores
 from core.model.clock import Clock
 from core.model.errors import FileDamaged, LockerError, Retry, WriterBusy
 from core.registry import Service, Services
-from core.store import CoreDb, Findings, damage_of, is_settled, recover
+from core.store import CoreDb, Findings, Reader, damage_of, is_settled, recover
 from core.web import Notice
 
 log = logging.getLogger(__name__)
@@ -46,12 +46,26 @@ class StoreCare:
         self._coredb = coredb
         self._clock = clock
         self._settling: dict[str, asyncio.Task[None]] = {}
+        self._stranded: set[str] = set()
 
     def check(self, service_id: str) -> None:
         """Raise FileDamaged where the service's store waits for its owner."""
         found = self.damage(service_id)
         if found is not None:
+            self._stranded.add(service_id)
             raise FileDamaged(_damage_of(service_id, found), remedy=_cure_of(service_id))
+        self._stranded.discard(service_id)
+
+    def stranded(self, service_id: str) -> Reader | None:
+        """What reads a damaged store that waits for its owner; None for any other. Asked for every request."""
+        if service_id not in self._stranded:
+            return None
+        with contextlib.suppress(FileDamaged):
+            self.check(service_id)
+            return None
+        with contextlib.suppress(LockerError):
+            return self._stores.reading(service_id)
+        return None
 
     def damage(self, service_id: str) -> Findings | None:
         """What is known of a damaged store that waits for its owner; None where it is in order."""

@@ -230,6 +230,7 @@ class House:
             events=EventsBridge(self._loop, self._bus, self._deliveries),
             reader=self._stores.reader,
             kept_store=self._keepers.kept,
+            stranded=self._care.stranded,
             store_socket=self._keepers.open_socket_of,
             cared_for=self._care.told,
             library=self._library,

@@ -88,6 +88,10 @@ class Stores:
         """The reader of one service; raises NotFound."""
         yield self._reader(self._services.get(service_id))
 
+    def reading(self, service_id: str) -> Reader:
+        """The same for who asks it question by question; raises NotFound, and Retry while nobody may have it."""
+        return self._reader(self._services.get(service_id))
+
     def logs(self) -> Mapping[str, LogSource]:
         """The log of every installed service, by its id; none of one that is being uninstalled."""
         logs: dict[str, LogSource] = {}

@@ -41,7 +41,11 @@ class Web:
         self._parts = parts
         hosts = Hosts(parts.port, parts.host_names)
         self._logs = LogStreams(parts)
-        self._kept = KeptData(parts.kept_store, service_of=parts.services.get, catalog=parts.catalog)
+        self._kept = KeptData(
+            lambda one: parts.kept_store(one) or parts.stranded(one),
+            service_of=parts.services.get,
+            catalog=parts.catalog,
+        )
         self._login = Login(hosts, parts.clock, throttle, end_streams=self._end_streams, command=parts.status_command)
         tokens = AppTokens(parts.documents, parts.coredb, parts.clock)
         self._metrics = Metrics(parts)

@@ -1,4 +1,4 @@
-"""The data routes of services whose store the core writes: answered here, whether their child runs or not."""
+"""The data routes of services whose store the core writes, or that no child may have: the core answers itself."""
 
 from __future__ import annotations
 
@@ -12,20 +12,28 @@ from core.model.errors import LockerError, NotFound, TooBusy
 from core.model.problem import as_locker_error
 from core.records import Answer, DataApi, Request, Route, parse_query, problem_answer, read_body, send_answer
 from core.registry import Service
-from core.store import Store
+from core.store import Reader, Store
 from core.web.parts import Catalog, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
 THREADS_MAX = 8
 WAITING_MAX = 64
+READING = ("GET", "HEAD")
 
 
 class KeptData:
-    """An ASGI application that takes what it can answer; of every other request it says that it is not its own."""
+    """An ASGI application that takes what it can answer; of every other request it says that it is not its own.
+
+    `store_of` gives the store that the core writes, or a reader of one that waits for its owner: that is read alone.
+    """
 
     def __init__(
-        self, store_of: Callable[[str], Store | None], *, service_of: Callable[[str], Service], catalog: Catalog
+        self,
+        store_of: Callable[[str], Store | Reader | None],
+        *,
+        service_of: Callable[[str], Service],
+        catalog: Catalog,
     ) -> None:
         self._store_of = store_of
         self._service_of = service_of
@@ -39,6 +47,8 @@ class KeptData:
             return False
         _, _, service_id, *rest = scope["path"].split("/")
         store = self._store_of(service_id) if rest and rest[0] else None
+        if isinstance(store, Reader) and scope["method"] not in READING:
+            return False
         return store is not None and self._route(service_id, store, rest[0]) is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,7 +92,7 @@ class KeptData:
             self._under_way -= 1
         return answer
 
-    def _route(self, service_id: str, store: Store, name: str) -> Route | None:
+    def _route(self, service_id: str, store: Store | Reader, name: str) -> Route | None:
         try:
             manifest = self._catalog.get(self._service_of(service_id).connector)
         except NotFound:

@@ -38,6 +38,7 @@ from core.store import (
     Run,
     Store,
 )
+from core.store import Reader as StoreReader
 from core.web.caller import Caller
 
 # Where data lies unless the configuration says otherwise: beside the code.
@@ -298,7 +299,9 @@ class Parts:
     loop for every request that needs them, so they answer from memory. `owner_token` is the one given in the
     environment at start; `host_names` are further names the owner gave the core.
     `log_file` names the file in `Me/logs` that holds a service's log, whether it is there yet or not.
-    `kept_store` gives the store of a service, where the core writes it; `store_socket` says where the owner's programs
+    `kept_store` gives the store of a service, where the core writes it, `stranded` a reader of one that is damaged and
+    waits for its owner: no child is started over it. Asked on the event loop, so they answer from memory.
+    `store_socket` says where the owner's programs
     reach a service's store over the wire, where they may. `cared_for` tells when the core last did what for a service's
     store (`verify`, `verify_files`, `compact`, `collect`), and what was wrong.
     `holder_of` says who holds the client's end of a connection (client's end, core's end); it may block.
@@ -316,6 +319,7 @@ class Parts:
     events: Events
     reader: Callable[[str], AbstractContextManager[Reader]]
     kept_store: Callable[[str], Store | None]
+    stranded: Callable[[str], StoreReader | None]
     store_socket: Callable[[str], Path | None]
     cared_for: Callable[[str], Mapping[str, tuple[float, str]]]
     library: Library

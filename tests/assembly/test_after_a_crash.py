@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,10 +80,32 @@ def test_a_damaged_store_waits_for_its_owner(house: House) -> None:
     with wal.open("r+b") as file:
         file.seek(HEADER_BYTES + frame_bytes(wal) + FRAME_HEADER_BYTES + 50)
         file.write(b"\xff" * 400)
-    first, second = house.get("/Me/tally/sync-not"), house.get("/Me/tally/")
+    first, second = house.post("/Me/tally/sync"), house.get("/Me/tally/")
 
     assert ["file_damaged"] * 2 == [answer.json()["type"].rpartition("/")[2] for answer in (first, second)]
     assert "doctor --accept-salvage tally" in second.json()["remedy"]
     assert "The store of tally is damaged" in front(house)
     assert "failed" == state_of(house)
     assert 200 == house.get("/services/tally/records/number").status_code
+    assert 200 == house.get("/Me/tally/records/number").status_code
+    assert "file_damaged" == house.post("/Me/tally/retention/compact").json()["type"]
+
+
+def test_a_salvaged_store_is_taken_while_the_core_runs(house: House) -> None:
+    """At its owner's word; then the service goes on, and nothing more is told but the receipt."""
+    wal = house.me / "tally" / "store.db-wal"
+    with wal.open("r+b") as file:
+        file.seek(HEADER_BYTES + frame_bytes(wal) + FRAME_HEADER_BYTES + 50)
+        file.write(b"\xff" * 400)
+    refused = house.get("/Me/tally/")
+    command = [sys.executable, "-m", "core.cli", "doctor", "--accept-salvage", "tally", "--yes"]
+    done = subprocess.run(
+        [*command, "--me", str(house.me), "--config", str(house.config)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert 500 == refused.status_code
+    assert 0 == done.returncode, done.stderr
+    assert 200 == house.get("/Me/tally/").status_code
+    assert "is damaged" not in front(house)
+    assert ["salvage"] == [one["verb"] for one in house.get("/core/tally/receipts").json()]

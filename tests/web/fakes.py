@@ -657,6 +657,7 @@ class World:
             reader=self.reader,
             library=self.library,
             kept_store=self.kept_stores.get,
+            stranded=lambda _: None,
             store_socket=lambda service_id: self.store_sockets.get(service_id),
             cared_for=lambda service_id: self.cared_for.get(service_id, {}),
             coredb=self.coredb,
