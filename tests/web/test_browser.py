@@ -34,6 +34,9 @@ PAGES = (
     "/", "/install", "/install/mail", "/services/feeds", "/services/mail-work", "/services/mail/settings",
     "/services/feeds/log", "/services/feeds/uninstall", "/services/feeds/records/entry",
     "/services/feeds/records/entry/plain-key", "/services/feeds/records/entry/awkward", "/owner/diary", "/owner/tokens",
+    "/services/feeds/records/entry?filter=title+contains+%22lighthouse%22&as_of=2024-01-01",
+    "/services/feeds/records/entry?filter=nothing", "/services/feeds/records/entry/plain-key?as_of=2001-01-01",
+    "/services/feeds/changes?from=2001-01-01", "/services/feeds/changes",
     "/owner/search", "/owner/search?q=lighthouse", "/owner/timeline", "/owner/timeline?day=2026-03-10",
     "/owner/letters", "/owner/about", "/services/notes", "/owner/access",
     "/install/kept/feeds-gone", "/install/kept/mail-gone/erase", "/services/nothing",
@@ -345,6 +348,39 @@ def test_the_keyboard_leads_everywhere(browser: webdriver.Chrome, site: Site) ->
     assert ("Skip to the content", True) == (text, left >= 0)
     assert "Services" == second.text
     assert "solid" == second.value_of_css_property("outline-style")
+
+
+def test_records_are_asked_for_by_keys_alone(browser: webdriver.Chrome, site: Site) -> None:
+    """Without scripts too: a filter is typed and sent; one that cannot be read is where one goes on typing."""
+    furnish(site.world)
+    log_in(browser, site)
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.get(f"{site.origin}/services/feeds/records/entry")
+    fill(browser, "filter", 'title contains "Entry 7:"', Keys.ENTER)
+    wait(browser, lambda b: "1 entry" in shown(b))
+    fill(browser, "filter", " =", Keys.ENTER)
+    wait(browser, lambda b: "The filter cannot be read at position 27" in shown(b))
+    browser.switch_to.active_element.send_keys(Keys.END, Keys.BACKSPACE, Keys.BACKSPACE, Keys.ENTER)
+    wait(browser, lambda b: "1 entry" in shown(b))
+
+    assert "Entry 7: how the lighthouse keepers kept time" in shown(browser)
+
+
+def test_a_day_of_the_past_and_back(browser: webdriver.Chrome, site: Site) -> None:
+    """From the list as it stood to a record of that day, to what changed in it, and back to today."""
+    furnish(site.world)
+    log_in(browser, site)
+    browser.get(f"{site.origin}/services/feeds/records/entry?as_of=2024-01-01")
+    wait(browser, lambda b: "As it stood on 1 Jan 2024." in shown(b))
+    press(browser, "Second wording")
+    wait(browser, lambda b: b.current_url.endswith("/plain-key?as_of=2024-01-01"))
+    press(browser, "Back to today")
+    wait(browser, lambda b: b.current_url.endswith("/plain-key?") and "As it stood" in shown(b))
+    wait(browser, lambda b: "First wording" in shown(b))
+    press(browser, "as it was then")
+
+    wait(browser, lambda b: "This is the version of" in shown(b))
+    assert [] == browser.get_log("browser")
 
 
 def test_dark_is_dark(browser: webdriver.Chrome, site: Site) -> None:

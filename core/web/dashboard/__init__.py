@@ -3,6 +3,7 @@
 from flask import Flask
 
 from core.web.dashboard.about import PAGES as ABOUT
+from core.web.dashboard.changes import PAGES as CHANGES
 from core.web.dashboard.erasing import PAGES as ERASING
 from core.web.dashboard.home import PAGES as HOME
 from core.web.dashboard.kept import PAGES as KEPT
@@ -14,7 +15,7 @@ from core.web.dashboard.set_aside import PAGES as SET_ASIDE
 from core.web.dashboard.visit import serve_pages
 from core.web.routes import Desk
 
-PAGES = (*HOME, *KEPT, *SERVICE, *SET_ASIDE, *RECORDS, *ERASING, *LIBRARY, *OWNER, *ABOUT)
+PAGES = (*HOME, *KEPT, *SERVICE, *SET_ASIDE, *RECORDS, *CHANGES, *ERASING, *LIBRARY, *OWNER, *ABOUT)
 
 
 def serve_dashboard(flask: Flask, desk: Desk) -> None:
@@ -24,6 +25,7 @@ def serve_dashboard(flask: Flask, desk: Desk) -> None:
 
 __all__ = [
     "ABOUT",
+    "CHANGES",
     "ERASING",
     "HOME",
     "KEPT",

@@ -10,11 +10,12 @@ from urllib.parse import urlencode
 import msgspec
 
 from core.model.clock import Clock
-from core.model.errors import AnswerInvalid, ChildMute, NotFound
+from core.model.errors import AnswerInvalid, BadRequest, ChildMute, NotFound
 from core.model.fact import Fact, Record
+from core.model.filter import Filter
 from core.model.ids import TYPE_NAME, key_to_path
-from core.store import FactPage, Page
-from core.web.parts import Children, Order, Parts
+from core.store import AsOf, Count, FactPage, Page
+from core.web.parts import Children, Parts
 
 # A page waits in one of the few threads that read, so the questions of one look share this time.
 ASK_S = 2.0
@@ -56,8 +57,19 @@ class Holdings(Protocol):
 
     def epoch(self) -> str: ...
     def counts(self) -> Mapping[str, int]: ...
-    def record(self, type_name: str, key: str, /) -> Record | None: ...
-    def records(self, type_name: str, /, *, limit: int, after: str | None, order: Order) -> Page: ...
+    def record(self, type_name: str, key: str, /, *, as_of: AsOf | None = None) -> Record | None: ...
+    def records(
+        self,
+        type_name: str,
+        /,
+        *,
+        limit: int,
+        after: str | None,
+        order: str,
+        where: Filter | None = None,
+        as_of: AsOf | None = None,
+    ) -> Page: ...
+    def count(self, type_name: str, /, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count: ...
     def history(self, type_name: str, key: str, /, *, limit: int, after: str | None) -> FactPage: ...
 
 
@@ -93,13 +105,25 @@ class ChildReader:
         counts = told.counts if told else {}
         return {name: number for name, number in counts.items() if TYPE_NAME.fullmatch(name) and number >= 0}
 
-    def record(self, type_name: str, key: str, /) -> Record | None:
+    def record(self, type_name: str, key: str, /, *, as_of: AsOf | None = None) -> Record | None:
         """One record, or None."""
+        _only_today(None, as_of)
         found = self._ask(f"/records/{type_name}/{key_to_path(key)}", _TheirRecord) if _is_type(type_name) else None
         return _record(type_name, found) if found else None
 
-    def records(self, type_name: str, /, *, limit: int, after: str | None, order: Order) -> Page:
+    def records(
+        self,
+        type_name: str,
+        /,
+        *,
+        limit: int,
+        after: str | None,
+        order: str,
+        where: Filter | None = None,
+        as_of: AsOf | None = None,
+    ) -> Page:
         """A page of records; a child that knows no pages is cut at five hundred."""
+        _only_today(where, as_of)
         query = {"order": order, "limit": str(limit), **({"after": after} if after else {})}
         path = f"/records/{type_name}?{urlencode(query)}"
         found = self._ask(path, _TheirRecords) if _is_type(type_name) else None
@@ -109,6 +133,11 @@ class ChildReader:
         if order == "newest":
             records.sort(key=lambda one: -one.at)
         return Page(records=records, next=None if found.next is None else str(found.next))
+
+    def count(self, type_name: str, /, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count:
+        """How many records of the type the child counts."""
+        _only_today(where, as_of)
+        return Count(count=self.counts().get(type_name, 0), is_exact=True)
 
     def history(self, type_name: str, key: str, /, *, limit: int, after: str | None) -> FactPage:
         """The versions of a record, newest first; none where the child keeps none."""
@@ -132,6 +161,12 @@ class ChildReader:
             return msgspec.json.decode(body, type=kind)
         except msgspec.MsgspecError as err:
             raise AnswerInvalid(f"{self._service_id} tells what it holds in another form than records have") from err
+
+
+def _only_today(where: Filter | None, as_of: AsOf | None) -> None:
+    """Its answer to anything more is not known to be one: what it does not understand, it may leave out."""
+    if where is not None or as_of is not None:
+        raise BadRequest("A service that keeps its data by itself is shown here as it is today, unfiltered.")
 
 
 def _is_type(name: str) -> bool:

@@ -5,17 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response
 
 from core.model.errors import BadRequest, NotFound
 from core.model.fact import Fact, Record
+from core.model.filter import FILTER_BYTES_MAX
 from core.model.ids import key_from_path, key_to_path
 from core.model.manifest import Manifest, TypeSpec
-from core.web.dashboard.holdings import holdings
+from core.store import Count
+from core.web.dashboard.asked import (
+    EXAMPLE_RECORDS,
+    NEWEST,
+    UNANSWERED,
+    Asked,
+    asked_of,
+    day_words,
+    examples,
+    orders,
+    sorted_by,
+    trouble_of,
+)
+from core.web.dashboard.holdings import Holdings, holdings
 from core.web.dashboard.overview import types_of
-from core.web.dashboard.values import at_path, changed, first_words, plain, tree
-from core.web.dashboard.visit import Page, Visit
+from core.web.dashboard.values import at_path, first_words, plain, tree
+from core.web.dashboard.versions import versions_of
+from core.web.dashboard.visit import Page, Trouble, Visit
 from core.web.records import manifest_of
 
 RECORDS_SHOWN = 50
@@ -35,37 +51,60 @@ class Row:
     title: str
     summary: str
     at: float
+    sorted_by: str
 
 
 @dataclass(frozen=True)
-class Version:
-    """One version of a record in its history."""
+class Looked:
+    """A page of what was asked for, and how much there is of it, where it was counted."""
 
-    fact: Fact
-    changes: Sequence[str]
-    is_first: bool
+    records: Sequence[Record]
+    next: str | None
+    count: Count | None = None
 
 
 def records(visit: Visit) -> Response:
-    """The records of a type, newest first, a page at a time."""
+    """The records of a type, a page at a time: today's or a past day's, filtered and in an order."""
     service, type_name = visit.parts.services.get(visit.service_id), visit.names["type"]
     manifest = manifest_of(visit.parts, service)
+    spec = spec_of(manifest, type_name)
+    asked, trouble = _asked(visit)
     with holdings(visit.parts, service.id) as reader:
         counts = dict(reader.counts())
-        is_asleep = not reader.epoch() and visit.parts.children.state(service.id).name != "running"
+        has_store = bool(reader.epoch())
+        is_asleep = not has_store and visit.parts.children.state(service.id).name != "running"
         if type_name not in counts and (manifest is None or type_name not in manifest.types):
             raise NotFound(f"{service.id} has no type {type_name[:64]!r}.")
-        page = reader.records(type_name, limit=RECORDS_SHOWN, after=visit.query.get("after"), order="newest")
-    spec = _spec(manifest, type_name)
+        looked = Looked([], None)
+        if trouble is None and asked.fault is None:
+            try:
+                looked = _look(reader, type_name, asked, after=visit.query.get("after"))
+            except UNANSWERED as error:
+                trouble = trouble_of(error)
+        sample = looked.records
+        if has_store and not sample:
+            sample = reader.records(type_name, limit=EXAMPLE_RECORDS, after=None, order=NEWEST).records
+    path = sorted_by(spec, asked.order)
     return visit.show(
         "records",
+        status=asked.fault.status if asked.fault else 200,
+        trouble=trouble,
         service=service,
+        asked=asked,
+        can_ask=has_store,
+        is_answered=trouble is None and asked.fault is None,
+        filter_max=FILTER_BYTES_MAX,
+        orders=orders(spec),
+        examples=examples(spec, sample) if has_store else [],
+        today=visit.words.day(visit.words.now),
+        day=day_words(asked.as_of),
+        matching=looked.count,
         type_name=type_name,
         types=types_of(counts, manifest),
         counts=counts,
         total=counts.get(type_name, 0),
-        rows=[_row(service.id, spec, record) for record in page.records],
-        next_page=page.next,
+        rows=[_row(service.id, spec, record, as_of=asked.as_of, path=path) for record in looked.records],
+        next_page=asked.href(after=looked.next) if looked.next else None,
         is_first_page="after" not in visit.query,
         must_wake=is_asleep and _keeps_itself(manifest),
         can_wake=service.enabled,
@@ -74,28 +113,45 @@ def records(visit: Visit) -> Response:
 
 
 def record(visit: Visit) -> Response:
-    """One record: its shared fields, its value as a tree, and its history."""
+    """One record, today's or as it stood on a day: its shared fields, its value as a tree, and its history."""
     service, type_name = visit.parts.services.get(visit.service_id), visit.names["type"]
     key = key_from_path(visit.names["key"])
+    asked, trouble = _asked(visit)
+    then: Record | None = None
     with holdings(visit.parts, service.id) as reader:
         current = reader.record(type_name, key)
+        if asked.moment is not None:
+            try:
+                then = reader.record(type_name, key, as_of=asked.moment)
+            except UNANSWERED as error:
+                asked, trouble = Asked(), trouble_of(error)
         page = reader.history(type_name, key, limit=VERSIONS_SHOWN + 1, after=None)
         is_kept_here = bool(reader.epoch())
     if current is None and not page.facts:
         raise NotFound(f"{service.id} has no {type_name[:64]} {key[:80]!r}.")
-    shown = _chosen(visit, page.facts, is_deleted=current is None)
-    value, common = (shown.value, shown.common) if shown else (current.value, current.common) if current else ({}, {})
-    title = _title(_spec(manifest_of(visit.parts, service), type_name), key, value, common)
+    is_past = asked.moment is not None
+    shown = None if is_past else _chosen(visit, page.facts, is_deleted=current is None)
+    told: Fact | Record | None = then if is_past else shown or current
+    value, common = (told.value, told.common) if told else ({}, {})
+    spec = spec_of(manifest_of(visit.parts, service), type_name)
+    title = title_of(spec, key, value, common) if told else _any_title(spec, key, current, page.facts)
     return visit.show(
         "record",
+        trouble=trouble,
         service=service,
+        is_past=is_past,
+        is_there=told is not None,
+        as_of=asked.as_of,
+        day=day_words(asked.as_of),
+        today=visit.words.day(visit.words.now),
+        can_ask=is_kept_here,
         type_name=type_name,
         key=key,
         title=title,
         common=[(name, _common_text(visit, name, common[name]), common[name]) for name in _ordered(common, title)],
         text="" if _in_one_line(common.get("text")) == title else plain(common.get("text"), TEXT_SHOWN_MAX),
         root=tree("value", value),
-        versions=_versions(page.facts),
+        versions=versions_of(page.facts, shown_max=VERSIONS_SHOWN),
         has_older=len(page.facts) > VERSIONS_SHOWN,
         shown=shown,
         is_deleted=current is None,
@@ -119,26 +175,48 @@ def _chosen(visit: Visit, facts: Sequence[Fact], *, is_deleted: bool) -> Fact | 
     return found
 
 
-def _versions(facts: Sequence[Fact]) -> list[Version]:
-    older = [*facts[1:], None]
-    return [
-        Version(fact, changed(fact.value, before.value) if before else (), before is None)
-        for fact, before in zip(facts, older, strict=True)
-    ][:VERSIONS_SHOWN]
+def _asked(visit: Visit) -> tuple[Asked, Trouble | None]:
+    try:
+        return asked_of(visit), None
+    except BadRequest as error:
+        return Asked(), Trouble.of(error)
 
 
-def _row(service_id: str, spec: TypeSpec, record: Record) -> Row:
-    title = _title(spec, record.key, record.value, record.common)
+def _look(reader: Holdings, type_name: str, asked: Asked, *, after: str | None) -> Looked:
+    """What is asked for; only what was narrowed down is counted anew, and only on the first page."""
+    page = reader.records(
+        type_name, limit=RECORDS_SHOWN, after=after, order=asked.order, where=asked.where, as_of=asked.moment
+    )
+    is_counted = after is None and not asked.is_plain
+    count = reader.count(type_name, where=asked.where, as_of=asked.moment) if is_counted else None
+    return Looked(page.records, page.next, count)
+
+
+def _any_title(spec: TypeSpec, key: str, current: Record | None, facts: Sequence[Fact]) -> str:
+    """The title of a record that was not there then: today's, or that of its last version."""
+    known = current or next((fact for fact in facts if fact.action == "put"), None)
+    return title_of(spec, key, known.value, known.common) if known else plain(key, TITLE_LENGTH_MAX)
+
+
+def _row(service_id: str, spec: TypeSpec, record: Record, *, as_of: str, path: str | None) -> Row:
+    title = title_of(spec, record.key, record.value, record.common)
     summary = " ".join(plain(record.common.get("summary") or record.common.get("text") or "").split())
     return Row(
-        href=f"/services/{service_id}/records/{record.type}/{key_to_path(record.key)}",
+        href=record_href(service_id, record.type, record.key, as_of=as_of),
         title=title,
         summary=plain(summary.removeprefix(title.removesuffix("…")).lstrip(" -–:."), SUMMARY_LENGTH_MAX),
         at=record.at,
+        sorted_by="" if path is None else f"{path}: {plain(at_path(record.value, path), WORDS_LENGTH_MAX) or '–'}",
     )
 
 
-def _title(spec: TypeSpec, key: str, value: Mapping[str, Any], common: Mapping[str, Any]) -> str:
+def record_href(service_id: str, type_name: str, key: str, *, as_of: str = "") -> str:
+    """The page of a record, today's or as it stood on a day."""
+    path = f"/services/{service_id}/records/{type_name}/{key_to_path(key)}"
+    return f"{path}?{urlencode({'as_of': as_of})}" if as_of else path
+
+
+def title_of(spec: TypeSpec, key: str, value: Mapping[str, Any], common: Mapping[str, Any]) -> str:
     """The record's title; of one without, the first words of its text; of one without words, its key."""
     title = _in_one_line(common.get("title") or at_path(value, spec.title))
     if title:
@@ -174,7 +252,8 @@ def _keeps_itself(manifest: Manifest | None) -> bool:
     return manifest is not None and not (manifest.streams and manifest.is_python)
 
 
-def _spec(manifest: Manifest | None, type_name: str) -> TypeSpec:
+def spec_of(manifest: Manifest | None, type_name: str) -> TypeSpec:
+    """How records of the type are read; by nothing but their keys where nobody declares it."""
     found = manifest.types.get(type_name) if manifest else None
     return found or TypeSpec(name=type_name)
 

@@ -1,4 +1,4 @@
-"""A record's value as a tree to look at, and what changed between two versions. Pure and bounded."""
+"""A record's value as a tree to look at, and as a piece of text. Pure and bounded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ NODES_MAX = 2000
 TEXT_LENGTH_MAX = 4000
 OPEN_DEPTH = 2
 DEPTH_MAX = 40
-CHANGES_MAX = 12
 
 
 @dataclass(frozen=True)
@@ -32,16 +31,6 @@ class Node:
 def tree(name: str, value: Any) -> Node:
     """The value as nodes, at most two thousand; what is left out is counted."""
     return _node(name, value, _Budget(NODES_MAX), 0)
-
-
-def changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
-    """The top-level names that were added, removed or changed, the first dozen.
-
-    >>> changed({"a": 1, "b": 2}, {"a": 1, "c": 3})
-    ['b', 'c']
-    """
-    names = [name for name in (*new, *(n for n in old if n not in new)) if new.get(name) != old.get(name)]
-    return names[:CHANGES_MAX]
 
 
 def at_path(value: Any, path: str | None) -> Any:

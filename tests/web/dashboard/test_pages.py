@@ -595,7 +595,8 @@ def test_a_record_and_its_history(site: Site, browse: Browse) -> None:
     old = browse(f"/services/feeds/records/entry/plain-key?version={versions[1]}")
 
     assert "Second wording" in text_of(page)
-    assert "changed title" in text_of(page)
+    assert "changed as it was then title" in text_of(page)
+    assert "title (shared) before: First wording after: Second wording" in text_of(page)
     assert "This is the version of" in text_of(old)
     assert "Second wording" not in text_of(old)
     assert [404, 400] == [browse(f"/services/feeds/records/entry/plain-key?version={n}").status for n in ("99999", "x")]
@@ -787,7 +788,7 @@ def test_a_running_child_tells_what_it_keeps_itself(site: Site, browse: Browse) 
 
     assert "1 note" in text_of(browse("/services/notes"))
     assert "Buy milk" in text_of(browse("/services/notes/records/note"))
-    assert "changed text" in text_of(browse("/services/notes/records/note/n1"))
+    assert "text before: Buy after: Buy milk" in text_of(browse("/services/notes/records/note/n1"))
     assert 404 == browse("/services/notes/records/note/n2").status
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.web.dashboard.values import DEPTH_MAX, NODES_MAX, TEXT_LENGTH_MAX, Node, at_path, changed, plain, tree
+from core.web.dashboard.values import DEPTH_MAX, NODES_MAX, TEXT_LENGTH_MAX, Node, at_path, plain, tree
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -67,12 +67,6 @@ def test_long_text_is_cut() -> None:
     """To the bound, with a sign."""
     assert (TEXT_LENGTH_MAX, "…") == (len(plain("x" * (TEXT_LENGTH_MAX + 1))), plain("x" * (TEXT_LENGTH_MAX + 1))[-1])
     assert "x" * TEXT_LENGTH_MAX == plain("x" * TEXT_LENGTH_MAX)
-
-
-def test_changed_names_the_fields() -> None:
-    """Added, removed and altered ones, a dozen at most."""
-    assert ["b", "d", "c"] == changed({"a": 1, "b": 2, "d": 4}, {"a": 1, "b": 3, "c": 0})
-    assert 12 == len(changed({str(n): 1 for n in range(50)}, {}))
 
 
 def test_at_path() -> None:
