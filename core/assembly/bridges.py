@@ -219,6 +219,9 @@ class EventsBridge:
     def dead_letters(self) -> Sequence[DeadLetter]:
         return self._loop.run(self._deliveries.dead_letters())
 
+    def forget_erased(self, service_id: str, *, record: tuple[str, str] | None, ids: Sequence[str]) -> None:
+        self._loop.run(self._deliveries.forget_erased(service_id, record=record, ids=ids))
+
     def retry(self, dead_id: int, /) -> None:
         self._loop.run(self._deliveries.retry(dead_id))
 

@@ -7,7 +7,7 @@ import logging
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -155,6 +155,10 @@ class Deliveries:
                 await self._end(place)
             await asyncio.to_thread(self._table.purge, service, log)
             await asyncio.to_thread(self._letters.purge, service, with_words=log is not None)
+
+    async def forget_erased(self, service: str, *, record: tuple[str, str] | None, ids: Sequence[str]) -> None:
+        """Keep no dead letter that tells of an erased record (type, key), or of erased facts."""
+        await asyncio.to_thread(self._letters.purge_erased, service, record=record, ids=ids)
 
     async def keep_only(self, services: Collection[str]) -> None:
         """Forget every listener but those of these services: for the start, after a crash in an uninstall."""

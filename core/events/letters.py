@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import apsw
 import msgspec
 
@@ -26,6 +28,14 @@ _PURGE = "DELETE FROM dead_letter WHERE service = ?"
 _PURGE_WORDS = """
 DELETE FROM dead_letter
 WHERE EXISTS (SELECT 1 FROM json_each(events) AS event WHERE event.value ->> '$.service' = ?)
+"""
+_PURGE_ERASED = """
+DELETE FROM dead_letter
+WHERE EXISTS (
+    SELECT 1 FROM json_each(events) AS event WHERE event.value ->> '$.service' = ?1
+    AND ((event.value ->> '$.type' = ?2 AND event.value ->> '$.key' = ?3)
+        OR event.value ->> '$.id' IN (SELECT value FROM json_each(?4)))
+)
 """
 
 
@@ -102,6 +112,15 @@ class LetterTable:
             connection.execute(_PURGE, (service,))
             if with_words:
                 connection.execute(_PURGE_WORDS, (service,))
+
+        self._db.write(write)
+
+    def purge_erased(self, service: str, *, record: tuple[str, str] | None, ids: Sequence[str]) -> None:
+        """Forget what tells of a record that was erased, or of facts by their ids."""
+        row = (service, *(record or (None, None)), msgspec.json.encode(list(ids)).decode())
+
+        def write(connection: apsw.Connection) -> None:
+            connection.execute(_PURGE_ERASED, row)
 
         self._db.write(write)
 

@@ -25,12 +25,16 @@ class _Problem(msgspec.Struct):
 
 
 def erase(parts: Parts, service_id: str, what: Erasing) -> dict[str, Any]:
-    """Erase what these facts, or all facts of a record, said, in every copy in reach; the receipt."""
-    _ = what.record  # Judged before anything is woken.
+    """Erase what these facts, or all facts of a record, said, in every copy in reach and dead letters; the receipt."""
+    record = what.record  # Judged before anything is woken.
     store = parts.kept_store(service_id)
     if store is not None:
-        return erase_here(store, what, actor=OWNER)
-    return _call(parts, service_id, "POST", "/retention/erase", what)
+        receipt = erase_here(store, what, actor=OWNER)
+    else:
+        receipt = _call(parts, service_id, "POST", "/retention/erase", what)
+    # What the store forgot is not to be told by an event that nobody could take.
+    parts.events.forget_erased(service_id, record=record, ids=what.ids)
+    return receipt
 
 
 def set_policies(parts: Parts, service_id: str, wanted: Policies) -> None:

@@ -199,6 +199,9 @@ class Events(Protocol):
     def listeners(self) -> Sequence[Listener]: ...
     def dead_letters(self) -> Sequence[DeadLetter]: ...
 
+    def forget_erased(self, service_id: str, *, record: tuple[str, str] | None, ids: Sequence[str]) -> None:
+        """Keep no dead letter that tells of an erased record (type, key), or of erased facts."""
+
     def retry(self, dead_id: int, /) -> None:
         """Deliver it again now, or NotFound."""
 

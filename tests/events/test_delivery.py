@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -684,6 +685,27 @@ def test_an_erased_service_stands_in_nobodys_dead_letters(tmp_path: Path) -> Non
 
             assert 2 == len(kept)
             assert ("people", True, False) == (left.service, "gitlab" in left.events, "github" in left.events)
+
+    asyncio.run(scene())
+
+
+def test_an_erased_record_stands_in_nobodys_dead_letters(tmp_path: Path) -> None:
+    """By its type and key, or by the facts' ids; what tells of others stays."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.answer = lambda path, events: 400
+            await desk.deliveries.listen("people", type="contact", path="/cb")
+            for key in ("1", "2", "3"):
+                desk.put("github", key)
+            desk.put("gitlab", "1")
+            await until(lambda: len(desk.coredb.read("SELECT 1 FROM dead_letter")) == 4)
+            [second] = desk.shelf("github").store.history("contact", "2", limit=1).facts
+            await desk.deliveries.forget_erased("github", record=("contact", "1"), ids=())
+            await desk.deliveries.forget_erased("github", record=None, ids=[second.id])
+            left = [json.loads(each.events)[0] for each in await desk.deliveries.dead_letters()]
+
+            assert {("github", "3"), ("gitlab", "1")} == {(event["service"], event["key"]) for event in left}
 
     asyncio.run(scene())
 

@@ -400,6 +400,7 @@ class FakeEvents:
         self.registered: list[Listener] = []
         self.letters: dict[int, DeadLetter] = {}
         self.retried: list[int] = []
+        self.erased: list[tuple[str, tuple[str, str] | None, tuple[str, ...]]] = []
 
     def committed(self, service_id: str, seq: int, /) -> None:
         self.heads[service_id] = seq
@@ -432,6 +433,9 @@ class FakeEvents:
 
     def dead_letters(self) -> Sequence[DeadLetter]:
         return list(self.letters.values())
+
+    def forget_erased(self, service_id: str, *, record: tuple[str, str] | None, ids: Sequence[str]) -> None:
+        self.erased.append((service_id, record, tuple(ids)))
 
     def retry(self, dead_id: int, /) -> None:
         if dead_id not in self.letters:

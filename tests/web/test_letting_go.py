@@ -50,6 +50,7 @@ def test_the_child_that_writes_is_asked(site_with_feeds: Site) -> None:
     erased = site.owner("POST", "/core/feeds/erase", {"type": "entry", "key": "a"})
 
     assert (200, 200, ERASED) == (put.status, erased.status, erased.json)
+    assert [("feeds", ("entry", "a"), ())] == site.world.events.erased
     assert [("PUT", "feeds", "/retention"), ("POST", "feeds", "/retention/erase")] == site.world.children.asked[-2:]
     assert {"type": "entry", "key": "a", "ids": [], "drop_hash": False} == json.loads(site.world.children.sent[-1][1])
 
