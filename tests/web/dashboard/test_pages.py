@@ -598,7 +598,8 @@ def test_a_record_and_its_history(site: Site, browse: Browse) -> None:
     assert "changed as it was then title" in text_of(page)
     assert "title (shared) before: First wording after: Second wording" in text_of(page)
     assert "This is the version of" in text_of(old)
-    assert "Second wording" not in text_of(old)
+    assert "<bdi>First wording</bdi></h1>" in old.text
+    assert "Second wording" not in text_of(old).partition("History")[0]
     assert [404, 400] == [browse(f"/services/feeds/records/entry/plain-key?version={n}").status for n in ("99999", "x")]
 
 
