@@ -43,6 +43,8 @@ _SHELF = re.compile(r"[0-9a-f]{2}")
 _REST = re.compile(r"[0-9a-f]{62}")
 
 # The records as they were when the log ended at ?3: what counts since then or earlier, and what counted then.
+# In one statement for each page: a list as of a moment first looks whether that is the present, which it is no
+# more when a commit comes in between; and there a record that cannot be read would hide its whole page.
 _THEN = f"""
     SELECT f.value, f.common, ?1, k.key, k.at, k.seq FROM (
         SELECT c.key, c.at, c.seq FROM current c
