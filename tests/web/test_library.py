@@ -145,6 +145,7 @@ def test_the_search_page_keeps_what_was_chosen(site: Site) -> None:
     assert '<input type="hidden" name="service" value="feeds">' in page
     assert 'href="?q=fog&amp;type=entry&amp;as_of=2026-03-01" aria-current="true"' in page
     assert "as known on 2026-03-01" in page
+    assert 'href="/services/feeds/records/entry/~YS9i?as_of=2026-03-01"' in page
 
 
 def test_the_search_page_says_that_nothing_was_found(site: Site) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from urllib.parse import urlencode
 
 from flask import Response
 
 from core.library import Match, Matches, Moment
 from core.model.errors import BadRequest
-from core.model.ids import key_to_path
+from core.web.dashboard.records import record_href
 from core.web.dashboard.visit import Page, Trouble, Visit
 from core.web.dashboard.words import plural
 
@@ -49,7 +50,7 @@ def search(visit: Visit) -> Response:
         held=_held(visit) if not asked["q"] else [],
         titles=_titles(visit),
         narrowings=_narrowings(visit, asked, found) if found is not None else [],
-        href_of=_href,
+        href_of=partial(_href, as_of=asked["as_of"]),
         next_page=_address(asked, after=found.next) if found is not None and found.next else None,
         first_page=_address(asked) if "after" in visit.query else None,
         today=visit.words.day(visit.words.now),
@@ -137,8 +138,8 @@ def _titles(visit: Visit) -> dict[str, str]:
     return {one.id: one.title if shared[one.title] == 1 else f"{one.title} ({one.id})" for one in services}
 
 
-def _href(record: Match | Moment) -> str:
-    return f"/services/{record.service}/records/{record.type}/{key_to_path(record.key)}"
+def _href(record: Match | Moment, *, as_of: str = "") -> str:
+    return record_href(record.service, record.type, record.key, as_of=as_of)
 
 
 def _address(asked: dict[str, str], *, after: str = "") -> str:
