@@ -364,6 +364,9 @@ def test_dead_letters_are_bounded(tmp_path: Path) -> None:
             desk.put("github", "1", "2")
             await until(lambda: len(desk.posts) > 10)
             [shown] = await desk.deliveries.listeners()
+            while not (shown.problem or "").startswith("too many"):  # Between two tries it is the answer alone.
+                await asyncio.sleep(0.001)
+                [shown] = await desk.deliveries.listeners()
             count = desk.coredb.read("SELECT count(*) FROM dead_letter")
             desk.answer = lambda path, events: 200
             await until(lambda: desk.taken)
