@@ -77,8 +77,8 @@ def main() -> None:
         say(f"{name}: {sizes[name]:.1f} bytes")
     report.add(whole)
     report.add(columns)
-    report.add(f"{told.facts} facts. The pure-Ruby Igniter Store writes {IGNITER_BYTES} bytes for this record.")
-    report.beside("bytes on disk for a fact of 44 bytes", sizes[SYNCED], "Igniter Store", IGNITER_BYTES)
+    report.add(f"{told.facts} facts. The pure-Ruby Igniter Store was measured elsewhere at {IGNITER_BYTES} bytes for it.")
+    report.brief.add("bytes on disk for a fact of 44 bytes", figure(sizes[SYNCED]), "", "")
     report.publish(told)
 
 
