@@ -77,7 +77,7 @@ def main() -> None:
         say(f"{name}: {sizes[name]:.1f} bytes")
     report.add(whole)
     report.add(columns)
-    report.add(f"{told.facts} facts. The pure-Ruby Igniter Store was measured elsewhere at {IGNITER_BYTES} bytes for it.")
+    report.add(f"{told.facts} facts. The Igniter Store in pure Ruby was measured elsewhere: {IGNITER_BYTES} bytes.")
     report.brief.add("bytes on disk for a fact of 44 bytes", figure(sizes[SYNCED]), "", "")
     report.publish(told)
 
