@@ -174,7 +174,10 @@ class Child:
     def _add_routes(self) -> None:
         self.webservice.admit(self._greeting.token, auth_address=f"{self.service.base}auth")
         self.webservice.add(self._routes.root_route, self._routes.status_route)
-        api = DataApi(lambda: self._stores.reads, manifest=self.service.manifest, base=self.service.base)
+        api = DataApi(
+            lambda: self._stores.reads, manifest=self.service.manifest, base=self.service.base,
+            writes=lambda: self._stores.store,
+        )  # fmt: skip
         self.webservice.add(*api.routes)
         self.webservice.add(self._routes.auth_route)
         self.auth.begin(done=self._signed_in, undone=lambda: self.webservice.remove("sync"))

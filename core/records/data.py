@@ -19,7 +19,7 @@ from core.records.media import HEAD_BYTES, content_type_of
 from core.records.numbers import Numbers
 from core.records.retaining import Retaining
 from core.records.tags import Tags, depth, is_current
-from core.records.upkeep import Upkeep
+from core.records.upkeep import Upkeep, writer
 from core.store import FilePart, Reader, Store
 
 FACTS_PAGE = 500
@@ -47,10 +47,21 @@ class Chunks(Iterator[bytes]):
 
 
 class DataApi:
-    """The data routes over what `reads` gives; `base` is the path under which the service is seen from outside."""
+    """The data routes over what `reads` gives; `base` is the path under which the service is seen from outside.
 
-    def __init__(self, reads: Callable[[], Store | Reader], *, manifest: Manifest, base: str) -> None:
+    `writes` gives the writer, waited for where it is being opened; without it, what `reads` gives has to be that.
+    """
+
+    def __init__(
+        self,
+        reads: Callable[[], Store | Reader],
+        *,
+        manifest: Manifest,
+        base: str,
+        writes: Callable[[], Store] | None = None,
+    ) -> None:
         self._reads = reads
+        self._writes = writes or (lambda: writer(reads()))
         self._manifest = manifest
         self._base = base
         self._tags = Tags(reads, manifest.types)
@@ -68,9 +79,9 @@ class DataApi:
             Route(name="records", handler=self._listing.records),
             Route(name="changes", handler=self._listing.changes),
             Route(name="facts", handler=self.facts),
-            *Upkeep(self._reads).routes(self.files),
+            *Upkeep(self._reads, self._writes).routes(self.files),
             *Numbers(self._reads, base=self._base).routes,
-            Retaining(self._reads).route,
+            Retaining(self._reads, self._writes).route,
         )
 
     def types(self, request: Request) -> Answer:

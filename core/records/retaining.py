@@ -10,7 +10,7 @@ import msgspec
 from core.model.errors import BadRequest, MethodNotAllowed, NotFound
 from core.records.answers import Answer, Request, Route, json_answer
 from core.records.tags import depth
-from core.records.upkeep import READING, actor_of, writer
+from core.records.upkeep import READING, actor_of
 from core.store import Policy, Reader, Store
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
@@ -48,10 +48,11 @@ class Erasing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Retaining:
-    """The routes below `/retention`; all but its reading need the one who writes the store."""
+    """The routes below `/retention`; all but its reading is done by `writes`, the one who writes the store."""
 
-    def __init__(self, reads: Callable[[], Store | Reader]) -> None:
+    def __init__(self, reads: Callable[[], Store | Reader], writes: Callable[[], Store]) -> None:
         self._reads = reads
+        self._writes = writes
 
     @property
     def route(self) -> Route:
@@ -65,7 +66,7 @@ class Retaining:
             return self._deed(request)
         depth(request, 1)
         if request.method == "PUT":
-            set_policies(writer(self._reads()), _asked(request, Policies), actor=actor_of(request))
+            set_policies(self._writes(), _asked(request, Policies), actor=actor_of(request))
         return json_answer({"policies": msgspec.to_builtins(self._reads().policies())}, headers=_UNCACHED)
 
     def _deed(self, request: Request) -> Answer:
@@ -73,9 +74,9 @@ class Retaining:
         if not deed:
             raise MethodNotAllowed("POST goes to /retention/compact or /retention/erase", allow=(*READING, "PUT"))
         if deed == ("compact",):
-            return json_answer({"receipts": writer(self._reads()).compact(actor=actor_of(request))})
+            return json_answer({"receipts": self._writes().compact(actor=actor_of(request))})
         if deed == ("erase",):
-            return json_answer(erase(writer(self._reads()), _asked(request, Erasing), actor=actor_of(request)))
+            return json_answer(erase(self._writes(), _asked(request, Erasing), actor=actor_of(request)))
         raise NotFound("POST goes to /retention/compact or /retention/erase")
 
 

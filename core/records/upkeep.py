@@ -37,10 +37,11 @@ class _FilesRoute(Route):
 
 
 class Upkeep:
-    """The routes over what `reads` gives; what changes anything needs the one who writes the store."""
+    """The routes over what `reads` gives; what changes anything is done by `writes`, the one who writes the store."""
 
-    def __init__(self, reads: Callable[[], Store | Reader]) -> None:
+    def __init__(self, reads: Callable[[], Store | Reader], writes: Callable[[], Store]) -> None:
         self._reads = reads
+        self._writes = writes
 
     def routes(self, one_file: Callable[[Request], Answer]) -> tuple[Route, ...]:
         """`/quarantine` and `/files`; `one_file` answers for a file by its digest."""
@@ -63,7 +64,7 @@ class Upkeep:
     def collect(self, request: Request) -> Answer:
         """`POST /files/collect`: remove files that nothing names; the receipt says which."""
         request.only()
-        gone = writer(self._reads()).collect_garbage(actor=actor_of(request))
+        gone = self._writes().collect_garbage(actor=actor_of(request))
         return json_answer(msgspec.to_builtins(gone))
 
     def totals(self, request: Request) -> Answer:
@@ -88,14 +89,14 @@ class Upkeep:
             asked = msgspec.convert(request.document(), _Again)
         except msgspec.ValidationError as err:
             raise BadRequest(f"the body says what to try again by types, limit and after: {err}") from err
-        done = writer(self._reads()).retry_quarantined(asked.types, limit=asked.limit, after=asked.after)
+        done = self._writes().retry_quarantined(asked.types, limit=asked.limit, after=asked.after)
         return json_answer(msgspec.to_builtins(done))
 
     def _drop(self, request: Request) -> Answer:
         text = request.path[1]
         if not (text.isascii() and text.isdecimal() and len(text) < 19):
             raise NotFound(f"no record in quarantine has the position {text[:40]!r}")
-        gone = writer(self._reads()).drop_quarantined(int(text), actor=actor_of(request))
+        gone = self._writes().drop_quarantined(int(text), actor=actor_of(request))
         return json_answer(msgspec.to_builtins(gone))
 
 

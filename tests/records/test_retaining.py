@@ -11,9 +11,10 @@ import pytest
 from core.model.clock import ManualClock
 from core.model.errors import BadRequest, LockerError, MethodNotAllowed, NotFound, TooBusy
 from core.model.fact import Change
+from core.records import DataApi, Request
 from core.records.retaining import IDS_MAX
 from core.store import Origin, Reader, Store
-from tests.records.test_upkeep import ask
+from tests.records.test_upkeep import MANIFEST, ask
 
 
 @pytest.fixture
@@ -90,6 +91,19 @@ def test_what_is_not_there(store: Store, method: str, path: str, body: Any, erro
     """Each with the error that says so."""
     with pytest.raises(error):
         ask(store, method, path, body=body)
+
+
+def test_a_writer_that_is_being_opened_is_waited_for(store: Store) -> None:
+    """A child that was woken for it reads at once, and writes as soon as it can."""
+    with Reader.open(store.path.parent, types={}) as reader:
+        api = DataApi(lambda: reader, manifest=MANIFEST, base="/Me/git/", writes=lambda: store)
+        route = next(route for route in api.routes if route.name == "retention")
+        body = b'{"type": "repo", "key": "a"}'
+        request = Request(method="POST", path=("retention", "erase"), query={}, headers={}, body=body)
+        answer = route.handler(request)
+
+    assert not hasattr(answer, "__await__") and 200 == answer.status
+    assert store.record("repo", "a") is None
 
 
 def test_only_the_writer_lets_go(store: Store) -> None:
