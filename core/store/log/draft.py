@@ -16,6 +16,8 @@ from core.store.log.prepare import Batch, Prepared, Refusal, is_same, provenance
 from core.store.log.sheet import New, Sheet
 from core.store.values import Commit
 
+SAME_MOMENT_S = 1.0
+
 _HASH_OF_NOTHING = hashlib.sha256(b"{}").digest()
 
 
@@ -28,7 +30,9 @@ class Draft:
         self._sheet = sheet
         self._types = types
         self._producer = producer
-        self._transaction_time = batch.transaction_time
+        # The moment of the commit says it as well, but where the clock went back meanwhile.
+        is_now = abs(batch.transaction_time - sheet.now) < SAME_MOMENT_S
+        self._transaction_time = None if is_now else batch.transaction_time
         self.refused: list[Refusal] = []
         self.stored: list[tuple[str, str]] = []
         self._did: Counter[str] = Counter()
