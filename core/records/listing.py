@@ -100,8 +100,8 @@ class Listing:
         judge = None if where is None else predicate(where, types[type_name])
         records = []
         for hit in found.hits:
-            record = store.record(type_name, hit.key, as_of=as_of)
-            if record is None or record.seq != hit.seq or (judge and not judge(record.value, record.common)):
+            record = hit.record
+            if judge and not judge(record.value, record.common):
                 continue
             shown = projected(record, fields, types[type_name]) if fields else record
             records.append({**self._record(shown), **_why(hit)})

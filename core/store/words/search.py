@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from core.model.errors import BadRequest, FileDamaged
-from core.model.fact import JsonObject
+from core.model.fact import JsonObject, Record
 from core.model.manifest import TypeSpec
 from core.store.asking.asof import AsOf, AtSeq, AtTime, seq_at, settled
 from core.store.log.facts import KNOWN_AT, object_of
@@ -69,8 +69,14 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     rank: float
     title: Marked
     snippet: Marked
+    value: JsonObject
     common: JsonObject
     after: str
+
+    @property
+    def record(self) -> Record:
+        """The record as it is found: this version of it counts."""
+        return Record(type=self.type, key=self.key, value=self.value, common=self.common, at=self.at, seq=self.seq)
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +233,7 @@ def _hit(
         rank=match.rank,
         title=marker.title(reading.title(value, own)),
         snippet=marker.snippet(reading.body(value, own)),
+        value=value,
         common=common_of(spec, value, own),
         after=word_of(_Place(top, match.rank, match.seq)),
     )
