@@ -20,6 +20,8 @@ from core.web import Notice
 log = logging.getLogger(__name__)
 
 RECOVER = "recover"
+# The owner's own notes and tags: the core's store, of no service.
+OWN = "owner"
 # A store as large as any is examined within it; the child's own time to start begins afterwards.
 SETTLE_S = 600.0
 TOLD_S = 30 * 86400.0
@@ -104,14 +106,14 @@ class StoreCare:
         if found is not None and found.verdict == "tail_dropped":
             self.note(service, RECOVER, trouble=_dropped(service.id, found))
 
+    def found_own(self, found: Findings | None) -> None:
+        """The same of the core's own store."""
+        if found is not None and found.verdict == "tail_dropped":
+            self._put(OWN, RECOVER, _dropped(OWN, found))
+
     def note(self, service: Service, deed: str, *, trouble: str = "") -> None:
         """Keep that a deed was done now, and what of it the owner should know."""
-        row = (service.uid, deed, self._clock.now(), trouble)
-
-        def put(db: apsw.Connection) -> None:
-            db.execute(_PUT, row)
-
-        self._coredb.write(put)
+        self._put(service.uid, deed, trouble)
 
     def done(self, service: Service) -> dict[str, tuple[float, str]]:
         """When each deed was last done for the service's store, and what was wrong."""
@@ -123,7 +125,7 @@ class StoreCare:
 
     def forget_others(self) -> None:
         """Keep nothing of stores that are gone."""
-        known = {service.uid for service in (*self._services.list(), *self._services.kept())}
+        known = {OWN, *(service.uid for service in (*self._services.list(), *self._services.kept()))}
         gone = {uid for uid, *_ in self._coredb.read(_ALL)} - known
 
         def forget(db: apsw.Connection) -> None:
@@ -147,7 +149,15 @@ class StoreCare:
             except FileDamaged as err:
                 notices.insert(0, Notice(f"{err.detail} {err.remedy}", place, f"Look at {service.title}"))
             notices += [Notice(text, place, f"Look at {service.title}") for text in kept.get(service.uid, ())]
-        return notices
+        return [*notices, *(Notice(text) for text in kept.get(OWN, ()))]
+
+    def _put(self, uid: str, deed: str, trouble: str) -> None:
+        row = (uid, deed, self._clock.now(), trouble)
+
+        def put(db: apsw.Connection) -> None:
+            db.execute(_PUT, row)
+
+        self._coredb.write(put)
 
     def _recover(self, service_id: str) -> None:
         with self._stores.resting(service_id):

@@ -143,6 +143,7 @@ class House:
         self._stores = Stores(me, self._services, self._catalog)
         self._stack.callback(self._stores.close)
         self._care = StoreCare(me, self._services, self._stores, coredb=self._coredb, clock=clock)
+        self._care.found_own(self._owner.found)
         self._library = Library(self._stores.shelves, timezone=config.timezone, clock=clock)
         self._stack.callback(self._library.close)
 

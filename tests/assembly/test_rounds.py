@@ -11,14 +11,14 @@ import apsw
 import msgspec
 import pytest
 
-from core.assembly.care import StoreCare
+from core.assembly.care import TOLD_S, StoreCare
 from core.assembly.rounds import AGAIN_S, COLLECT_PATH, COMPACT_PATH, DAY_S, Rounds
 from core.assembly.stores import Stores
 from core.model.clock import ManualClock
 from core.model.errors import FileDamaged, Retry
 from core.model.fact import Change
 from core.registry import Service
-from core.store import CoreDb, Origin, Policy, Store
+from core.store import CoreDb, Findings, Origin, Policy, Store
 from core.web import Notice
 
 ALL = ["compact", "verify", "verify_files", "collect"]
@@ -247,6 +247,19 @@ def test_a_damaged_store_is_told_first_and_left_alone(ground: Ground) -> None:
 
     assert [] == done
     assert "3 facts could be salvaged" in ground.notices()[0].text
+
+
+def test_what_became_of_the_cores_own_store_is_told(ground: Ground) -> None:
+    """Like that of a service's, for as long as others, and no round forgets it."""
+    ground.care.found_own(Findings(verdict="whole", at=1.0))
+    whole = ground.notices()
+    ground.care.found_own(Findings(verdict="tail_dropped", at=1.0, bytes=9, facts_seen=1, aside=("quarantine/x-wal",)))
+    ground.look()
+
+    assert [] == whole
+    assert ["quarantine/x-wal" in notice.text for notice in ground.notices()] == [True]
+    ground.clock.advance(TOLD_S + 1)
+    assert [] == [notice for notice in ground.notices() if "x-wal" in notice.text]
 
 
 def test_what_is_kept_of_a_service_goes_with_it(ground: Ground) -> None:
