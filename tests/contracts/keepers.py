@@ -38,7 +38,7 @@ class Keeper:
         self.folder = folder
         self.clock = clock
         self.types = TYPES
-        self.own = self._open()
+        self.own = self.opened()
 
     def session(self) -> Kept:
         """One more who uses the store; where there is one writer, it is that one."""
@@ -47,7 +47,7 @@ class Keeper:
     def reopen(self) -> Kept:
         """The store after everybody left it, as the next one opens it."""
         self.close()
-        self.own = self._open()
+        self.own = self.opened()
         return self.session()
 
     def close(self) -> None:
@@ -59,7 +59,8 @@ class Keeper:
         done = self.own.append([entry_of(fact) for fact in facts], atomic=True)
         return counted(done)
 
-    def _open(self) -> Store:
+    def opened(self) -> Store:
+        """The store, as whoever comes next opens it."""
         return Store.open(self.folder, types=self.types, origin=ORIGIN, clock=self.clock)
 
 
@@ -72,7 +73,7 @@ class InMemory(Keeper):
 
     lasts = False
 
-    def _open(self) -> Store:
+    def opened(self) -> Store:
         return Store.in_memory(types=self.types, origin=ORIGIN, clock=self.clock)
 
 
@@ -97,8 +98,8 @@ class Served(Keeper):
         self._server.stop()
         super().close()
 
-    def _open(self) -> Store:
-        store = super()._open()
+    def opened(self) -> Store:
+        store = super().opened()
         self._server = StoreServer(clock=self.clock)
         store.on_commit = partial(self._server.committed, store)
         self._serve(self._server, store)

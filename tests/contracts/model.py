@@ -30,6 +30,7 @@ class Model:
 
     def commit(self, changes: Sequence[Change], types: Mapping[str, TypeSpec], *, now: float) -> tuple[int, ...]:
         """Counts of new, updated, same, deleted, quarantined."""
+        self.come(now)
         counts = [0, 0, 0, 0, 0]
         bad = [change for change in changes if change.value.get("n") != change.value.get("n")]
         for change in changes:
@@ -56,7 +57,16 @@ class Model:
 
     def append(self, entry: Entry, types: Mapping[str, TypeSpec], *, now: float) -> None:
         """A fact as somebody else made it; one with a revision may be older than those that are here."""
+        self.come(now)
         self._add(entry, types.get(entry.type, TypeSpec(name=entry.type)), now=now, entry=entry)
+
+    def come(self, now: float) -> None:
+        """A writer looks at its clock: what it records is never earlier than what it saw before."""
+        self.recorded_at = max(self.recorded_at, now)
+
+    def reopen(self) -> None:
+        """The next writer knows what is recorded, and no more."""
+        self.recorded_at = max((fact.recorded_at for fact in self.facts), default=0.0)
 
     def adopt(self, real: Sequence[Fact]) -> None:
         """Compare what was added with what the store added, and take over its ids."""
@@ -67,7 +77,7 @@ class Model:
             expected = msgspec.structs.replace(
                 self.facts[place], id=fact.id, causation=causation, origin=fact.origin, origin_seq=fact.origin_seq
             )
-            assert expected == fact
+            assert expected == fact, (expected, fact)
             self.facts[place] = fact
             self._ids[fact.seq] = fact.id
 
@@ -100,7 +110,6 @@ class Model:
         entry: Entry | None = None,
     ) -> None:
         before = self.counting(said.type, said.key)
-        self.recorded_at = max(self.recorded_at, now)
         known_at = self.recorded_at if entry is None or entry.known_at is None else entry.known_at
         is_put = said.action == "put"
         value, common = (said.value, said.common) if is_put else ({}, {})
@@ -110,7 +119,7 @@ class Model:
         self.head += 1
         self.facts.append(Fact(
             seq=self.head, id="", type=said.type, key=said.key, action=said.action, value=value, common=common,
-            value_hash=value_hash(value), causation=None, transaction_time=self.recorded_at,
+            value_hash=value_hash(value), causation=None, transaction_time=now if entry is None else self.recorded_at,
             valid_time=said.valid_time if said.valid_time is not None or is_foreign else declared, schema_version=1,
             producer=None, derivation=None, origin="", origin_epoch=1, origin_seq=0, known_at=known_at,
             rev=entry.rev if entry is not None and entry.rev is not None else _rev(before, order, known_at),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,24 +13,12 @@ from core.model.fact import Change
 from core.model.filter import Path, parse
 from core.store import AtSeq, AtTime, Entry, Policy
 from tests.contracts.keepers import Keeper, Kept, taken
-from tests.contracts.waiting import wait_until
+from tests.contracts.waiting import pages, wait_until
 
 
 def put(key: str, **value: Any) -> Change:
     """A note as it is now."""
     return Change(type="note", key=key, value=value)
-
-
-def pages(ask: Callable[[str | None], Any], of: str) -> Iterator[Any]:
-    """What all pages hold."""
-    after = None
-    for _ in range(1000):
-        page = ask(after)
-        yield from getattr(page, of)
-        after = page.next
-        if after is None:
-            return
-    raise AssertionError("the pages do not end")
 
 
 def keys(store: Kept, where: str | None = None, **how: Any) -> list[str]:
