@@ -43,11 +43,18 @@ def parse_moment(text: str, zone: ZoneInfo) -> float:
 
 
 def day_at(moment: float, zone: ZoneInfo) -> date:
-    """The owner's day at a moment; the nearest that the calendar has."""
+    """The owner's day at a moment, the one within whose bounds it lies; the nearest that the calendar has."""
     try:
-        return min(max(datetime.fromtimestamp(moment, zone).date(), FIRST), LAST)
+        day = datetime.fromtimestamp(moment, zone).date()
     except (ValueError, OverflowError, OSError):
         return FIRST if moment < 0 else LAST
+    if not FIRST <= day <= LAST:
+        return min(max(day, FIRST), LAST)
+    # Where clocks change around midnight, the evening's hour comes again after it, or the morning begins before it.
+    start, end = bounds(day, zone)
+    if moment < start:
+        return max(day - timedelta(days=1), FIRST)
+    return min(day + timedelta(days=1), LAST) if moment >= end else day
 
 
 def bounds(day: date, zone: ZoneInfo) -> tuple[float, float]:

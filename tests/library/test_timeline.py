@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.library import Day, Library
-from core.library.days import bounds
+from core.library.days import FIRST, LAST, bounds, day_at
 from core.model.clock import ManualClock
 from core.model.errors import BadRequest
 from tests.library.conftest import Shelves
@@ -236,3 +236,44 @@ def test_no_moment_in_words(library: Library, text: str) -> None:
     """BadRequest."""
     with pytest.raises(BadRequest):
         library.moment(text)
+
+
+@pytest.mark.parametrize(
+    ("timezone", "moment", "day"),
+    [
+        ("America/St_Johns", "2006-10-29T02:29:59Z", "2006-10-28"),  # 23:59:59, the first time.
+        ("America/St_Johns", "2006-10-29T02:30:30Z", "2006-10-29"),  # 00:00:30; at 00:01 it is 23:01 again.
+        ("America/St_Johns", "2006-10-29T03:00:00Z", "2006-10-29"),  # 23:30, the second time.
+        ("America/Toronto", "1919-03-31T04:45:00Z", "1919-03-30"),  # 00:45; at 23:30 it was 00:30 at once.
+        ("America/Toronto", "1919-03-31T05:00:00Z", "1919-03-31"),
+        ("Pacific/Apia", "2011-12-30T09:59:59Z", "2011-12-29"),  # There was no 30th.
+        ("Pacific/Apia", "2011-12-30T10:00:00Z", "2011-12-31"),
+    ],
+)
+def test_a_moment_is_of_the_day_within_whose_bounds_it_lies(timezone: str, moment: str, day: str) -> None:
+    """Also where clocks change around midnight."""
+    zone, when = ZoneInfo(timezone), datetime.fromisoformat(moment).timestamp()
+    start, end = bounds(date.fromisoformat(day), zone)
+
+    assert start <= when < end
+    assert day == day_at(when, zone).isoformat()
+
+
+def test_an_evening_that_comes_twice_is_shown_where_its_neighbours_say(
+    shelves: Shelves, open_library: Callable[..., Library]
+) -> None:
+    """The second 23:30 of the 28th stands on the 29th, and the days around it name that day."""
+    library = open_library(timezone="America/St_Johns")
+    shelves.put("feeds", {"id": "a", "at": datetime.fromisoformat("2006-10-29T03:00:00Z").timestamp()})
+
+    assert ["a"] == keys(library.day("2006-10-29", limit=10))
+    assert "2006-10-29" == library.day("2006-10-30", limit=10).older
+    assert "2006-10-29" == library.day("2006-10-28", limit=10).newer
+
+
+@pytest.mark.parametrize("timezone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])
+def test_days_end_where_the_calendar_does(timezone: str) -> None:
+    """Before its first and after its last, the nearest."""
+    zone = ZoneInfo(timezone)
+
+    assert (FIRST, LAST) == (day_at(bounds(FIRST, zone)[0] - 1, zone), day_at(bounds(LAST, zone)[1], zone))
