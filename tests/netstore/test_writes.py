@@ -325,6 +325,25 @@ def test_who_is_not_trusted_cannot_say_where_a_fact_was_made(served: Served) -> 
     assert "device/0190a3c4-0000-7000-8000-000000000000" == served.store.facts(0, limit=1)[0].origin
 
 
+@pytest.mark.parametrize("value_hash", ["", "ab" * 32])
+def test_what_another_store_erased_is_taken_as_erased(bare: Bare, served: Served, value_hash: str) -> None:
+    """Who may say where a fact was made brings erased ones with any hash, and the receipt; anybody else does not."""
+    gone = {"action": "delete", "value": {}, "value_hash": value_hash}
+    made = {"origin": "other/log", "origin_epoch": 1, "known_at": 5.0}
+    erased = bare.ask(op="write_fact", fact=fact(1, **gone, **made, origin_seq=1))
+    receipt = bare.ask(op="write_fact", fact=fact(2, store="__locker_erasures", **made, origin_seq=2))
+    (kept, _) = served.store.facts(0, limit=9)
+    stranger = served.bare_tcp()
+    refused = [
+        stranger.ask(op="write_fact", fact=one, token=TOKEN)["error_code"]
+        for one in (fact(3, **gone, **made), fact(4, store="__locker_erasures", **made))
+    ]
+
+    assert (True, True) == (erased["ok"], receipt["ok"]), (erased, receipt)
+    assert ("delete", value_hash) == (kept.action, kept.value_hash)
+    assert ["hash_mismatch" if value_hash else "invalid_fact", "invalid_fact"] == refused
+
+
 def test_the_client_adds_each_fact_once(client: NetworkStore) -> None:
     """Ids are given before sending; what comes back are a store's own answers."""
     one = client.append([Entry(type="tasks", key="a", value={"n": 1})])

@@ -65,6 +65,18 @@ def test_another_fact_of_that_id_is_refused(store: Store) -> None:
     assert 2 == store.head()
 
 
+@pytest.mark.parametrize("field", ["common", "producer", "derivation"])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_true_is_not_one(store: Store, field: str, at_once: bool) -> None:
+    """What JSON tells apart is not the same fact; how a number is written makes no difference."""
+    said = [entry(id="a", **{field: {"f": part}}) for part in (True, 1)]
+    number = [entry(id="b", **{field: {"f": part}}) for part in (1, 1.0)]
+    calls = [[*said, *number]] if at_once else [[one] for one in (*said, *number)]
+    answers = [answer for call in calls for answer in store.append(call)]
+
+    assert [Appended, ConflictingDuplicate, Appended, Appended] == [type(answer) for answer in answers]
+
+
 def test_causation_is_the_fact_before(store: Store) -> None:
     """Filled in at commit, so that two clients cannot name one parent."""
     first, second = store.append([entry(id="a"), entry(id="b")])

@@ -16,6 +16,7 @@ from core.model.errors import InvalidFact, StorageFull
 from core.model.fact import Change, Fact, JsonObject, value_hash
 from core.store import Entry, Import, Imported, Origin, Store
 from core.store.exchange.imports import BATCH_FACTS, PROBLEMS_TOLD_MAX, entry_of
+from core.store.log.entries import ORIGIN_SEQ_LIMIT
 from tests.store.conftest import ORIGIN
 
 ELSEWHERE = Origin("other/0190a3c4-0000-7000-8000-00000000000f", 3)
@@ -250,6 +251,26 @@ def test_a_full_disk_ends_it(store: Store, made: list[Fact]) -> None:
 
     assert BATCH_FACTS == store.head()
     assert (BATCH_FACTS, BATCH_FACTS) == ((done := take(store, many)).known, done.added)
+
+
+def test_facts_of_the_store_s_own_log_come_back(store: Store, made: list[Fact], tmp_path: Path) -> None:
+    """The file was lost and the log is the same: what is written next is numbered behind what was imported."""
+    (tmp_path / "Again").mkdir()
+    with Store.open(tmp_path / "Again" / "notes", types={}, origin=ELSEWHERE, clock=ManualClock()) as again:
+        done = take(again, [told(fact) for fact in made[5:]])
+        for n in range(3):
+            again.commit([Change(type="note", key="new", value={"n": n})])
+
+        last = made[-1].origin_seq
+        assert done.is_whole
+        assert [last + 1, last + 2, last + 3] == [fact.origin_seq for fact in again.facts(len(made) - 5, limit=9)]
+
+
+def test_a_number_at_the_end_of_all_numbers_is_refused(store: Store, made: list[Fact]) -> None:
+    """Behind it the log could not go on."""
+    done = take(store, [{**told(made[0]), "origin_seq": ORIGIN_SEQ_LIMIT}])
+
+    assert ["invalid_fact"] == [problem.code for problem in done.problems]
 
 
 json_values = st.recursive(

@@ -25,7 +25,8 @@ from core.model.manifest import TypeSpec
 from core.store.log import facts
 from core.store.log.fold import declared_at
 from core.store.log.hashes import is_hash_of
-from core.store.log.prepare import RESERVED_TYPES, TYPE_BYTES_MAX, change_hash, is_name
+from core.store.log.prepare import TYPE_BYTES_MAX, change_hash, is_name, is_reserved
+from core.store.log.receipts import TYPES
 from core.store.log.sheet import New, Sheet, Source
 from core.store.values import Appended, Entry
 
@@ -33,8 +34,11 @@ ID_LETTERS_MAX = 64
 CLOCK_AHEAD_S_MAX = 86_400.0
 EPOCH_S_LIMIT = 1e12
 HASH_HEX_LETTERS = 64
+# Far from the last number there is: a log whose facts come back goes on behind them.
+ORIGIN_SEQ_LIMIT = 2**62
 
 _EMPTY = b"{}"
+_RECEIPTS = frozenset(TYPES.values())
 
 
 class Judged(msgspec.Struct, frozen=True, gc=False):
@@ -58,11 +62,12 @@ def judge(entry: Entry, types: Mapping[str, TypeSpec]) -> Judged | LockerError:
         value, common = (entry.value, entry.common) if entry.action == "put" else ({}, {})
         canonical = _canonical(value, "value")
         _canonical(common, "common")
-        if entry.value_hash is not None and not is_hash_of(value, canonical, entry.value_hash):
+        given = entry.value_hash
+        # What was erased elsewhere has the hash of what it said, or none: neither is that of nothing.
+        if given is not None and not _may_be_erased(entry) and not is_hash_of(value, canonical, given):
             return HashMismatch(f"{entry.type} {entry.key}: value_hash is not that of the value")
         spec = types.get(entry.type)
         volatile = spec.volatile if spec is not None else ()
-        given = entry.value_hash
         return Judged(
             entry,
             canonical,
@@ -199,8 +204,8 @@ def _appended(seq: int, new: New, now: float, warnings: list[str]) -> Appended:
 def _said(judged: Judged) -> tuple[Any, ...]:
     entry = judged.entry
     return (
-        entry.type, entry.key, entry.action, judged.canonical, judged.common, entry.valid_time, entry.schema_version,
-        judged.producer, judged.derivation,
+        entry.type, entry.key, entry.action, judged.canonical, _common(judged), entry.valid_time,
+        entry.schema_version, judged.producer, judged.derivation,
     )  # fmt: skip
 
 
@@ -213,15 +218,35 @@ def _is_same(known: Fact, judged: Judged, spec: TypeSpec | None) -> bool:
     return (
         (known.type, known.key, known.action) == (entry.type, entry.key, entry.action)
         and canonical_json(known.value) == judged.canonical
-        and known.common == (entry.common if entry.action == "put" else {})
+        and canonical_json(known.common) == _common(judged)
         and known.valid_time in (valid_time, entry.valid_time)
         and known.schema_version == entry.schema_version
-        and (known.producer, known.derivation) == (entry.producer, entry.derivation)
+        and _document(known.producer, "producer") == judged.producer
+        and _document(known.derivation, "derivation") == judged.derivation
     )
 
 
+def _common(judged: Judged) -> bytes:
+    """The canonical form of its shared fields: Python takes true for 1, JSON does not."""
+    return canonical_json(judged.entry.common) if judged.common is not None else _EMPTY
+
+
+def _is_from_elsewhere(entry: Entry) -> bool:
+    """Whether another store made it: only such facts say where they were made, or since when they were known."""
+    return entry.origin is not None or entry.known_at is not None
+
+
+def _may_be_erased(entry: Entry) -> bool:
+    return entry.action == "delete" and _is_from_elsewhere(entry)
+
+
+def _may_name(entry: Entry) -> bool:
+    """Whether it may be of its type: another store's receipts are part of its log."""
+    return not is_reserved(entry.type) or (entry.type in _RECEIPTS and _is_from_elsewhere(entry))
+
+
 def _check_names(entry: Entry) -> None:
-    if not is_name(entry.type, TYPE_BYTES_MAX) or entry.type.startswith(RESERVED_TYPES):
+    if not is_name(entry.type, TYPE_BYTES_MAX) or not _may_name(entry):
         raise InvalidFact(f"{entry.type!r:.80} cannot be a type's name", field="store")
     if not is_name(entry.key, KEY_BYTES_MAX):
         raise InvalidFact(f"the key must be text of 1 to {KEY_BYTES_MAX} bytes without control characters", field="key")
@@ -230,9 +255,7 @@ def _check_names(entry: Entry) -> None:
             raise InvalidFact(f"{field} must be text of 1 to {ID_LETTERS_MAX} letters", field=field)
     if entry.action not in ("put", "delete"):
         raise InvalidFact("action must be put or delete", field="action")
-    if entry.value_hash is not None and (
-        len(entry.value_hash) != HASH_HEX_LETTERS or not set(entry.value_hash) <= set("0123456789abcdef")
-    ):
+    if entry.value_hash is not None and not _is_hash(entry.value_hash, may_be_none=_may_be_erased(entry)):
         raise InvalidFact(f"value_hash must be {HASH_HEX_LETTERS} lower-case hex digits", field="value_hash")
 
 
@@ -247,10 +270,18 @@ def _check_numbers(entry: Entry) -> None:
         number = getattr(entry, field)
         if number is not None and (type(number) is not int or not 1 <= number < 2**63):
             raise InvalidFact(f"{field} must be a whole number from 1", field=field)
+    if (entry.origin_seq or 0) >= ORIGIN_SEQ_LIMIT:
+        raise InvalidFact(f"origin_seq must be below {ORIGIN_SEQ_LIMIT}", field="origin_seq")
     if entry.if_seq is not None and (type(entry.if_seq) is not int or entry.if_seq < 0):
         raise InvalidFact("if_seq must be a position, or 0 for none", field="if_seq")
     if entry.rev is not None and not all(type(part) is int and -(2**63) <= part < 2**63 for part in entry.rev):
         raise InvalidFact("rev must be two whole numbers of at most 64 bits", field="rev")
+
+
+def _is_hash(text: str, *, may_be_none: bool) -> bool:
+    if not text:
+        return may_be_none
+    return len(text) == HASH_HEX_LETTERS and set(text) <= set("0123456789abcdef")
 
 
 def _is_moment(number: float) -> bool:

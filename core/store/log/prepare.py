@@ -15,6 +15,7 @@ from core.model.errors import BadRecord, BadRequest, Skip
 from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change, JsonObject, check_change
 from core.model.ids import KEY_BYTES_MAX
 from core.model.manifest import TypeSpec
+from core.store.log.receipts import OWN_TYPES
 from core.store.log.refused import whole_change, whole_value
 from core.store.paths import without
 from core.store.values import BATCH_CHANGES_MAX, Aside
@@ -192,7 +193,7 @@ def checked(changes: Sequence[Change], aside: Sequence[Aside] = ()) -> Sequence[
 
 @functools.lru_cache(maxsize=256)
 def _check_type(name: str) -> None:
-    if not is_name(name, TYPE_BYTES_MAX) or name.startswith(RESERVED_TYPES):
+    if not is_name(name, TYPE_BYTES_MAX) or is_reserved(name):
         raise BadRecord(f"{name[:60]!r} cannot be a type's name")
 
 
@@ -208,6 +209,11 @@ def _check_fields(change: Change) -> None:
         raise BadRecord(f"{change.type} {key}: the order key must be an integer of at most 64 bits")
     if change.derivation is not None:
         provenance(change.derivation, f"{change.type} {key}: derivation")
+
+
+def is_reserved(type_name: str) -> bool:
+    """Whether only the store itself says something under that type."""
+    return type_name.startswith(RESERVED_TYPES) or type_name in OWN_TYPES
 
 
 def is_name(name: object, bytes_max: int) -> bool:

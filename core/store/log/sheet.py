@@ -172,6 +172,8 @@ class Sheet:
         source, origin_seq, now = new.source or self._own, new.origin_seq, self.now
         if origin_seq is None:
             origin_seq = self._place.origin_seq = self._place.origin_seq + 1
+        elif source.number == self._own.number:  # Of this very log, come back: it goes on behind.
+            self._place.origin_seq = max(self._place.origin_seq, origin_seq)
         number, producer = (None, None) if new.producer is None else new.producer
         said = (
             int(new.change_hash is None),
