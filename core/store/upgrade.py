@@ -7,15 +7,16 @@ from collections.abc import Callable
 import apsw
 
 from core.store.log.digest import digest_of
+from core.store.log.facts import FIRST_ORIGIN
 
 _NUMBER_TYPES = "INSERT INTO type (name) SELECT DISTINCT type FROM fact ORDER BY 1"
 _SLIM = """
     f.value, f.common, f.value_hash, f.causation, nullif(f.transaction_time, f.recorded_at), f.valid_time,
     f.schema_version
 """
-_PLACED = """
-    nullif(f.origin_seq, f.seq), nullif(f.known_at, f.recorded_at), f.rev_generation,
-    nullif(f.rev_order, cast(f.known_at * 1000 AS INTEGER)), f.recorded_at
+_PLACED = f"""
+    iif(f.origin = {FIRST_ORIGIN}, nullif(f.origin_seq, f.seq), f.origin_seq), nullif(f.known_at, f.recorded_at),
+    f.rev_generation, nullif(f.rev_order, cast(f.known_at * 1000 AS INTEGER)), f.recorded_at
 """
 _FACTS = f"""
     SELECT f.seq, f.id, f.type, f.key, f.action = 'delete', {_SLIM}, p.document, f.derivation, o.log, o.epoch, {_PLACED}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,10 @@ STORES = Path(__file__).parents[1] / "data" / "stores"
 TYPES = {
     "note": TypeSpec(name="note", time="written", title="title", text=("title", "body"), volatile=("views",)),
 }
+_PUT_OF_SECOND = """
+    INSERT INTO fact VALUES (?, ?, 'note', ?, 'put', '{}', NULL, ?, NULL, 1.6e9, NULL, 1, NULL, NULL, 2, ?, 1.6e9, 0,
+        1600000000000, 1.6e9)
+"""
 
 
 @pytest.fixture
@@ -83,3 +88,24 @@ def test_reading_a_store_of_an_earlier_version_tells_that_it_waits(folder: Path)
         Store.open(folder, types=TYPES, origin=Origin("device/service", 2), clock=ManualClock()).close()
 
         assert 7 == len(reader.facts(0, limit=10))
+
+
+def test_numbers_of_a_later_origin_stay(tmp_path: Path) -> None:
+    """Of any origin but the first, a number that equals its fact's position is still the number it was given."""
+    folder = tmp_path / "later"
+    folder.mkdir(mode=0o700)
+    db = apsw.Connection(str(folder / "store.db"))
+    db.execute(str(MIGRATIONS[0]))
+    db.pragma("application_id", APPLICATION_ID)
+    db.pragma("user_version", 1)
+    db.execute("INSERT INTO meta VALUES ('store_epoch', x'00112233445566778899aabbccddeeff'), ('opens', 2)")
+    db.execute("INSERT INTO origin VALUES (1, 'device/service', 1), (2, 'device/service', 2)")
+    rows = [(seq, f"id{seq}", f"k{seq}", hashlib.sha256(b"{}").digest(), seq) for seq in (1, 2, 3)]
+    db.executemany(_PUT_OF_SECOND, rows)
+    db.close()
+
+    with Store.open(folder, types={}, origin=Origin("device/service", 2), clock=ManualClock()) as store:
+        store.commit([Change(type="note", key="new", value={"n": 1})])
+
+        found = [(fact.seq, fact.origin_epoch, fact.origin_seq) for fact in store.facts(0, limit=9)]
+    assert [(1, 2, 1), (2, 2, 2), (3, 2, 3), (4, 2, 4)] == found
