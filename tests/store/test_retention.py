@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from core.model.clock import ManualClock
 from core.model.errors import BadRequest, CursorTooOld, NotFound
 from core.model.fact import Change, Fact
-from core.store import Almanac, AtSeq, Store
+from core.store import Almanac, AtSeq, Entry, Store
 from core.store.care.checkup import check_up
 from core.store.care.retention import PRUNE_IDS_MAX, Policy
 from core.store.log.receipts import TYPES as RECEIPT_TYPES
@@ -121,6 +121,24 @@ def test_compaction_goes_in_steps(store: Store) -> None:
 
     assert [10, 10, 9] == retention_steps
     assert [30] == [fact.seq for fact in _facts(store)]
+
+
+def test_compaction_leaves_the_folds_that_rebuilding_makes(store: Store, folder: Path, clock: ManualClock) -> None:
+    """Also where facts from elsewhere were known in another order than they count. INV-13."""
+    now = clock.now()
+    store.set_policy("a", Policy(kind="rolling_window", duration_s=50.0), actor="owner")
+    store.append(
+        [
+            Entry(type="a", key="k", value={"n": n}, known_at=known_at, rev=(0, n))
+            for n, known_at in enumerate((now, now - 100, now - 99))
+        ]
+    )
+    (done,) = store.compact(actor="owner")
+    before = _derived(folder)
+    store.rebuild()
+
+    assert 1 == done["count"]
+    assert _derived(folder) == before
 
 
 def test_prune_drops_what_is_named(store: Store, folder: Path) -> None:

@@ -26,7 +26,7 @@ _PUT_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO 
 _FLOOR = "SELECT value FROM meta WHERE name = 'floor_seq'"
 _NUMBER = "SELECT id FROM type WHERE name = ?"
 _SUPERSEDED = """
-    SELECT seq, until_seq FROM past WHERE type = ? AND until_known <= ? ORDER BY until_seq, seq LIMIT ?
+    SELECT seq, until_seq, key FROM past WHERE type = ? AND until_known <= ? ORDER BY until_seq, seq LIMIT ?
 """
 _OF_ID = "SELECT f.seq, f.id, f.type, t.name, f.key FROM fact f CROSS JOIN type t ON t.id = f.type WHERE f.id = ?"
 _OF_RECORD = """
@@ -38,7 +38,6 @@ _OF_RECORD = """
 _UNTIL = "SELECT until_seq FROM past WHERE type = ? AND key = ? AND seq = ?"
 _DIGEST = "SELECT row_digest FROM fact WHERE seq = ?"
 _DELETE_FACT = "DELETE FROM fact WHERE seq = ?"
-_DELETE_PAST = "DELETE FROM past WHERE type = ? AND seq = ? AND key = (SELECT key FROM fact WHERE seq = ?)"
 _DELETE_TEXT = "DELETE FROM text WHERE rowid = ?"
 _CURRENT = "SELECT deleted FROM current WHERE type = ? AND key = ?"
 _DELETE_CURRENT = "DELETE FROM current WHERE type = ? AND key = ?"
@@ -46,6 +45,7 @@ _DELETE_PASTS = "DELETE FROM past WHERE type = ? AND key = ?"
 _DELETE_TALLY = "DELETE FROM tally WHERE type = ?1 AND NOT EXISTS (SELECT 1 FROM current WHERE type = ?1)"
 
 Note = Callable[[str, str, JsonObject], int]
+_Record = tuple[int, str, str]  # The type by its number and its name, and the key.
 
 
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -103,7 +103,8 @@ class Retention:
 
         What counts is never removed, nor what counted within its type's window.
         """
-        gone: list[tuple[int, int, int]] = []
+        gone: list[tuple[int, int]] = []
+        records: list[_Record] = []
         applied: dict[str, Policy] = {}
         for name, policy in sorted(policies(self._db).items()):
             number: Any = self._db.execute(_NUMBER, (name,)).get
@@ -112,17 +113,20 @@ class Retention:
             until = self._now - (policy.duration_s or 0.0)
             limit = facts_max - len(gone)
             found: Any = self._db.execute(_SUPERSEDED, (number, until, limit)).fetchall()
-            gone += [(seq, number, until_seq) for seq, until_seq in found]
+            gone += [(seq, until_seq) for seq, until_seq, _ in found]
+            records += [(number, name, key) for _, _, key in found]
             applied |= {name: policy} if found else {}
         if not gone:
             return None
         gone.sort()
-        went = self.digest(seq for seq, _, _ in gone)
-        self._db.executemany(_DELETE_PAST, ((number, seq, seq) for seq, number, _ in gone))
-        self._delete([seq for seq, _, _ in gone])
-        floor = self._raise_floor(max(until_seq for _, _, until_seq in gone))
+        seqs = [seq for seq, _ in gone]
+        went = self.digest(seqs)
+        self._delete(seqs)
+        # One that went may have ended the span of one that stays, where facts came in another order than they count.
+        self._refold(records)
+        floor = self._raise_floor(max(until_seq for _, until_seq in gone))
         said = {"policies": msgspec.to_builtins(applied), "floor_seq": floor}
-        return self.sign(COMPACT, [seq for seq, _, _ in gone], went, said)
+        return self.sign(COMPACT, seqs, went, said)
 
     def prune(self, ids: Sequence[str]) -> JsonObject:
         """Remove the facts with these ids, whether they count or not; the receipt's document.
@@ -163,7 +167,10 @@ class Retention:
 
     def refold(self, targets: Iterable[Target]) -> None:
         """Fold the records of these facts again, out of the facts that are left."""
-        for type_id, type_name, key in dict.fromkeys((one.type, one.type_name, one.key) for one in targets):
+        self._refold((one.type, one.type_name, one.key) for one in targets)
+
+    def _refold(self, records: Iterable[_Record]) -> None:
+        for type_id, type_name, key in dict.fromkeys(records):
             live_before = self._db.execute(_CURRENT, (type_id, key)).get == 0
             versions = current.versions_of(self._db, type_id, key)
             self._db.execute(_DELETE_CURRENT, (type_id, key))
