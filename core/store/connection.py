@@ -33,9 +33,13 @@ _READ_FLAGS = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOFOLLOW
 
 
 def open_for_writing(path: Path, *, mode_of: Path) -> apsw.Connection:
-    """A durable connection to `path`, created with the mode of the file `mode_of` when it is not there."""
+    """A durable connection to `path`, created with the mode of the file `mode_of` when it is not there.
+
+    It runs no code that the file holds: no trigger, no view, no function of ours in its schema.
+    """
     check_is_file(path)
     db = apsw.Connection(f"file:{quote(str(_real(path)))}?modeof={quote(str(_real(mode_of)))}", flags=_WRITE_FLAGS)
+    distrust(db)
     db.set_busy_timeout(BUSY_TIMEOUT_MS)
     db.pragma("journal_mode", "wal")
     db.pragma("synchronous", "full")
@@ -55,13 +59,18 @@ def open_for_reading(path: Path) -> apsw.Connection:
     return hardened(apsw.Connection(str(_real(path)), flags=_READ_FLAGS))
 
 
-def hardened(db: apsw.Connection) -> apsw.Connection:
-    """The connection, reading only and trusting nothing that it reads."""
-    db.set_busy_timeout(BUSY_TIMEOUT_MS)
+def distrust(db: apsw.Connection) -> None:
+    """Let nothing of what the file holds run."""
     db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     db.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)
     db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+
+
+def hardened(db: apsw.Connection) -> apsw.Connection:
+    """The connection, reading only and trusting nothing that it reads."""
+    distrust(db)
+    db.set_busy_timeout(BUSY_TIMEOUT_MS)
     db.limit(apsw.SQLITE_LIMIT_LENGTH, CELL_BYTES_MAX)
     db.pragma("query_only", True)
     db.pragma("cell_size_check", True)

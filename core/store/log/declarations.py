@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 
 import apsw
@@ -10,6 +11,8 @@ import msgspec
 
 from core.model.manifest import TypeSpec
 from core.store.paths import json_path
+
+log = logging.getLogger(__name__)
 
 _FOLDED_BY = "SELECT value FROM meta WHERE name = 'declarations'"
 _FOLD_BY = """
@@ -21,6 +24,7 @@ _INDEXES = "SELECT type, path, name FROM field_index"
 _NEW_INDEX = "INSERT INTO field_index (type, path, name) VALUES (?, ?, ?)"
 _NO_INDEX = "DELETE FROM field_index WHERE type = ? AND path = ?"
 _VIEWS = "SELECT name FROM sqlite_schema WHERE type = 'view'"
+_NAMES = "SELECT lower(name) FROM sqlite_schema"
 
 _FACTS_VIEW = """
     CREATE VIEW facts AS SELECT f.seq, t.name AS type, f.key, iif(f.deleted, 'delete', 'put') AS action,
@@ -78,15 +82,24 @@ class Declarations:
             self._db.execute(_NEW_INDEX, (number, path, name))
 
     def _settle_views(self, numbers: Mapping[str, int]) -> None:
-        """For people with ordinary tools; none of our own statements reads them."""
+        """For people with ordinary tools; none of our own statements reads them, so one that cannot be is left out."""
         for (name,) in self._db.execute(_VIEWS).fetchall():
             self._db.execute(f"DROP VIEW {quoted_name(str(name))}")
         self._db.execute(_FACTS_VIEW)
-        for name, spec in self._types.items():
-            self._db.execute(_current_view(name, numbers[name], spec))
+        taken = {str(name) for (name,) in self._db.execute(_NAMES)}
+        for type_name, spec in self._types.items():
+            view = f"current_{type_name}"
+            if view.lower() in taken:  # As `current_newest`, an index, or a type that differs in case alone.
+                log.info("view left out, its name is taken name=%s", view)
+                continue
+            taken.add(view.lower())
+            try:
+                self._db.execute(_current_view(view, numbers[type_name], spec))
+            except apsw.SQLError as err:
+                log.warning("view left out name=%s error=%s", view, type(err).__name__)
 
 
-def _current_view(name: str, number: int, spec: TypeSpec) -> str:
+def _current_view(view: str, number: int, spec: TypeSpec) -> str:
     """The records of one type, a column for each path that is declared."""
     paths = {**({"title": spec.title} if spec.title else {}), **spec.common, **{path: path for path in spec.index}}
     columns = {"key", "at", "value"}
@@ -96,6 +109,6 @@ def _current_view(name: str, number: int, spec: TypeSpec) -> str:
             columns.add(column.lower())
             said.append(f"json_extract(f.value, {text_literal(json_path(path))}) AS {quoted_name(column)}")
     return (
-        f'CREATE VIEW "current_{name}" AS SELECT {", ".join(said)}, f.value FROM current c '
+        f"CREATE VIEW {quoted_name(view)} AS SELECT {', '.join(said)}, f.value FROM current c "
         f"JOIN fact f ON f.seq = c.seq WHERE c.type = {number} AND c.deleted = 0"
     )

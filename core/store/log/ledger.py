@@ -29,9 +29,10 @@ from core.store.log.prepare import Batch
 from core.store.log.quarantine import Quarantine
 from core.store.log.receipts import Verb, put_receipt
 from core.store.log.sheet import Place, Sheet, Source
-from core.store.migrate import migrate
+from core.store.migrate import migrate, version_of
 from core.store.numbers.samples import SAMPLE_TYPE, Recording, Sampled, Samples
 from core.store.schema import APPLICATION_ID, MIGRATIONS
+from core.store.trust import refuse_active
 from core.store.values import Appended, Commit, Origin
 from core.store.words.text import TextIndex
 
@@ -97,6 +98,8 @@ class Ledger:
         """The store at `path`, to which `connect` connects, made or brought to this version where needed."""
         db = connect()
         try:
+            if version_of(db, path, application_id=APPLICATION_ID, newest=len(MIGRATIONS)):
+                refuse_active(db, path)
             migrate(db, path, application_id=APPLICATION_ID, steps=MIGRATIONS)
             return cls(db, types=types, origin=origin, clock=clock, timezone=timezone)
         except BaseException:
