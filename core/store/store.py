@@ -310,7 +310,9 @@ class Store(Reads):
             try:
                 clean = self._writer.close()
             finally:
-                self._home.release(clean=clean)
+                # Else the lock ends with the process: two writers at once would be worse than none.
+                if self._writer.is_at_rest:
+                    self._home.release(clean=clean)
 
     def _index_text(self) -> bool:
         return self._mine().submit(lambda ledger: ledger.index_text(), bulk=True, changes=INDEX_FACTS)

@@ -226,6 +226,10 @@ class Ledger:
             put_seal(self._db)
         close_checkpointed(self._db)
 
+    def interrupt(self) -> None:
+        """Let the statement under way fail; from any thread."""
+        self._db.interrupt()
+
     def abandon(self) -> None:
         """Close after a failure: what was not committed is undone."""
         self._db.close()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -28,6 +30,10 @@ GROUP_BYTES_MAX = 1024 * 1024
 # Small enough that a single write that comes meanwhile waits for some ms.
 GROUP_BULK_FACTS_MAX = 100
 WAITING_MAX = 1024
+# How long `close` waits for what is being written, and then for what it broke off to end.
+CLOSE_WAIT_S = 30.0
+BREAK_OFF_S = 5.0
+_BREAK_OFF_PAUSE_S = 0.05
 
 _HANDED_ON = 0  # No thread's number: one who waits has been told to write, and has not begun.
 
@@ -41,6 +47,7 @@ _EVERYBODYS = (
     apsw.ReadOnlyError,
     apsw.CorruptError,
     apsw.NotADBError,
+    apsw.InterruptError,
     OSError,
 )
 
@@ -154,16 +161,37 @@ class Writer:
         return work.result
 
     def close(self) -> bool:
-        """Commit what waits, close the database; whether it was whole and closed properly."""
+        """Commit what waits, close the database; whether it was whole and closed properly.
+
+        What is not done after CLOSE_WAIT_S is broken off and undone; where that does not help, nothing is closed.
+        """
         with self._state:
             self._closing = True
-            while self._leader is not None:
-                self._state.wait()
+            if not self._state.wait_for(lambda: self.is_at_rest, CLOSE_WAIT_S) and not self._broke_off():
+                log.error("store not closed, what is being written does not end path=%s", self._path)
+                return False
         ledger, self._ledger = self._ledger, None
         if ledger is None:
             return False
         ledger.close()
         return True
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nobody is writing."""
+        return self._leader is None
+
+    def _broke_off(self) -> bool:
+        """Break off what is being written, again and again for a while: whether it ended."""
+        log.warning("writing broken off path=%s", self._path)
+        end = time.monotonic() + BREAK_OFF_S
+        while not self.is_at_rest and time.monotonic() < end:
+            ledger = self._ledger
+            with suppress(apsw.Error):  # It may be closed by now.
+                if ledger is not None:
+                    ledger.interrupt()
+            self._state.wait(_BREAK_OFF_PAUSE_S)
+        return self.is_at_rest
 
     def _lead(self, mine: Work[T]) -> None:
         """Commit groups until the one with `mine` is done, then hand on."""
