@@ -59,6 +59,7 @@ class Model:
         """A fact as somebody else made it; one with a revision may be older than those that are here."""
         self.come(now)
         self._add(entry, types.get(entry.type, TypeSpec(name=entry.type)), now=now, entry=entry)
+        self.quarantine.pop((entry.type, entry.key), None)
 
     def come(self, now: float) -> None:
         """A writer looks at its clock: what it records is never earlier than what it saw before."""

@@ -124,6 +124,8 @@ class Machine(RuleBasedStateMachine):
         fact = self._some_fact(data)
         if fact is not None:
             (done,) = taken(self.store.append([entry_of(fact)]))
+            self.model.quarantine.pop((fact.type, fact.key), None)
+
             assert (True, fact.seq) == (done.duplicate, done.seq)
 
     @rule(seconds=st.integers(-3, 30))

@@ -14,7 +14,7 @@ from core.model.clock import ManualClock
 from core.model.errors import BadRequest, NotFound
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
-from core.store import Aside, Store
+from core.store import Aside, Entry, Store
 from core.store.log.mending import RETRY_MAX, Retried
 from core.store.log.refused import WHOLE_BYTES_MAX, change_in, whole_change
 from tests.store.conftest import OpenStore
@@ -92,6 +92,127 @@ def test_each_outcome_is_counted(open_store: OpenStore, folder: Path) -> None:
     assert gone is None
     assert changed is not None
     assert {"a": 2} == changed.value
+
+
+def test_old_version_does_not_replace_one_that_came_after_its_refusal(
+    open_store: OpenStore, clock: ManualClock
+) -> None:
+    """Its key is known only when it is tried; it stays and says why, however often it is tried."""
+    store = open_store(types={})
+    store.commit([Change(type="note", key="", value={"uid": "k", "v": "old"})])
+    store.commit([Change(type="note", key="k", value={"uid": "k", "v": "new"})])
+    clock.advance(60)
+    assert Retried(refused=1) == store.retry_quarantined()
+    store.close()
+    store = open_store(types=NOTE)
+
+    assert Retried(superseded=1) == store.retry_quarantined()
+    assert Retried(superseded=1) == store.retry_quarantined()
+
+    [kept] = store.quarantined(10)
+    record = store.record("note", "k")
+    assert record is not None
+    assert ({"uid": "k", "v": "new"}, 1) == (record.value, store.head())
+    assert ("a later version of k is stored", 2) == (kept.reason, kept.times)
+
+
+def test_old_version_does_not_bring_back_what_was_deleted_after_its_refusal(open_store: OpenStore) -> None:
+    """A tombstone is a version too."""
+    store = open_store(types={})
+    store.commit([Change(type="note", key="k", value={"v": "first"})])
+    store.commit([Change(type="note", key="", value={"uid": "k", "v": "old"})])
+    store.commit([Change(type="note", key="k", action="delete")])
+    store.close()
+    store = open_store(types=NOTE)
+
+    assert Retried(superseded=1) == store.retry_quarantined()
+
+    assert None is store.record("note", "k")
+
+
+def test_refusal_without_a_head_is_weighed_by_when_it_came(
+    open_store: OpenStore, folder: Path, clock: ManualClock
+) -> None:
+    """A later moment says enough."""
+    store = open_store(types={})
+    store.commit([Change(type="note", key="", value={"uid": "k", "v": "old"})])
+    clock.advance(1)
+    store.commit([Change(type="note", key="k", value={"uid": "k", "v": "new"})])
+    store.close()
+    mend(folder, lambda value: value.replace(',"head":0}', "}"))
+    store = open_store(types=NOTE)
+
+    assert Retried(superseded=1) == store.retry_quarantined()
+
+
+def test_two_refused_versions_of_a_record_are_both_stored_in_their_order(open_store: OpenStore, folder: Path) -> None:
+    """What the same retry stored before is no later version; the one refused last counts, wherever it stands."""
+    store = open_store(types={})
+    store.commit([Change(type="note", key="", value={"uid": "k", "v": 1})])
+    store.commit([Change(type="note", key="k", value={"uid": "k", "v": 2}, order_key=2**70)])
+    store.close()
+    mend(folder, lambda value: value.replace(str(2**70), "null"))
+    store = open_store(types=NOTE)
+
+    assert Retried(new=1, updated=1) == store.retry_quarantined()
+
+    record = store.record("note", "k")
+    assert record is not None
+    assert {"uid": "k", "v": 2} == record.value
+    assert [] == store.quarantined(10)
+
+
+def test_version_refused_last_is_not_replaced_by_one_that_stands_behind_it(open_store: OpenStore, folder: Path) -> None:
+    """A record keeps the place of its first refusal: what it holds may be later than what follows."""
+    store = open_store(types={})
+    store.commit([Change(type="note", key="k", value={"uid": "k", "v": 0}, order_key=2**70)])
+    store.commit([Change(type="note", key="", value={"uid": "k", "v": 1})])
+    store.commit([Change(type="note", key="other", value={})])
+    store.commit([Change(type="note", key="k", value={"uid": "k", "v": 2}, order_key=2**70)])
+    store.close()
+    mend(folder, lambda value: value.replace(str(2**70), "null"))
+    store = open_store(types=NOTE)
+
+    assert Retried(new=1, superseded=1) == store.retry_quarantined()
+
+    record = store.record("note", "k")
+    assert record is not None
+    assert {"uid": "k", "v": 2} == record.value
+
+
+def test_stored_version_leaves_another_of_its_record_that_is_bad_still(open_store: OpenStore) -> None:
+    """What was refused after it is not given up."""
+    store = open_store(types={})
+    store.commit([Change(type="note", key="", value={"uid": "k", "v": 1})])
+    store.commit([Change(type="note", key="k", value={"uid": "k", "v": 2}, order_key=2**70)])
+    store.close()
+    store = open_store(types=NOTE)
+
+    assert Retried(new=1, refused=1) == store.retry_quarantined()
+
+    assert ["k"] == [one.key for one in store.quarantined(10)]
+
+
+@pytest.mark.parametrize("is_duplicate", [False, True])
+def test_appended_version_clears_what_was_refused(store: Store, is_duplicate: bool) -> None:
+    """A good version is one however it came, and though it is there already; of other records nothing goes."""
+    entry = Entry(type="note", key="k", id="0190a3c4-0000-7000-8000-000000000001", value={"v": "new"})
+    if is_duplicate:
+        store.append([entry])
+    store.commit([Change(type="note", key=key, value={"v": "old"}, order_key=2**70) for key in ("k", "other", "bad")])
+
+    store.append([entry, Entry(type="note", key="bad", value={"v": math.nan})])
+
+    assert {"other", "bad"} == {one.key for one in store.quarantined(10)}
+
+
+def test_append_that_is_undone_clears_nothing(store: Store) -> None:
+    """Nothing was stored."""
+    store.commit([Change(type="note", key="k", value={"v": "old"}, order_key=2**70)])
+
+    store.append([Entry(type="note", key="k", value={"v": "new"}), Entry(type="note", key="", value={})], atomic=True)
+
+    assert ["k"] == [one.key for one in store.quarantined(10)]
 
 
 def test_retry_is_of_some_types_and_in_pages(store: Store) -> None:

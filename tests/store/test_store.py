@@ -219,9 +219,9 @@ def test_quarantine_is_bounded(store: Store) -> None:
     quarantine = Quarantine(db, rows_max=3)
     _, refused = _refused(5)
 
-    quarantine.put(refused[:3], now=1.0)
+    quarantine.put(refused[:3], now=1.0, head=0)
     assert 3 == len(store.quarantined(10))
-    quarantine.put(refused[3:], now=2.0)
+    quarantine.put(refused[3:], now=2.0, head=0)
 
     assert ["bad-4", "bad-3", "bad-2"] == [kept.key for kept in store.quarantined(10)]
     db.close()

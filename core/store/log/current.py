@@ -39,6 +39,10 @@ _LOOK_UP = """
     CROSS JOIN current c ON c.type = ? AND c.key = j.value
 """
 _LOOK_UP_ONE = "SELECT key, seq, deleted, change_hash, at FROM current WHERE key = ? AND type = ?"
+COUNTING = """
+    SELECT c.seq, f.recorded_at FROM type t CROSS JOIN current c ON c.type = t.id CROSS JOIN fact f ON f.seq = c.seq
+    WHERE t.name = ? AND c.key = ?
+"""
 _TYPES = "SELECT id, name FROM type"
 _VERSIONS = f"""
     SELECT f.type, f.key, f.seq, f.rev_generation, {REV_ORDER}, f.value_hash, {KNOWN_AT} FROM fact f

@@ -28,7 +28,7 @@ from core.store.log.entries import Intake, Judged, names, own_fact
 from core.store.log.prepare import Batch
 from core.store.log.quarantine import Quarantine
 from core.store.log.receipts import Verb, put_receipt
-from core.store.log.sheet import Place, Sheet, Source
+from core.store.log.sheet import TYPES_MAX, Place, Sheet, Source
 from core.store.migrate import migrate, version_of
 from core.store.numbers.samples import SAMPLE_TYPE, Recording, Sampled, Samples
 from core.store.schema import APPLICATION_ID, MIGRATIONS
@@ -51,7 +51,6 @@ _NEW_ORIGIN = "INSERT INTO origin (log, epoch) VALUES (?, ?)"
 _PRODUCER = "SELECT id FROM producer WHERE document = ?"
 _NEW_PRODUCER = "INSERT INTO producer (document) VALUES (?)"
 _TYPE = "SELECT id FROM type WHERE name = ?"
-_NEW_TYPE = "INSERT INTO type (name) VALUES (?)"
 
 
 class Ledger:
@@ -121,18 +120,21 @@ class Ledger:
         self._db.execute("COMMIT")
         return results
 
-    def apply(self, batch: Batch, recording: Recording | None = None, *, index: bool = True) -> Commit:
+    def apply(
+        self, batch: Batch, recording: Recording | None = None, *, index: bool = True, clears: bool = True
+    ) -> Commit:
         """Add what changed to the log, fold it into the current state, set the cursor, keep numbers and the refused.
 
-        `index` puts its words into the text index at once; else `index_text` does, later.
+        `index` puts its words into the text index at once; else `index_text` does, later. `clears` lets go of older
+        versions in quarantine.
         """
         sheet, place = self._sheet()
         draft = Draft(sheet, batch, types=self._types, producer=self._producer(batch.producer))
         self._write(sheet, place, index=index)
         # A record that came both good and bad in one batch stays in quarantine, where it is seen.
         refused = [*batch.refused, *draft.refused]
-        self.quarantine.clear(draft.stored)
-        self.quarantine.put(refused, now=sheet.now)
+        self.quarantine.clear(draft.stored if clears else ())
+        self.quarantine.put(refused, now=sheet.now, head=self.head)
         if batch.cursor is not None:  # In the transaction of its records. INV-02.
             streams.put_cursor(self._db, *batch.cursor, now=sheet.now)
         odd = 0 if recording is None else self.record(recording).quarantined
@@ -146,13 +148,14 @@ class Ledger:
         answers = [self._take(intake, one) for one in judged]
         if not (atomic and any(isinstance(answer, LockerError) for answer in answers)):
             self._write(sheet, place, index=len(judged) > 1)
+            self.quarantine.clear(_taken(judged, answers))
         return answers
 
     def record(self, recording: Recording) -> Sampled:
         """Keep numbers of points, and in quarantine what is none."""
         kept = self._samples.put(recording.prepared)
         self.quarantine.clear((SAMPLE_TYPE, point) for point in recording.prepared)
-        self.quarantine.put(recording.refused, now=self._now())
+        self.quarantine.put(recording.refused, now=self._now(), head=self.head)
         return Sampled(kept=kept, quarantined=len(recording.refused))
 
     def delete_samples(self, point: str, *, since: float, until: float, actor: str) -> tuple[int, float | None]:
@@ -167,6 +170,11 @@ class Ledger:
     def index_text(self) -> bool:
         """Put the words of some facts that lag behind into the text index; whether none does any more."""
         return self._text.catch_up(INDEX_FACTS)
+
+    def counting(self, type_name: str, key: str) -> tuple[int, float] | None:
+        """Position of the fact that counts of a record, deleted or not, and when it was stored; None for no record."""
+        found: tuple[int, float] | None = self._db.execute(current.COUNTING, (type_name, key)).fetchone()
+        return found
 
     def rows(self, statement: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """The rows as the transaction under way sees them."""
@@ -204,7 +212,9 @@ class Ledger:
 
     def erase(self, folder: Path, what: Erasable, *, actor: str) -> JsonObject:
         """Erase what facts said, within the transaction that is under way; `finish_erasing` after its commit."""
-        return erase(self._db, self.retention(actor=actor), what, folder=folder)
+        done = erase(self._db, self.retention(actor=actor), what, folder=folder)
+        self._producers.clear()  # One that only erased facts had is gone.
+        return done
 
     def finish_erasing(self, folder: Path) -> bool:
         """Do outside of any transaction what an erasure left to do; whether all is done."""
@@ -284,10 +294,13 @@ class Ledger:
                 self._producers[document] = number
         return number, document
 
-    def _type_number(self, name: str) -> int:
+    def _type_number(self, name: str) -> int | None:
+        """The number of a type that facts are of already."""
         number = self._numbers.get(name)
         if number is None:
-            number = self._numbers[name] = self._number_of(_TYPE, _NEW_TYPE, (name,))
+            number = self._db.execute(_TYPE, (name,)).get
+            if number is not None and len(self._numbers) < TYPES_MAX:
+                self._numbers[name] = number
         return number
 
     def _number_of(self, find: str, make: str, what: tuple[Any, ...]) -> int:
@@ -310,3 +323,9 @@ class Ledger:
         """The commit's time: it never goes back, whatever is done to the owner's clock."""
         self._recorded_at = max(self._clock.now(), self._recorded_at)
         return self._recorded_at
+
+
+def _taken(judged: Sequence[Judged | LockerError], answers: Sequence[Appended | LockerError]) -> list[tuple[str, str]]:
+    """The records of which a fact is in the log now, or was already."""
+    paired = zip(judged, answers, strict=True)
+    return names([one for one, answer in paired if isinstance(one, Judged) and isinstance(answer, Appended)])

@@ -13,18 +13,22 @@ from core.model.manifest import TypeSpec
 from core.store.log.ledger import Ledger
 from core.store.log.prepare import Batch, canonical_value, prepare
 from core.store.log.quarantine import Tryable
-from core.store.log.refused import change_in
+from core.store.log.refused import change_in, head_in
 from core.store.numbers.recorder import Submit
 from core.store.values import Commit, Quarantined
 
 RETRY_MAX = 500
+
+# What a retry stored, by type and key: at which position, and where the log had ended when that was refused.
+Stored = dict[tuple[str, str], tuple[int, int]]
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):
     """What became of records that were tried again, counted.
 
     `refused` are in quarantine still, and `kept` were not tried: they are kept only in part, or their connector
-    refused them and must send them again. `next` is the `after` of the following call, None at the end.
+    refused them and must send them again. Of `superseded` a later version is stored: they stay, and write nothing.
+    `next` is the `after` of the following call, None at the end.
     """
 
     new: int = 0
@@ -33,6 +37,7 @@ class Retried(msgspec.Struct, frozen=True, kw_only=True):
     deleted: int = 0
     refused: int = 0
     kept: int = 0
+    superseded: int = 0
     next: int | None = None
 
 
@@ -65,23 +70,30 @@ class Mending:
 
     def _retry(self, ledger: Ledger, types: Sequence[str] | None, limit: int, after: int) -> Retried:
         waiting = ledger.quarantine.tryable(types, limit=limit + 1, after=after)
-        counts = {"refused": 0, "kept": 0, "new": 0, "updated": 0, "same": 0, "deleted": 0}
+        counts = {"refused": 0, "kept": 0, "superseded": 0, "new": 0, "updated": 0, "same": 0, "deleted": 0}
+        stored: Stored = {}
         for one in waiting[:limit]:
-            counts[self._again(ledger, one)] += 1
+            counts[self._again(ledger, one, stored)] += 1
         return Retried(**counts, next=waiting[limit - 1].position if len(waiting) > limit else None)
 
-    def _again(self, ledger: Ledger, one: Tryable) -> str:
+    def _again(self, ledger: Ledger, one: Tryable, stored: Stored) -> str:
         change = change_in(one.value, one.type, self._types.get(one.type))
         if change is None:
             return "kept"
         try:
-            done = ledger.apply(self._batch(change))
+            batch = self._batch(change)
+            if _is_superseded(ledger, one, change, stored):
+                ledger.quarantine.explain(one.position, f"a later version of {change.key} is stored")
+                return "superseded"
+            # Another version of the same record may have been refused after this one: that has its own turn.
+            done = ledger.apply(batch, clears=False)
         except Skip as err:
             ledger.quarantine.refuse_again(one.position, err.code, str(err), now=ledger.now())
             return "refused"
         if done.quarantined:
             return "refused"
         ledger.quarantine.let_go(one.position)
+        stored[change.type, change.key] = done.head, head_in(one.value) or 0
         return _what(done)
 
     def _batch(self, change: Change) -> Batch:
@@ -92,6 +104,19 @@ class Mending:
             canonical_value(change)
         now = self._clock.now()
         return Batch(prepared=[prepared], refused=[], cursor=None, producer=None, transaction_time=now)
+
+
+def _is_superseded(ledger: Ledger, one: Tryable, change: Change, stored: Stored) -> bool:
+    """Whether the record that the change turns out to be of has a version that came after the refusal."""
+    counting = ledger.counting(change.type, change.key)
+    if counting is None:
+        return False
+    seq, recorded_at = counting
+    head = head_in(one.value)
+    mine = stored.get((change.type, change.key))
+    if mine is not None and mine[0] == seq:  # Stored by this very retry: what counts is when it was refused.
+        return (head or 0) < mine[1]
+    return recorded_at > one.last_seen or (head is not None and seq > head)
 
 
 def _what(done: Commit) -> str:

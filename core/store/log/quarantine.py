@@ -9,7 +9,7 @@ import apsw
 import msgspec
 
 from core.store.log.prepare import REASON_LETTERS_MAX, Refusal
-from core.store.log.refused import CHANGE
+from core.store.log.refused import CHANGE, with_head
 from core.store.values import Quarantined
 
 ROWS_MAX = 10_000
@@ -22,7 +22,7 @@ LIST = f"SELECT {_COLUMNS} FROM quarantine ORDER BY last_seen DESC, position DES
 _SHAPE: tuple[Any, ...] = (int, str, str, str, str, str, float, float, int, int)
 _ONE = f"SELECT {_COLUMNS} FROM quarantine WHERE position = ?"
 _TRYABLE = """
-    SELECT position, type, value FROM quarantine WHERE position > ?1
+    SELECT position, type, value, last_seen FROM quarantine WHERE position > ?1
         AND (?2 IS NULL OR type IN (SELECT value FROM json_each(?2))) ORDER BY position LIMIT ?3
 """
 _NAMES = "SELECT type, key FROM quarantine"
@@ -33,6 +33,7 @@ _PUT = """
         sample = excluded.sample, last_seen = excluded.last_seen, times = times + 1
 """
 _AGAIN = "UPDATE quarantine SET code = ?, reason = ?, last_seen = ?, times = times + 1 WHERE position = ?"
+_EXPLAIN = "UPDATE quarantine SET reason = ? WHERE position = ?"
 _CLEAR = "DELETE FROM quarantine WHERE type = ? AND key = ?"
 _LET_GO = "DELETE FROM quarantine WHERE position = ? RETURNING type, key"
 _TRIM = "DELETE FROM quarantine WHERE position <= (SELECT max(position) FROM quarantine) - ?"
@@ -44,6 +45,7 @@ class Tryable(NamedTuple):
     position: int
     type: str
     value: str | None
+    last_seen: float
 
 
 class Quarantine:
@@ -54,10 +56,11 @@ class Quarantine:
         self._rows_max = rows_max
         self._names: set[tuple[str, str]] = set(db.execute(_NAMES))
 
-    def put(self, refused: list[Refusal], *, now: float) -> None:
-        """Keep what was refused; above the bound the longest kept are dropped."""
+    def put(self, refused: list[Refusal], *, now: float, head: int) -> None:
+        """Keep what was refused when the log ended at `head`; above the bound the longest kept are dropped."""
         for bad in refused:
-            self._db.execute(_PUT, (bad.type, bad.key, bad.code, bad.reason, bad.sample, bad.whole, now, now))
+            whole = with_head(bad.whole, head)
+            self._db.execute(_PUT, (bad.type, bad.key, bad.code, bad.reason, bad.sample, whole, now, now))
         if refused:
             self._db.execute(_TRIM, (self._rows_max,))
             self._names = set(self._db.execute(_NAMES))
@@ -79,6 +82,10 @@ class Quarantine:
     def refuse_again(self, position: int, code: str, reason: str, *, now: float) -> None:
         """Note that it came again, with what is wrong with it now."""
         self._db.execute(_AGAIN, (code, reason[:REASON_LETTERS_MAX], now, position))
+
+    def explain(self, position: int, reason: str) -> None:
+        """Say why it stays; it has not come again."""
+        self._db.execute(_EXPLAIN, (reason[:REASON_LETTERS_MAX], position))
 
     def let_go(self, position: int) -> None:
         """Forget it: it is stored."""

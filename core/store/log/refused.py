@@ -20,6 +20,10 @@ class _Whole(msgspec.Struct):
     change: dict[str, Any]
 
 
+class _Refused(msgspec.Struct):
+    head: int | None = None
+
+
 def whole_change(change: Change) -> str | None:
     """The change as JSON; None where it is larger than is kept, or says something that JSON cannot."""
     return _whole("change", {name: getattr(change, name) for name in _NAMES if not _is_usual(change, name)})
@@ -41,6 +45,19 @@ def change_in(whole: str | None, type_name: str, spec: TypeSpec | None) -> Chang
         return change
     key = value_at(change.value, spec.key)
     return msgspec.structs.replace(change, key=str(key) if type(key) in (str, int) else "")
+
+
+def with_head(whole: str | None, head: int) -> str | None:
+    """What is kept of a change, with the end of the log at its refusal: what came later is behind that."""
+    return f'{whole[:-1]},"head":{head}}}' if whole is not None and whole.startswith(CHANGE) else whole
+
+
+def head_in(whole: str | None) -> int | None:
+    """Where the log ended when the change was refused; None where that is not kept."""
+    try:
+        return msgspec.json.decode(whole or "{}", type=_Refused).head
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def _is_usual(change: Change, name: str) -> bool:

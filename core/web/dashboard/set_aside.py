@@ -28,7 +28,7 @@ def retry(visit: Visit) -> Response:
     for _ in range(CALLS_MAX):
         done = _retry(visit, after)
         stored += done.new + done.updated + done.same + done.deleted
-        still += done.refused + done.kept
+        still += done.refused + done.kept + done.superseded
         if done.next is None:
             break
         after = done.next
