@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from core.model.errors import NotFound
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
 from core.store import AtSeq, Reader, Store
+from core.store.care import erasure
 from core.store.care.checkup import check_up
 from core.store.care.findings import QUARANTINE
 from core.store.values import Aside
@@ -206,3 +208,42 @@ def test_no_residue_after_a_long_life(opened: Store, folder: Path, seed: int) ->
     assert [] == _files_with(folder, SECRET.encode())
     opened.close()
     assert check_up(folder / "store.db", types=TYPES).is_whole
+
+
+def test_erase_reaches_a_producer_of_its_own(opened: Store, folder: Path) -> None:
+    """The document of a producer that only erased facts had goes; one that others have too stays, and both can come
+    back."""
+    opened.commit([_note("a", "plain")], producer={"name": SECRET})
+    opened.commit([_note("a", "plainer"), _note("b", "plain")], producer={"name": "shared"})
+    opened.erase(record=("note", "a"), actor="owner")
+
+    assert [] == _files_with(folder, SECRET.encode())
+    assert [None, None, {"name": "shared"}] == [fact.producer for fact in opened.facts(0, limit=3)]
+    opened.commit([_note("c", "plain")], producer={"name": SECRET})
+    opened.commit([_note("d", "plain")], producer={"name": "shared"})
+    assert [{"name": SECRET}, {"name": "shared"}] == [fact.producer for fact in opened.facts(4, limit=3)]
+    opened.close()
+    assert check_up(folder / "store.db", types=TYPES).is_whole
+
+
+def test_files_that_only_erased_facts_named_are_told(opened: Store) -> None:
+    """They go with the next collection; what others name, or was no file ever, is not told."""
+    own, shared, set_aside = (opened.files.put_file(io.BytesIO(part)) for part in (b"own", b"shared", b"aside"))
+    value = {"files": [own.upper(), shared, set_aside, "0" * 64]}
+    opened.commit([Change(type="note", key="a", value=value), Change(type="note", key="b", value={"file": shared})])
+    opened.commit([], aside=[Aside(type="note", key="c", reason="odd", value={"file": set_aside})])
+    done = opened.erase(record=("note", "a"), actor="owner")
+
+    assert [own] == done["files"]
+    opened.collect_garbage(grace_s=-1e9, actor="owner")
+    assert [False, True, True] == [opened.files.exists(digest) for digest in (own, shared, set_aside)]
+
+
+@pytest.mark.parametrize(("most", "told"), [(2, 2), (3, 3), (4, 3)])
+def test_so_many_files_are_told(opened: Store, monkeypatch: pytest.MonkeyPatch, most: int, told: int) -> None:
+    """A receipt has its bound."""
+    monkeypatch.setattr(erasure, "FILES_TOLD_MAX", most)
+    names = [opened.files.put_file(io.BytesIO(part)) for part in (b"a", b"b", b"c")]
+    opened.commit([Change(type="note", key="a", value={"files": names})])
+
+    assert sorted(names)[:told] == opened.erase(record=("note", "a"), actor="owner")["files"]

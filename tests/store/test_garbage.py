@@ -13,7 +13,8 @@ import pytest
 from core.model.clock import ManualClock
 from core.model.fact import Change
 from core.store import Aside, Store
-from core.store.binaries.garbage import FILES_PER_RECEIPT, GRACE_S, Collected, spare
+from core.store.binaries.garbage import FILES_PER_RECEIPT, GRACE_S, Collected
+from core.store.binaries.named import spare
 from core.store.binaries.shelves import Kept
 from tests.store.conftest import ORIGIN, OpenStore
 

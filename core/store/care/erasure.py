@@ -1,13 +1,15 @@
 """Erasing what facts said: out of the log, the folds, the index, and every copy that can be reached.
 
 Position, id, record and times stay, so that the log has no hole; a version that is erased reads as a deletion. The
-hash stays too, unless it is asked to go: of a short value it tells what the value was.
+hash stays too, unless it is asked to go: of a short value it tells what the value was. Files are not removed here: the
+receipt names those that nothing else names, which go with the next collection of garbage.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import apsw
 import msgspec
 
 from core.model.fact import JsonObject
+from core.store.binaries.named import digests_in, spare_named
+from core.store.binaries.shelves import Shelves
 from core.store.care.findings import QUARANTINE
 from core.store.care.retention import Retention, Target
 from core.store.care.verify import COLUMNS, FROM
@@ -27,11 +31,17 @@ from core.store.log.receipts import ERASE
 log = logging.getLogger(__name__)
 
 NO_HASH = b""
+FILES_TOLD_MAX = 1000
 
 _ROW = f"SELECT {COLUMNS} {FROM} WHERE f.seq = ?"
 _BLANK = """
-    UPDATE fact SET deleted = 1, value = '{}', common = NULL, derivation = NULL, value_hash = ?, row_digest = ?
+    UPDATE fact SET deleted = 1, value = '{}', common = NULL, producer = NULL, derivation = NULL, value_hash = ?,
+        row_digest = ?
     WHERE seq = ?
+"""
+_PRODUCER = "SELECT producer FROM fact WHERE seq = ?"
+_DELETE_PRODUCER = """
+    DELETE FROM producer WHERE id = ? AND NOT EXISTS (SELECT 1 FROM fact f WHERE f.producer = producer.id)
 """
 _DELETE_TEXT = "DELETE FROM text WHERE rowid = ?"
 _OPTIMIZE = "INSERT INTO text (text) VALUES ('optimize')"
@@ -60,10 +70,15 @@ def erase(db: apsw.Connection, retention: Retention, what: Erasable, *, folder: 
     """
     targets = retention.targets(what.ids, what.record)
     went = retention.digest(one.seq for one in targets)
+    files = _files_of(db, targets, folder)
+    producers = {db.execute(_PRODUCER, (one.seq,)).get for one in targets} - {None}
     for one in targets:
         _blank(db, one, drop_hash=what.drop_hash)
     for type_name, key in dict.fromkeys((one.type_name, one.key) for one in targets):
         db.execute(_DELETE_REFUSED, (type_name, key))
+    db.executemany(_DELETE_PRODUCER, [(number,) for number in sorted(producers)])
+    if files:
+        spare_named(files, lambda statement, given: db.execute(statement, given).fetchall())
     retention.refold(targets)
     db.execute(_OPTIMIZE)
     copies = copies_in(folder)
@@ -73,6 +88,7 @@ def erase(db: apsw.Connection, retention: Retention, what: Erasable, *, folder: 
         "drop_hash": what.drop_hash,
         "copies_removed": copies,
         "unreachable": unreachable(db, folder),
+        "files": sorted(files)[:FILES_TOLD_MAX],
     }
     return retention.sign(ERASE, [one.seq for one in targets], went, said)
 
@@ -131,10 +147,22 @@ def unreachable(db: apsw.Connection, folder: Path) -> list[str]:
     return sorted(path for path in known if (folder / path).exists())
 
 
+def _files_of(db: apsw.Connection, targets: list[Target], folder: Path) -> dict[str, None]:
+    """The files that these facts name. What is no file of the store is not told: it may be what is to be forgotten."""
+    rows = (row for one in targets for row in db.execute(_ROW, (one.seq,)))
+    named = digests_in(text for row in rows for text in (row[5], row[6], row[12], row[13]))
+    first = next(named, None)
+    if first is None:
+        return {}
+    # By the files, which are counted: what facts name may be millions of digits in a row.
+    kept = {one.digest for one in Shelves(folder).walk() if one.size is not None}
+    return dict.fromkeys(digest for digest in chain((first,), named) if digest in kept)
+
+
 def _blank(db: apsw.Connection, one: Target, *, drop_hash: bool) -> None:
     row: Any = db.execute(_ROW, (one.seq,)).fetchall()[0]
     value_hash = NO_HASH if drop_hash else row[7]
-    blank = (*row[:4], 1, "{}", None, value_hash, *row[8:13], None, *row[14:-1])
+    blank = (*row[:4], 1, "{}", None, value_hash, *row[8:12], None, None, *row[14:-1])
     db.execute(_BLANK, (value_hash, digest_of(blank), one.seq))
     db.execute(_DELETE_TEXT, (one.seq,))
 
