@@ -213,7 +213,9 @@ class Ledger:
 
     def erase(self, folder: Path, what: Erasable, *, actor: str) -> JsonObject:
         """Erase what facts said, within the transaction that is under way; `finish_erasing` after its commit."""
-        return erase(self._db, self.retention(actor=actor), what, folder=folder)
+        done = erase(self._db, self.retention(actor=actor), what, folder=folder)
+        self._producers.clear()  # One that only erased facts had is gone.
+        return done
 
     def finish_erasing(self, folder: Path) -> bool:
         """Do outside of any transaction what an erasure left to do; whether all is done."""
