@@ -159,6 +159,7 @@ class Child:
             files_bytes_max=manifest.limits.files_bytes,
         )
         store.on_commit = self._committed
+        store.on_removed = self._wire.removed
         self._wire.serve(store)
         return store
 

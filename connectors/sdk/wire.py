@@ -58,6 +58,12 @@ class Wire:
             server, store = served
             server.committed(store, head)
 
+    def removed(self) -> None:
+        """Facts were removed, or what they said: nothing of them is kept for who follows the store."""
+        if (served := self._served) is not None:
+            server, store = served
+            server.forget(store)
+
     def close(self) -> None:
         """Answer what was begun, and serve no more; must come before the store's own end."""
         with self._lock:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 SOCKET_NAME = "store.sock"
 GIVE_WAY_S = 10.0
 CLOSING_AT_ONCE = 8
+BRING_UP = "bring_up"
+# Within it a store of some gigabytes is brought up; nothing waits longer for a larger one, or for one that never is.
+BRING_UP_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,11 @@ class Keepers:
         self._care = care
         self._tcp = StoreServer(clock=clock)
         self._lock = threading.Lock()
+        self._bringing = threading.Lock()
+        self._brought_up: set[str] = set()
         self._kept: dict[str, _Kept] = {}
         self._shared: dict[str, _Shared] = {}
+        self._changing: frozenset[str] = frozenset()
 
     def kept(self, service_id: str) -> Store | None:
         """The store of a service, where the core writes it."""
@@ -92,9 +99,11 @@ class Keepers:
         return None if kept is None else kept.store
 
     def store(self, service_id: str | None) -> Store:
-        """The store of a service that the core writes; raises NotFound."""
+        """The store of a service that the core writes; raises NotFound, or Retry while it is opened anew."""
         store = self.kept(service_id or "")
         if store is None:
+            if service_id in self._changing:
+                raise Retry("The store is opened anew.", remedy="Try again in a moment.")
             raise NotFound(
                 f"the core does not write the store of {(service_id or 'no service')[:80]!r}",
                 remedy='Name a service whose connector says writer = "core".',
@@ -129,30 +138,52 @@ class Keepers:
     def bring_up(self) -> None:
         """Bring stores of an earlier version up to this one, after a backup, so that they can be read. Blocks.
 
+        For BRING_UP_S at most: what takes longer goes on by itself, and the owner is told, as of any that cannot be.
         Only while no child runs: each would do so itself, at its start.
         """
+        under_way: dict[threading.Thread, Service] = {}
         for service in self._services.list():
-            with contextlib.suppress(LockerError), Reader.open(self._me / service.id, types={}) as reader:
-                if not reader.is_of_earlier_version:
-                    continue
-                log.info("store of an earlier version brought up id=%s", service.id)
-                self._store_of(service, self._manifest_of(service)).close()
+            if self._is_old(service):
+                name = f"bring-up {service.id}"
+                # A daemon: one that never ends must not keep the core from ending.
+                thread = threading.Thread(target=self._bring_up, args=(service,), name=name, daemon=True)
+                under_way[thread] = service
+                thread.start()
+        end = time.monotonic() + BRING_UP_S
+        for thread, service in under_way.items():
+            thread.join(max(0.0, end - time.monotonic()))
+            with self._bringing:
+                if thread.is_alive() and service.id not in self._brought_up:
+                    self._care.note(service, BRING_UP, trouble=_slow(service.id))
+
+    def _is_old(self, service: Service) -> bool:
+        """Whether the store waits to be brought up; what was told of one that does no more is forgotten."""
+        with contextlib.suppress(LockerError), Reader.open(self._me / service.id, types={}) as reader:
+            if reader.is_of_earlier_version:
+                return True
+            if self._care.done(service).get(BRING_UP, (0.0, ""))[1]:
+                self._care.note(service, BRING_UP)
+        return False
+
+    def _bring_up(self, service: Service) -> None:
+        log.info("store of an earlier version brought up id=%s", service.id)
+        trouble = ""
+        try:
+            self._store_of(service, self._manifest_of(service)).close()
+        except LockerError as error:
+            log.warning("store not brought up id=%s: %s", service.id, error)
+            trouble = f"The store of {service.id} could not be brought up to this version: {error.detail} {error.remedy}"
+        with self._bringing:
+            self._brought_up.add(service.id)
+            self._care.note(service, BRING_UP, trouble=trouble)
 
     def settle(self) -> None:
         """Open the stores that are to be kept by now, close those that are not. Blocks."""
         with self._lock:
-            wanted = {service.id: service for service in self._services.list() if service.enabled}
-            for service_id, kept in list(self._kept.items()):
-                if self._wanted(wanted.get(service_id)) != (kept.service.uid, kept.manifest):
-                    self._close(service_id)
-            for service_id, shared in list(self._shared.items()):
-                if self._wanted_by_others(wanted.get(service_id)) != (shared.service.uid, shared.manifest):
-                    self._shared.pop(service_id).store.close()
-            for service in wanted.values():
-                if service.id not in self._kept and self._wanted(service) is not None:
-                    self._open(service)
-                if service.id not in self._shared and self._wanted_by_others(service) is not None:
-                    self._share(service)
+            try:
+                self._settle()
+            finally:
+                self._changing = frozenset()
 
     def serve_tcp(self, address: str, grant_of: Callable[[str], Grant | None] | None) -> None:
         """Serve all of them at a loopback address, to callers whose token `grant_of` knows; None asks for no token."""
@@ -167,6 +198,22 @@ class Keepers:
             shared, self._shared = list(self._shared.values()), {}
             with ThreadPoolExecutor(CLOSING_AT_ONCE, thread_name_prefix="keepers") as pool:
                 list(pool.map(lambda one: one.store.close(), shared))
+
+    def _settle(self) -> None:
+        wanted = {service.id: service for service in self._services.list() if service.enabled}
+        for service_id, kept in list(self._kept.items()):
+            wish = self._wanted(wanted.get(service_id))
+            if wish != (kept.service.uid, kept.manifest):
+                self._changing |= {service_id} if wish is not None else set()
+                self._close(service_id)
+        for service_id, shared in list(self._shared.items()):
+            if self._wanted_by_others(wanted.get(service_id)) != (shared.service.uid, shared.manifest):
+                self._shared.pop(service_id).store.close()
+        for service in wanted.values():
+            if service.id not in self._kept and self._wanted(service) is not None:
+                self._open(service)
+            if service.id not in self._shared and self._wanted_by_others(service) is not None:
+                self._share(service)
 
     def _wanted(self, service: Service | None) -> tuple[str, Manifest] | None:
         """By which uid and manifest the core keeps the service's store, if it does."""
@@ -200,6 +247,7 @@ class Keepers:
             return
         kept = self._kept[service.id] = _Kept(store, service, manifest, server, socket)
         store.on_commit = lambda head: self._told(kept, head)
+        store.on_removed = lambda: self._removed(kept)
 
     def _share(self, service: Service) -> None:
         manifest = self._catalog.get(service.connector)
@@ -242,13 +290,17 @@ class Keepers:
     def _close(self, service_id: str) -> None:
         kept = self._kept.pop(service_id)
         kept.server.stop()
-        self._tcp.forget(kept.store)
+        self._tcp.release(kept.store)
         kept.store.close()
 
     def _told(self, kept: _Kept, head: int) -> None:
         kept.server.committed(kept.store)
         self._tcp.committed(kept.store)
         self._committed(kept.service.id, head)
+
+    def _removed(self, kept: _Kept) -> None:
+        kept.server.forget(kept.store)
+        self._tcp.forget(kept.store)
 
     def _is_allowed(self, service_id: str, pid: int) -> bool:
         """The service's own processes, and those outside the core's tree: no other service's."""
@@ -267,6 +319,13 @@ def grant_to(actor: str, scopes: Collection[str], *, service: str | None) -> Gra
     if "all" in scopes:
         return Grant(actor, frozenset({READ, WRITE, ADMIN}))
     return Grant(actor, frozenset({READ} if "read" in scopes else ()))
+
+
+def _slow(service_id: str) -> str:
+    return (
+        f"The store of {service_id} is being brought up to this version, which takes long; it cannot be read until "
+        "then. If it never ends, restore a backup of it."
+    )
 
 
 def _ancestors(pid: int) -> list[int]:

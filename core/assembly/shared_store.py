@@ -145,6 +145,7 @@ class SharedStore:
         door = Door(store_of=one_store(store, service=self._service_id), open_to=self._grant)
         writer = self._writer = _Writer(store, server, door)
         store.on_commit = lambda head: self._told(writer, head)
+        store.on_removed = lambda: server.forget(store)
         log.info("store written by the core id=%s", self._service_id)
         return writer
 

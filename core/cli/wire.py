@@ -42,6 +42,7 @@ def serve(folder: Path, address: str | None, token_file: Path | None, no_token: 
     clock = SystemClock()
     with Store.open(place, types={}, origin=origin, clock=clock) as kept, StoreServer(clock=clock) as server:
         kept.on_commit = lambda head: server.committed(kept, head)
+        kept.on_removed = lambda: server.forget(kept)
         say(f"Serving {place} at {server.serve_unix(place / SOCKET_NAME, Door(store_of=one_store(kept)))}")
         if address is not None:
             host, port = server.serve_tcp(address, Door(store_of=one_store(kept), grant_of=grant_of))

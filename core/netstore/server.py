@@ -35,7 +35,8 @@ class StoreServer:
     """Serves stores at any number of listeners, from the first `serve_…` to `stop`; thread-safe.
 
     Whoever commits to a served store tells `committed`, best as the store's `on_commit`; a commit that nobody told of
-    reaches subscribers within seconds.
+    reaches subscribers within seconds. Whoever removes facts tells `forget`, best as its `on_removed`: what is kept in
+    memory would be pushed still.
     """
 
     def __init__(self, *, clock: Clock, limits: ServerLimits | None = None) -> None:
@@ -88,7 +89,7 @@ class StoreServer:
         self._desk.committed(store)
 
     def forget(self, store: ServedStore) -> None:
-        """Facts of `store` were removed: nothing of them is kept in memory."""
+        """Facts of `store` were removed, or what they said: nothing of them is kept in memory. Returns at once."""
         self._desk.forget(store)
 
     def release(self, store: ServedStore) -> None:

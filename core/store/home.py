@@ -103,7 +103,7 @@ class MemoryHome:
         return db
 
     def reader(self, types: Mapping[str, TypeSpec]) -> Reader:
-        """What reads beside it; once it is gone, answers are those of a store that is not there yet."""
+        """What reads beside it."""
         return _MemoryReader(self, types)
 
     def connect_reader(self) -> apsw.Connection:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 
-from core.model.errors import Broken, FileDamaged, LockerError, TooBusy
+from core.model.errors import Broken, FileDamaged, LockerError, Retry, TooBusy
 from core.model.manifest import TypeSpec
 from core.store.connection import StepLimit, fault_of, identity, open_for_reading
 from core.store.migrate import version_of
@@ -31,6 +31,7 @@ class Reader(Reads):
         self._db: apsw.Connection | None = None
         self._steps: StepLimit | None = None
         self._opened: tuple[int, int] | None = None
+        self._is_ended = False
 
     @classmethod
     def open(cls, folder: Path, *, types: Mapping[str, TypeSpec]) -> Reader:
@@ -59,8 +60,16 @@ class Reader(Reads):
         with self._lock:
             self._drop()
 
+    def end(self) -> None:
+        """Let go of the file for good: every question from here on raises Retry."""
+        with self._lock:
+            self._is_ended = True
+            self._drop()
+
     def rows(self, statement: str, parameters: Row = (), *, bytes_max: int | None = None) -> list[Row]:
         with self._lock:
+            if self._is_ended:
+                raise Retry("the store is closed", remedy="Ask again once it is open.")
             try:
                 db = self._connected()
                 return [] if db is None else _fetched(db, statement, parameters, bytes_max)

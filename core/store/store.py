@@ -45,11 +45,16 @@ def _no_one(head: int) -> None:
     """What is told of commits until somebody wants to know."""
 
 
+def _nobody() -> None:
+    """What is told of removals until somebody wants to know."""
+
+
 class Store(Reads):
     """The one writer of a store, from `open` to `close`; thread-safe, and only for the process that opened it.
 
     Set `on_commit` to be told the head after each commit that added facts: in order, after the writers got their
-    answers, on the writer's thread, so it must return at once.
+    answers, on the writer's thread, so it must return at once. Set `on_removed` to be told when facts were removed or
+    what they said was erased, before whoever asked for it gets the answer: copies in memory are to go by then.
     """
 
     series: Recorder
@@ -68,6 +73,7 @@ class Store(Reads):
         super().__init__(home.path, types)
         path = home.path
         self.on_commit: Callable[[int], None] = _no_one
+        self.on_removed: Callable[[], None] = _nobody
         self.was_clean = home.was_clean
         self.found = found
         self._clock = clock
@@ -243,11 +249,14 @@ class Store(Reads):
         receipts: list[JsonObject] = []
         while done := self._mine().submit(lambda ledger: ledger.retention(actor=actor).compact(), bulk=True):
             receipts.append(done)
+            self.on_removed()
         return receipts
 
     def prune(self, ids: Sequence[str], *, actor: str) -> JsonObject:
         """Remove the facts with these ids (1000 at most); the receipt. Raises NotFound where there is none."""
-        return self._mine().submit(lambda ledger: ledger.retention(actor=actor).prune(ids), bulk=True)
+        receipt = self._mine().submit(lambda ledger: ledger.retention(actor=actor).prune(ids), bulk=True)
+        self.on_removed()
+        return receipt
 
     def erase(
         self,
@@ -265,6 +274,7 @@ class Store(Reads):
         what = Erasable(ids=tuple(ids), record=record, drop_hash=drop_hash)
         folder = self.path.parent
         receipt = self._mine().submit(lambda ledger: ledger.erase(folder, what, actor=actor), bulk=True)
+        self.on_removed()
         finish_in(folder, self.path, connect=self._home.connect)
         return receipt
 
@@ -299,13 +309,13 @@ class Store(Reads):
         self._mine().submit(lambda ledger: ledger.rebuild(), bulk=True)
 
     def close(self) -> None:
-        """Commit what waits, close, and let the next process write; again does nothing."""
+        """Commit what waits, close, and let the next process write; again does nothing. Reads raise Retry after it."""
         with self._closing:
             if not self._home.is_mine:
                 return
             self._indexer.close()
             # The reader first: the last to close folds the write-ahead log into the file.
-            self._reader.close()
+            self._reader.end()
             clean = False
             try:
                 clean = self._writer.close()

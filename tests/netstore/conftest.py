@@ -36,6 +36,7 @@ def serve(tmp_path: Path, clock: ManualClock) -> Iterator[Callable[..., Served]]
         store = Store.open(place, types=TYPES, origin=ORIGIN, clock=clock)
         running = StoreServer(clock=clock, limits=limits)
         store.on_commit = partial(running.committed, store)
+        store.on_removed = partial(running.forget, store)
         opened.append(Served(store, running, place))
         return opened[-1]
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from connectors.sdk.wire import Wire
 from core.model.clock import SystemClock
 from core.model.errors import Forbidden
 from core.model.handshake import Greeting
-from core.netstore import NetworkStore
+from core.netstore import Cursor, NetworkStore
 from core.store import Entry, Origin, Store
 
 KNOCK = """
@@ -65,6 +66,32 @@ def test_the_core_comes_in(store: Store, tmp_path: Path) -> None:
 
     assert ([1, 2], ["a", "b"], 2) == (heads, heard, store.head())
     assert not path.exists()
+
+
+def test_what_the_child_erases_is_not_told_from_memory(store: Store, tmp_path: Path) -> None:
+    """Who comes by the core, and later, hears that it was, not what it said."""
+    path = tmp_path / "s" / "writer.sock"
+    wire = Wire(greeting(tmp_path / "s", socket=str(path), core_pid=os.getpid()), clock=SystemClock())
+    store.on_commit, store.on_removed = wire.committed, wire.removed
+    wire.serve(store)
+    heard: list[object] = []
+    with NetworkStore(str(path), transport="unix") as client:
+        client.subscribe(lambda fact: heard.append(fact.value))
+        store.append([Entry(type="note", key="a", value={"said": "in confidence"})])
+        _wait_for(lambda: len(heard) == 1)
+        store.erase(record=("note", "a"), actor="owner")
+        client.subscribe(lambda fact: heard.append(fact.value), cursor=Cursor(store.epoch(), 0))
+        _wait_for(lambda: len(heard) > 1)
+    wire.close()
+
+    assert 1 == heard.count({"said": "in confidence"})
+
+
+def _wait_for(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.01)
 
 
 def test_nobody_else_comes_in(store: Store, tmp_path: Path) -> None:

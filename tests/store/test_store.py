@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from core.model.clock import ManualClock
-from core.model.errors import BadRequest, Broken, FileDamaged, FolderUnusable
+from core.model.errors import BadRequest, Broken, FileDamaged, FolderUnusable, Retry
 from core.model.fact import Change, Fact, Record, canonical_json
 from core.model.manifest import TypeSpec
 from core.store import Aside, Commit, Origin, Run, Store
@@ -390,15 +390,16 @@ def test_callback_that_raises_or_writes_harms_nobody(store: Store) -> None:
     assert 2 == len(refused)
 
 
-def test_closed_store_refuses_writes_and_still_reads(store: Store) -> None:
-    """Closing twice is closing once; reading needs no writer."""
+def test_closed_store_refuses_writes_and_reads(store: Store) -> None:
+    """Closing twice is closing once; no question opens the file again."""
     store.commit([put("a")])
     store.close()
     store.close()
 
     with pytest.raises(Broken):
         store.commit([put("b")])
-    assert 1 == store.head()
+    with pytest.raises(Retry):
+        store.head()
 
 
 def test_files_are_the_owners_alone(store: Store) -> None:
