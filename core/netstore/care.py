@@ -8,6 +8,7 @@ import msgspec
 
 from core.netstore import protocol
 from core.netstore.call import Answer, Call
+from core.netstore.limits import Seq
 from core.netstore.reads import LIMIT_DEFAULT
 from core.netstore.writes import check_not_draining
 from core.store import Collected, Policy, Retried
@@ -33,7 +34,7 @@ class _Erase(_Acting):
 
 class _Receipts(msgspec.Struct):
     limit: int = LIMIT_DEFAULT
-    before: int | None = None
+    before: Seq | None = None
 
 
 class _SetPolicy(_Acting):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from core.model.frames import FRAME_BYTES_MAX
@@ -10,6 +12,9 @@ REPLAY_FACTS_MAX = 10_000
 WRITE_FACTS_MAX = 1000
 STORES_MAX = 1000
 HEARTBEAT_S_MIN, HEARTBEAT_S_MAX = 1.0, 300.0
+SEQ_MAX = 2**63 - 1
+
+Seq = Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)]
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):

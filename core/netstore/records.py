@@ -12,6 +12,7 @@ from core.netstore import protocol
 from core.netstore.asked import filter_of, moment
 from core.netstore.call import Answer, Call
 from core.netstore.facts import fact_text
+from core.netstore.limits import Seq
 from core.netstore.reads import LIMIT_DEFAULT, fact_at
 from core.netstore.writes import check_not_draining
 from core.store import Aside, Commit, Page, Run, Sample
@@ -65,7 +66,7 @@ class _Commit(msgspec.Struct):
 
 
 class _Place(msgspec.Struct):
-    seq: int
+    seq: Seq
 
 
 class _NoteRun(msgspec.Struct):

@@ -185,3 +185,14 @@ def test_a_cursor_is_what_the_client_keeps(client: NetworkStore) -> None:
     client.append([Entry(type="a", key="k")])
 
     assert Cursor(client.epoch(), 1) == Cursor(store_epoch=client.epoch(), seq=client.head())
+
+
+@pytest.mark.parametrize(("op", "name"), [("receipts", "before"), ("previous", "seq"), ("shared", "seq")])
+def test_a_position_that_no_log_has_is_refused(filled: Served, op: str, name: str) -> None:
+    """Below nothing, or beyond what can be numbered; just within, there is merely nothing."""
+    bare = filled.bare()
+    refused = [bare.ask(op=op, **{name: seq}).get("error_code") for seq in (-(2**63), -1, 2**63, 2**64)]
+    last = bare.ask(op=op, **{name: 2**63 - 1})
+
+    assert ["invalid_request"] * 4 == refused
+    assert last["ok"] or last["error_code"] == "not_found"
