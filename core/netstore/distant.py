@@ -25,11 +25,11 @@ class DistantReads:
 
     def head(self) -> int:
         """The position of the last fact."""
-        return read(self._line.ask({"op": "hello"}), "head", int)
+        return read(self._standing("head"), "head", int)
 
     def epoch(self) -> str:
         """The store's incarnation."""
-        return read(self._line.ask({"op": "hello"}), "store_epoch", str)
+        return read(self._standing("store_epoch"), "store_epoch", str)
 
     def opens(self) -> int:
         """How often a writer opened the store."""
@@ -150,6 +150,14 @@ class DistantReads:
     def quarantined(self, limit: int) -> list[Quarantined]:
         """The records that could not be stored, the latest first."""
         return read(self._line.ask({"op": "quarantined", "limit": limit}), "quarantined", list[Quarantined])
+
+    def _standing(self, name: str) -> JsonObject:
+        """A greeting that says where the store stands; raises TokenRequired or Forbidden where it is not told."""
+        greeting = self._line.ask({"op": "hello"})
+        if name not in greeting:
+            # A greeting keeps it from those who may not read without a word; a read is refused with the reason.
+            self._line.ask({"op": "stats"})
+        return greeting
 
 
 def _when(where: Filter | None, as_of: AsOf | None) -> JsonObject:

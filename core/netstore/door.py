@@ -42,6 +42,10 @@ class Grant(msgspec.Struct, frozen=True):
         """The one service that is meant where none is named."""
         return next(iter(self.services)) if self.services is not None and len(self.services) == 1 else None
 
+    def allows(self, scope: str, service: str | None) -> bool:
+        """Whether `scope` in the store of `service` is granted."""
+        return scope in self.scopes and (self.services is None or service in self.services)
+
     def check(self, scope: str, service: str | None) -> None:
         """Raise Forbidden unless `scope` in the store of `service` is granted."""
         if scope not in self.scopes:

@@ -9,7 +9,7 @@ import msgspec
 from core.model.errors import TokenRequired
 from core.netstore import protocol
 from core.netstore.call import Answer, Call, Caller, Follow
-from core.netstore.door import ServedStore
+from core.netstore.door import READ, ServedStore
 
 AUTH = "auth"
 FEATURES = (
@@ -40,7 +40,7 @@ def close(_: Call) -> Answer:
 
 
 def hello(call: Call) -> Answer:
-    """What this server speaks, and where the store stands for those who may know."""
+    """What this server speaks, and where the store stands for those who may read it."""
     asked = protocol.params(call.request, _Hello)
     if asked.service is not None:
         call.caller.service = asked.service
@@ -51,8 +51,8 @@ def hello(call: Call) -> Answer:
         "max_frame": limits.frame_bytes_max,
         "max_reply": limits.reply_bytes_max,
     }
-    if call.caller.grant is not None:
-        members |= {"store_epoch": call.store.epoch(), "head": call.store.head()}
+    if (store := _readable(call.caller)) is not None:
+        members |= {"store_epoch": store.epoch(), "head": store.head()}
     return protocol.success(members)
 
 
@@ -103,6 +103,14 @@ def following(follow: Follow) -> bytes:
     """The reply that begins a subscription."""
     cursor = {"store_epoch": follow.tail.store.epoch(), "seq": follow.since}
     return protocol.success({"cursor": cursor, "head": follow.head})
+
+
+def _readable(caller: Caller) -> ServedStore | None:
+    """The store that the caller means, where they may read it; raises NotFound."""
+    if caller.grant is None:
+        return None
+    service = caller.grant.only_service if caller.service is None else caller.service
+    return caller.door.store_of(service) if caller.grant.allows(READ, service) else None
 
 
 def _facts_total(store: ServedStore, head: int) -> int:

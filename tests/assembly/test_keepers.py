@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from core.model.errors import LockerError, TokenRequired
 from core.model.fact import Change
-from core.netstore import NetworkStore
+from core.netstore import Cursor, NetworkStore
 from tests.fakes.house import ROOT, House, open_house
+from tests.netstore.served import Bare
 
 NOTES = """
 name = "kept"
@@ -102,6 +105,52 @@ def test_another_services_process_is_kept_out(house: House) -> None:
 
 def test_at_the_port_a_token_is_asked_for(tmp_path: Path) -> None:
     """Where the owner asked for one; an app's token opens what it opens over HTTP."""
+    with at_the_port(tmp_path) as (started, address):
+        token = started.post("/tokens", json={"label": "notes", "scopes": ["all"]}).json()["token"]
+        with NetworkStore(address=address, transport="tcp", token=token, service="kept") as store:
+            store.commit([Change(type="note", key="a", value={"text": "Buy milk"})])
+            assert 1 == store.head()
+        with NetworkStore(address=address, transport="tcp", service="kept") as store:
+            for ask in (store.counts, store.head):
+                with pytest.raises(TokenRequired):
+                    ask()
+
+
+def test_at_the_port_nothing_is_told_that_is_gone(tmp_path: Path) -> None:
+    """Neither what was erased over HTTP, to whoever comes later, nor anything once the service is switched off."""
+    with at_the_port(tmp_path) as (started, address):
+        token = started.post("/tokens", json={"label": "notes", "scopes": ["all"]}).json()["token"]
+        place = str(started.me / "kept" / "store.sock")
+        with (
+            NetworkStore(address=address, transport="tcp", token=token, service="kept") as tcp,
+            NetworkStore(address=place, transport="unix") as unix,
+            socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as connection,
+        ):
+            bare = Bare(connection)
+            heard: list[str] = []
+            for store in (tcp, unix):
+                store.subscribe(lambda fact: heard.append(str(fact.value)))
+            tcp.commit([Change(type="note", key="a", value={"text": "in confidence"})])
+            started.wait(lambda: len(heard) == 2)
+            erased = started.post("/Me/kept/retention/erase", json={"type": "note", "key": "a"})
+            start = Cursor(tcp.epoch(), 0)
+            later: list[str] = []
+            for store in (tcp, unix):
+                store.subscribe(lambda fact: later.append(str(fact.value)), cursor=start)
+            started.wait(lambda: len(later) >= 4)
+            bare.ask(op="subscribe", token=token, service="kept")
+            started.post("/core/kept/disable")
+            last = bare.reply()
+            is_closed = bare.is_closed()
+
+    assert 200 == erased.status_code
+    assert "in confidence" not in "".join(later)
+    assert ("draining", True) == (last["event"], is_closed)
+
+
+@contextlib.contextmanager
+def at_the_port(tmp_path: Path) -> Iterator[tuple[House, str]]:
+    """A core with the connector, and the address at which it serves what it writes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -115,13 +164,7 @@ def test_at_the_port_a_token_is_asked_for(tmp_path: Path) -> None:
     (connector / "connector.py").write_text(CHILD)
     with open_house(tmp_path) as started:
         started.install("kept")
-        token = started.post("/tokens", json={"label": "notes", "scopes": ["all"]}).json()["token"]
-        address = f"127.0.0.1:{port}"
-        with NetworkStore(address=address, transport="tcp", token=token, service="kept") as store:
-            store.commit([Change(type="note", key="a", value={"text": "Buy milk"})])
-            assert 1 == store.head()
-        with pytest.raises(TokenRequired), NetworkStore(address=address, transport="tcp", service="kept") as store:
-            store.counts()
+        yield started, f"127.0.0.1:{port}"
 
 
 def test_a_store_of_an_earlier_version_is_brought_up_at_start(house: House) -> None:

@@ -21,8 +21,19 @@ import psutil
 import pytest
 
 from core.model.clock import ManualClock
-from core.model.errors import AlreadyRunning, BadRequest, FolderUnusable, Forbidden, NotFound, PortTaken
+from core.model.errors import (
+    AlreadyRunning,
+    BadRequest,
+    FolderUnusable,
+    Forbidden,
+    LockerError,
+    NotFound,
+    PortTaken,
+    TokenRequired,
+)
 from core.netstore import (
+    READ,
+    WRITE,
     Door,
     Grant,
     NetworkStore,
@@ -312,6 +323,31 @@ def test_another_service_s_name_is_refused_where_one_store_is_served(served: Ser
     """It must not be taken for that one."""
     with NetworkStore(str(served.path), transport="unix", service="others") as client, pytest.raises(Forbidden):
         client.head()
+
+
+def test_a_greeting_tells_of_a_store_only_whom_it_may_tell(served: Served) -> None:
+    """Neither a token of another service, nor one that may not read, nor none; each learns why when it asks."""
+    tokens = {"own": Grant("service:a", frozenset({READ}), frozenset({"a"})), "blind": Grant("b", frozenset({WRITE}))}
+    door = Door(store_of=lambda _: served.store, grant_of=tokens.get)
+    host, port = served.server.serve_tcp("127.0.0.1:0", door)
+    greetings = {}
+    for token, service in ((None, "a"), ("own", "a"), ("own", None), ("own", "b"), ("blind", "a")):
+        bare = Bare(socket.create_connection((host, port)))
+        said = {"token": token, "service": service}
+        greetings[token, service] = bare.ask(op="hello", **{name: one for name, one in said.items() if one})
+        bare.socket.close()
+    raised = {}
+    for token, service in ((None, "a"), ("own", "b"), ("blind", "a")):
+        with NetworkStore(f"{host}:{port}", token=token, service=service) as client:
+            for ask in (client.head, client.epoch):
+                with pytest.raises(LockerError) as refused:
+                    ask()
+                raised[token, service] = type(refused.value)
+
+    assert {("own", "a"), ("own", None)} == {who for who, greeting in greetings.items() if "head" in greeting}
+    assert {("own", "a"), ("own", None)} == {who for who, greeting in greetings.items() if "store_epoch" in greeting}
+    assert all(greeting["ok"] and greeting["proto"] == 1 for greeting in greetings.values())
+    assert {(None, "a"): TokenRequired, ("own", "b"): Forbidden, ("blind", "a"): Forbidden} == raised
 
 
 def test_hello_says_what_is_spoken(served: Served, bare: Bare) -> None:
