@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from core.model.errors import CursorTooOld, FactDamaged
+from core.model.errors import CursorTooOld, LockerError
 from core.model.frames import BadFrame, FrameReader, encode_frame
 from core.netstore import protocol
 from core.netstore.call import Follow
@@ -101,14 +101,14 @@ class Subscription:
             self._tell({"event": "lagged", "from": self._sent + 1, "to": gone.floor})
             self._sent = gone.floor
             return True
-        except FactDamaged as damaged:
-            self._tell({"event": "error", "error_code": "storage_error", "error": damaged.title, "seq": damaged.seq})
-            self._sent = damaged.seq
-            return True
+        except LockerError:
+            if self._is_over:  # The store was closed meanwhile: that is what the other side is told.
+                return False
+            raise
         frames: list[bytes] = []
         size = 0
         for event in events:
-            if not self._follow.types or event.type in self._follow.types:
+            if event.type is None or not self._follow.types or event.type in self._follow.types:
                 frames.append(event.frame)
                 size += len(event.frame)
             if size >= self._desk.limits.push_bytes:
@@ -118,7 +118,7 @@ class Subscription:
             self._send(b"".join(frames))
         if events:
             self._sent = events[-1].seq
-            self._counts.facts_replayed += len(events)
+            self._counts.facts_replayed += sum(event.type is not None for event in events)
         if not self._caught_up and (not events or self._sent >= self._follow.head):
             self._caught_up = True
             self._tell({"event": "caught_up", "seq": self._sent})

@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from core.model.errors import CursorTooOld
+from core.model.errors import CursorTooOld, FactDamaged
 from core.model.frames import encode_frame
+from core.netstore import protocol
 from core.netstore.door import ServedStore
 from core.netstore.log import lines_after
 
@@ -21,10 +22,10 @@ PAGE_FACTS = 250
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One fact as it is pushed."""
+    """One fact as it is pushed; without a `type`, the word that the fact of this position cannot be read."""
 
     seq: int
-    type: str
+    type: str | None
     frame: bytes
 
 
@@ -74,7 +75,10 @@ class Tail:
         Raises CursorTooOld where retention took what follows.
         """
         with self._lock:
-            if seq >= self._last:
+            if seq > self._last:
+                # What lies between is nobody's here, and in the log for whoever comes from behind.
+                self._events, self._bytes, self._since, self._last = [], 0, seq, seq
+            if seq == self._last:
                 self._read_on()
             if seq >= self._since:
                 start = bisect_right(self._events, seq, key=lambda event: event.seq)
@@ -101,15 +105,24 @@ class Tail:
             del self._events[:surplus]
 
     def _page(self, seq: int) -> list[Event]:
-        return [
-            Event(line.seq, line.type, push_frame(line.text, line.seq))
-            for line in lines_after(self.store, seq, limit=PAGE_FACTS, is_full=True)
-        ]
+        """What follows in the log; a fact that cannot be read is told of in its place, once."""
+        try:
+            lines = lines_after(self.store, seq, limit=PAGE_FACTS, is_full=True)
+        except FactDamaged as damaged:
+            place = max(damaged.seq, seq + 1)
+            return [Event(place, None, error_frame(damaged.title, place))]
+        return [Event(line.seq, line.type, push_frame(line.text, line.seq)) for line in lines]
 
 
 def push_frame(text: bytes, seq: int) -> bytes:
     """The frame that tells of one fact."""
     return encode_frame(b"".join((b'{"event":"fact_written","fact":', text, b',"seq":%d}' % seq)))
+
+
+def error_frame(title: str, seq: int) -> bytes:
+    """The frame that tells of a fact that cannot be read."""
+    event = {"event": "error", "error_code": "storage_error", "error": title, "seq": seq}
+    return encode_frame(protocol.encode(event))
 
 
 def oldest_of(store: ServedStore) -> int:

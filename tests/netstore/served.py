@@ -81,7 +81,7 @@ class Served:
 
     def bare(self) -> Bare:
         """A bare connection to the Unix socket."""
-        return self._kept(Bare(_unix(self.path)))
+        return self._kept(Bare(connected(self.path)))
 
     def bare_tcp(self) -> Bare:
         """A bare connection to the TCP port."""
@@ -130,7 +130,8 @@ def wait_until(is_so: Callable[[], bool], *, deadline_s: float = 20.0) -> None:
         time.sleep(0.005)
 
 
-def _unix(path: Path) -> socket.socket:
+def connected(path: Path) -> socket.socket:
+    """A connection to a Unix socket."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(str(path))
     return connection

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from core.model.errors import CursorTooOld, CursorUnknown
+from core.model.errors import CursorTooOld, CursorUnknown, FactDamaged
 from core.model.fact import Fact
 from core.netstore import Cursor, NetworkStore, ServerLimits
-from core.store import Entry
-from tests.netstore.served import TOKEN, Bare, Served, fact, wait_until
+from core.store import Entry, Policy, Store
+from tests.netstore.served import TOKEN, Bare, Served, connected, fact, wait_until
 
 
 def put(served: Served, *keys: str, store: str = "tasks") -> None:
@@ -306,6 +306,108 @@ def test_followers_of_a_store_that_is_served_no_more_leave(served: Served) -> No
     assert "draining" == follower.reply()["event"]
     assert follower.is_closed()
     assert other.ask(op="ping")["pong"]
+
+
+def test_a_store_is_closed_under_its_followers(served: Served) -> None:
+    """Released first, they are told; from then on no question opens its file again."""
+    follower, other = served.bare(), served.bare()
+    follower.ask(op="subscribe", heartbeat_s=1)
+    served.server.release(served.store)
+    served.store.close()
+    refused = other.ask(op="read", store="tasks", key="k")
+
+    assert "draining" == follower.reply()["event"]
+    assert follower.is_closed()
+    assert (False, "overloaded") == (refused["ok"], refused["error_code"])
+
+
+REMOVALS: dict[str, Callable[[Store, str], object]] = {
+    "erase": lambda store, fact_id: store.erase(ids=[fact_id], actor="owner"),
+    "erase_record": lambda store, fact_id: store.erase(record=("tasks", "k"), actor="owner"),
+    "prune": lambda store, fact_id: store.prune([fact_id], actor="owner"),
+    "compact": lambda store, fact_id: store.compact(actor="owner"),
+}
+
+
+@pytest.mark.parametrize("way", REMOVALS)
+def test_what_was_removed_is_not_told_from_memory(served: Served, way: str) -> None:
+    """Whoever removes it, by the store itself: a subscriber that comes later never hears what was said."""
+    follower, later = served.bare(), served.bare()
+    follower.ask(op="subscribe")
+    served.store.append([Entry(type="tasks", key="k", value={"said": "in confidence"})])
+    heard = follower.body()
+    served.store.append([Entry(type="tasks", key="k", value={"said": "aloud"})])
+    if way == "compact":
+        served.store.set_policy("tasks", Policy(kind="ephemeral"), actor="owner")
+    REMOVALS[way](served.store, served.store.facts(0, limit=1)[0].id)
+    put(served, "last")
+    later.ask(op="subscribe", cursor=0)
+    told = []
+    while b'"caught_up"' not in (body := later.body() or b'"caught_up"'):
+        told.append(body)
+
+    assert heard is not None and b"in confidence" in heard
+    assert told and b"in confidence" not in b"".join(told)
+
+
+class Damaged:
+    """A store whose second fact cannot be read."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def facts(self, since: int, *, limit: int) -> list[Fact]:
+        if since == 1 and self._store.head() > 1:
+            raise FactDamaged("it is not what was written", seq=2)
+        return list(self._store.facts(since, limit=1 if since == 0 else limit))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("is_behind", [True, False])
+def test_a_damaged_fact_is_told_of_once(served: Served, is_behind: bool) -> None:
+    """Live or from the log, whatever types are followed, and what lies behind it comes."""
+    from core.model.clock import ManualClock
+    from core.netstore import Door, StoreServer, one_store
+
+    store = Damaged(served.store)
+    with StoreServer(clock=ManualClock()) as server:
+        path = server.serve_unix(served.folder / "other.sock", Door(store_of=one_store(store)))
+        served.store.on_commit = lambda _: server.committed(store)
+        told: list[tuple[str, int]] = []
+        follower = Bare(connected(path))
+        if is_behind:
+            put(served, "a", "b", "c")
+        follower.ask(op="subscribe", stores=["tasks"], cursor=0)
+        if not is_behind:
+            put(served, "a", "b", "c")
+        put(served, "d")
+        while not told or told[-1] != ("fact_written", 4):
+            event = follower.reply()
+            if event["event"] != "caught_up":
+                told.append((event["event"], event["seq"]))
+        put(served, "e")
+        last = follower.reply()
+        follower.socket.close()
+
+    facts = "fact_written"
+    assert [(facts, 1), ("error", 2), (facts, 3), (facts, 4)] == told
+    assert (facts, 5) == (last["event"], last["seq"])
+
+
+def test_a_new_follower_does_not_wait_for_what_nobody_followed(served: Served) -> None:
+    """However much was committed while nobody listened, the next commit comes at once."""
+    first, second = served.bare(), served.bare()
+    first.ask(op="subscribe")
+    first.socket.close()
+    wait_until(lambda: served.server.connections == 1)
+    put(served, *(f"k{number}" for number in range(900)))
+    second.ask(op="subscribe")
+    second.socket.settimeout(3)
+    put(served, "new")
+
+    assert [901] == events(second, 1)
 
 
 def test_a_commit_that_nobody_told_of_is_noticed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
