@@ -111,7 +111,11 @@ class Draft:
             producer=self._producer,
             derivation=provenance(change.derivation, "derivation"),
         )
-        self._sheet.add(new, latest, replaced)
+        try:
+            self._sheet.add(new, latest, replaced)
+        except BadRecord as err:
+            self.refused.append(refusal_of(change, err))
+            return False
         return True
 
     def _tombstone(self, change: Change, replaced: Replaced | None) -> New:

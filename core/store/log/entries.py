@@ -117,7 +117,10 @@ class Intake:
         parent = replaced.id if replaced is not None else None
         given = None if entry.causation is None else facts.stored_id(entry.causation)
         new = self._new(judged, fact_id, given or parent, producer, source)
-        seq = self._sheet.add(new, latest, replaced)
+        try:
+            seq = self._sheet.add(new, latest, replaced)
+        except BadRecord as err:
+            raise InvalidFact(str(err), field="store") from err
         warnings = ["clock_suspect"] if (entry.transaction_time or 0) > self._sheet.now + CLOCK_AHEAD_S_MAX else []
         if given is not None and given != parent:
             warnings.append("stale_parent")

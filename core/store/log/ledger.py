@@ -28,7 +28,7 @@ from core.store.log.entries import Intake, Judged, names, own_fact
 from core.store.log.prepare import Batch
 from core.store.log.quarantine import Quarantine
 from core.store.log.receipts import Verb, put_receipt
-from core.store.log.sheet import Place, Sheet, Source
+from core.store.log.sheet import TYPES_MAX, Place, Sheet, Source
 from core.store.migrate import migrate, version_of
 from core.store.numbers.samples import SAMPLE_TYPE, Recording, Sampled, Samples
 from core.store.schema import APPLICATION_ID, MIGRATIONS
@@ -51,7 +51,6 @@ _NEW_ORIGIN = "INSERT INTO origin (log, epoch) VALUES (?, ?)"
 _PRODUCER = "SELECT id FROM producer WHERE document = ?"
 _NEW_PRODUCER = "INSERT INTO producer (document) VALUES (?)"
 _TYPE = "SELECT id FROM type WHERE name = ?"
-_NEW_TYPE = "INSERT INTO type (name) VALUES (?)"
 
 
 class Ledger:
@@ -295,10 +294,13 @@ class Ledger:
                 self._producers[document] = number
         return number, document
 
-    def _type_number(self, name: str) -> int:
+    def _type_number(self, name: str) -> int | None:
+        """The number of a type that facts are of already."""
         number = self._numbers.get(name)
         if number is None:
-            number = self._numbers[name] = self._number_of(_TYPE, _NEW_TYPE, (name,))
+            number = self._db.execute(_TYPE, (name,)).get
+            if number is not None and len(self._numbers) < TYPES_MAX:
+                self._numbers[name] = number
         return number
 
     def _number_of(self, find: str, make: str, what: tuple[Any, ...]) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from core.model.errors import BadRecord
 from core.model.fact import JsonObject
 from core.model.ids import uuid7_bytes, uuid7_head
 from core.model.manifest import TypeSpec
@@ -18,11 +19,17 @@ from core.store.log.current import Latest
 from core.store.log.digest import digest_of
 from core.store.log.facts import FIRST_ORIGIN, Replaced
 from core.store.log.fold import Rev, Version, at_of, rev_above
+from core.store.log.receipts import OWN_TYPES
 from core.store.words.text import Put
 
 Name = tuple[int, str]
 
+# A type is what a connector declares, or an app's own: dozens. Names made up without end fill the store for good.
+TYPES_MAX = 10_000
+
 _IDS_AT_ONCE = 32
+_TYPES = "SELECT count(*), coalesce(max(id), 0) FROM type"
+_NEW_TYPE = "INSERT INTO type (name, id) VALUES (?, ?)"
 
 
 class Place(msgspec.Struct, kw_only=True):
@@ -77,7 +84,7 @@ class Sheet:
         db: apsw.Connection,
         *,
         types: Mapping[str, TypeSpec],
-        number_of: Callable[[str], int],
+        number_of: Callable[[str], int | None],
         place: Place,
         own: Source,
         now: float,
@@ -85,6 +92,7 @@ class Sheet:
         self._db = db
         self._types = types
         self._number_of = number_of
+        self._new_types: dict[str, int] = {}
         self._place = place
         self._own = own
         self.now = now
@@ -113,14 +121,17 @@ class Sheet:
         """Learn what is known of the records (type, key), all at once; only of these may be asked."""
         wanted: dict[int, list[str]] = {}
         for type_name, key in names:
-            number = self._number_of(type_name)
-            if (number, key) not in self._latest:
+            number = self._known(type_name)
+            if number is not None and (number, key) not in self._latest:
                 wanted.setdefault(number, []).append(key)
         self._latest.update(current.look_up(self._db, wanted))
 
     def latest(self, type_name: str, key: str) -> Latest | None:
         """What is known of a record, with the facts gathered so far."""
-        name = (self._number_of(type_name), key)
+        number = self._known(type_name)
+        if number is None:
+            return None
+        name = (number, key)
         row = self._current.get(name)
         return self._latest.get(name) if row is None else Latest(*row[2:])
 
@@ -138,9 +149,10 @@ class Sheet:
         return facts.replaced_in(self._facts[latest.seq - self._first], now=self.now)
 
     def add(self, new: New, latest: Latest | None, replaced: Replaced | None) -> int:
-        """Take a fact that follows `replaced`, the one that counts; its seq."""
+        """Take a fact that follows `replaced`, the one that counts; its seq. Raises BadRecord for a type too many."""
+        type_id = self._numbered(new.type_name)
         self._place.seq += 1
-        seq, type_id = self._place.seq, self._number_of(new.type_name)
+        seq = self._place.seq
         known_at = self.now if new.known_at is None else new.known_at
         before = None if replaced is None else replaced.version
         rev = new.rev or rev_above(None if before is None else before.rev, order_key=new.order_key, known_at=known_at)
@@ -158,15 +170,32 @@ class Sheet:
 
     def write(self) -> None:
         """Put everything into the database, within the caller's transaction."""
+        if self._new_types:
+            self._db.executemany(_NEW_TYPE, self._new_types.items())
         self._db.executemany(facts.INSERT, self._facts)
         self._db.executemany(current.UPSERT, self._current.values())
         if self._past:
             self._db.executemany(current.PUT_PAST, self._past.values())
         self._db.executemany(current.ADD_TO_TALLY, self._live.items())
         if self._anew:
-            specs = {self._number_of(name): spec for name, spec in self._types.items()}
+            specs = {self._known(name): spec for name, spec in self._types.items()}
             for type_id, key in self._anew:
                 self._weigh_anew(type_id, key, specs.get(type_id) or TypeSpec(name=""))
+
+    def _known(self, type_name: str) -> int | None:
+        """The number of a type that facts are of, those of this sheet counted."""
+        number = self._number_of(type_name)
+        return self._new_types.get(type_name) if number is None else number
+
+    def _numbered(self, type_name: str) -> int:
+        """The type's number, written with the first fact of it: one that is refused leaves nothing behind."""
+        number = self._known(type_name)
+        if number is None:
+            count, last = self._db.execute(_TYPES).get
+            if count + len(self._new_types) >= TYPES_MAX and type_name not in OWN_TYPES:
+                raise BadRecord(f"the store has {TYPES_MAX} types already, and {type_name!r} would be one more")
+            number = self._new_types[type_name] = int(last) + len(self._new_types) + 1
+        return number
 
     def _row(self, new: New, seq: int, type_id: int, known_at: float, rev: Rev) -> tuple[Any, ...]:
         source, origin_seq, now = new.source or self._own, new.origin_seq, self.now
