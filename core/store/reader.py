@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -14,9 +15,14 @@ from core.store.connection import StepLimit, fault_of, identity, open_for_readin
 from core.store.migrate import version_of
 from core.store.reads import Reads, Row, weight
 from core.store.schema import APPLICATION_ID, MIGRATIONS
+from core.store.trust import CURE, refuse_computed
 from core.store.words import relevance
 
 STORE_NAME = "store.db"
+# What an answer of ours weighs at most, all its columns counted: a thousand runs, each with the longest problem.
+ROWS_BYTES_MAX = 64 * 1024 * 1024
+# A row has two documents of 4 MiB at most, and is sorted as a whole.
+ROW_BYTES_MAX = 12 * 1024 * 1024
 
 
 class Reader(Reads):
@@ -72,7 +78,7 @@ class Reader(Reads):
                 raise Retry("the store is closed", remedy="Ask again once it is open.")
             try:
                 db = self._connected()
-                return [] if db is None else _fetched(db, statement, parameters, bytes_max)
+                return [] if db is None else self._fetched(db, statement, parameters, bytes_max)
             except (apsw.Error, OSError, ValueError, LockerError) as err:
                 self._drop()
                 raise self._fault(err) from err
@@ -84,6 +90,7 @@ class Reader(Reads):
             self._drop()
         if found is not None and self._db is None:
             self._db, self._opened = self._open(), found
+            self._db.limit(apsw.SQLITE_LIMIT_LENGTH, ROW_BYTES_MAX)
             self._steps = StepLimit(self._db)
             version = version_of(self._db, self.path, application_id=APPLICATION_ID, newest=len(MIGRATIONS))
             if version == 0:
@@ -94,6 +101,7 @@ class Reader(Reads):
                     remedy="Start its service once: whoever writes it brings it up, after a backup.",
                 )
             else:
+                refuse_computed(self._db, self.path)
                 relevance.register(self._db)
         if self._steps is not None:
             self._steps.restart()
@@ -115,16 +123,23 @@ class Reader(Reads):
         fault = fault_of(err, self.path)
         return FileDamaged(f"{self.path} cannot be read: {type(err).__name__}") if type(fault) is Broken else fault
 
+    def _fetched(self, db: apsw.Connection, statement: str, parameters: Row, bytes_max: int | None) -> list[Row]:
+        """The rows, at most until their documents weigh `bytes_max`; raises FileDamaged where all is out of measure."""
+        left = ROWS_BYTES_MAX + (bytes_max or 0)
+        rows: list[Row] = []
+        with closing(db.execute(statement, parameters)) as cursor:
+            for row in cursor:
+                rows.append(row)
+                left -= _size(row)
+                if left < 0:
+                    raise FileDamaged(f"{self.path} answers with more than any store of ours holds", remedy=CURE)
+                if bytes_max is not None:
+                    bytes_max -= weight(row)
+                    if bytes_max <= 0:
+                        break
+        return rows
 
-def _fetched(db: apsw.Connection, statement: str, parameters: Row, bytes_max: int | None) -> list[Row]:
-    cursor = db.execute(statement, parameters)
-    if bytes_max is None:
-        return cursor.fetchall()
-    rows: list[Row] = []
-    for row in cursor:
-        rows.append(row)
-        bytes_max -= weight(row)
-        if bytes_max <= 0:
-            cursor.close()
-            break
-    return rows
+
+def _size(row: Row) -> int:
+    """The letters and bytes of all its columns."""
+    return sum(len(column) for column in row if isinstance(column, (str, bytes)))

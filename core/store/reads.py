@@ -78,7 +78,7 @@ class Reads:
     def counts(self) -> dict[str, int]:
         """How many records of each type there are, deleted ones and the store's own receipts left out."""
         counted = self._all(lambda row: (str(row[0]), int(row[1])), current.COUNTS)
-        return {name: count for name, count in counted if name not in OWN_TYPES}
+        return {name: count for name, count in sorted(counted) if name not in OWN_TYPES}
 
     def count(self, type_name: str, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count:
         """How many records of the type there are, of those that match, at a moment: counted up to 10 001."""

@@ -17,7 +17,7 @@ from core.store.log.fold import Span, Version, at_of, common_of, declared_at, we
 from core.store.log.prepare import change_hash
 
 _SHAPE: tuple[Any, ...] = (str, (str, NoneType), str, str, float, int)
-COUNTS = "SELECT t.name, live FROM tally CROSS JOIN type t ON t.id = tally.type WHERE live > 0 ORDER BY 1"
+COUNTS = "SELECT t.name, live FROM tally CROSS JOIN type t ON t.id = tally.type WHERE live > 0"
 
 BEFORE_FIRST_KEY = ""
 
