@@ -172,27 +172,6 @@ class Keepers:
             self._store_of(service, self._manifest_of(service)).close()
         except LockerError as error:
             log.warning("store not brought up id=%s: %s", service.id, error)
-            trouble = f"The store of {service.id} could not be brought up to this version: {error.detail} {error.remedy}"
-        with self._bringing:
-            self._brought_up.add(service.id)
-            self._care.note(service, BRING_UP, trouble=trouble)
-
-    def _is_old(self, service: Service) -> bool:
-        """Whether the store waits to be brought up; what was told of one that does no more is forgotten."""
-        with contextlib.suppress(LockerError), Reader.open(self._me / service.id, types={}) as reader:
-            if reader.is_of_earlier_version:
-                return True
-            if self._care.done(service).get(BRING_UP, (0.0, ""))[1]:
-                self._care.note(service, BRING_UP)
-        return False
-
-    def _bring_up(self, service: Service) -> None:
-        log.info("store of an earlier version brought up id=%s", service.id)
-        trouble = ""
-        try:
-            self._store_of(service, self._manifest_of(service)).close()
-        except LockerError as error:
-            log.warning("store not brought up id=%s: %s", service.id, error)
             trouble = f"The store of {service.id} could not be brought up: {error.detail} {error.remedy}"
         with self._bringing:
             self._brought_up.add(service.id)
