@@ -15,6 +15,9 @@ from core.store import AtSeq, AtTime, Entry, Policy
 from tests.contracts.keepers import Keeper, Kept, taken
 from tests.contracts.waiting import pages, wait_until
 
+# Pages end only where the writer is not quicker than they are.
+WRITES_MEANWHILE = 300
+
 
 def put(key: str, **value: Any) -> Change:
     """A note as it is now."""
@@ -42,7 +45,7 @@ def test_paging_while_others_write_misses_and_repeats_nothing(keeper: Keeper) ->
 
     def write() -> None:
         n = 0
-        while not done.is_set():
+        while not done.is_set() and n < WRITES_MEANWHILE:
             writing.commit([put(f"k{n % 5}x{n:04}", n=n), put(f"k{n % 5}{n % 20:02}", n=-n)])
             n += 1
 

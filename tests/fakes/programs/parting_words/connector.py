@@ -27,6 +27,8 @@ def ask(what, body):
             return answer.status
     except urllib.error.HTTPError as err:
         return err.code
+    except OSError as err:
+        return repr(err)
 
 
 def part(*_):
