@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -74,7 +74,17 @@ def browser(chromium: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
 def wait(browser: webdriver.Chrome, what: Any) -> Any:
     """What comes to be true, within the deadline."""
     gone = (NoSuchElementException, StaleElementReferenceException)
-    return WebDriverWait(browser, DEADLINE_S, poll_frequency=0.05, ignored_exceptions=gone).until(what)
+
+    def met(browser: webdriver.Chrome) -> Any:
+        try:
+            return what(browser)
+        except WebDriverException as error:
+            # How the driver says at times that the page was just replaced.
+            if "does not belong to the document" in str(error):
+                return False
+            raise
+
+    return WebDriverWait(browser, DEADLINE_S, poll_frequency=0.05, ignored_exceptions=gone).until(met)
 
 
 def log_in(browser: webdriver.Chrome, site: Site) -> None:
