@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from core.model.errors import BadRequest
+from core.model.fact import JsonObject
 from core.model.filter import (
     DEPTH_MAX,
     NODES_MAX,
@@ -21,8 +22,6 @@ from core.model.filter import (
     parse_path,
 )
 from core.store import AsOf, AtSeq, AtTime
-
-JsonObject = dict[str, Any]
 
 _LEVELS_MAX = 3 * DEPTH_MAX
 

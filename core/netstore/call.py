@@ -7,13 +7,12 @@ from typing import Any
 
 import msgspec
 
+from core.model.fact import JsonObject
 from core.netstore.counts import Counts
 from core.netstore.desk import Desk
 from core.netstore.door import Door, Grant, ServedStore
 from core.netstore.protocol import Refusal
 from core.netstore.tail import Tail
-
-JsonObject = dict[str, Any]
 
 ACTOR_LETTERS_MAX = 200
 

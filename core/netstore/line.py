@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from core.model.errors import BadRequest, Broken, LockerError, Retry
+from core.model.fact import JsonObject
 from core.model.frames import BadFrame, FrameReader, encode_frame
 from core.netstore import protocol
 from core.netstore.listening import close_orderly, parse_address, socket_path, tune
@@ -28,8 +29,6 @@ LINGER_S = 1.0
 _RECEIVE_BYTES = 256 * 1024
 # What a server that is busy, full or about to stop says to a new connection: another try may do.
 _PASSING = ("too_many_connections", "draining")
-
-JsonObject = dict[str, Any]
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):

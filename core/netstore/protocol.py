@@ -39,10 +39,10 @@ from core.model.errors import (
     UserActionNeeded,
     WriterBusy,
 )
+from core.model.fact import JsonObject
 from core.model.frames import BadFrame, FrameFault
 
 T = TypeVar("T")
-JsonObject = dict[str, Any]
 
 PROTOCOL = 1
 OP_LETTERS_MAX = 60

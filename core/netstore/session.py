@@ -6,11 +6,11 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from core.model.errors import LockerError, TokenRequired
+from core.model.fact import JsonObject
 from core.model.frames import encode_frame
 from core.netstore import greetings, ops, protocol, writes
 from core.netstore.call import Call, Caller, Follow, LongReply, Refused, Unknown
@@ -27,8 +27,6 @@ HELD_BYTES_MAX = 1024 * 1024
 LAST_OPS = ("close",)
 # A write that says these for itself does not go with others.
 _OWN_TERMS = frozenset({"token", "service"})
-
-JsonObject = dict[str, Any]
 
 
 class Answered(msgspec.Struct):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 
 from core.model.errors import CursorTooOld, CursorUnknown, LockerError, Retry
-from core.model.fact import Fact
+from core.model.fact import Fact, JsonObject
 from core.netstore import facts
 from core.netstore.line import Address, Backoff, Wire, judged
 from core.netstore.protocol import Cursor
@@ -23,8 +22,6 @@ BEGIN_S_MAX = 30.0
 JOIN_S_MAX = 5.0
 SILENT_BEATS_MAX = 3
 HEARTBEAT_S = 15.0
-
-JsonObject = dict[str, Any]
 
 
 class Subscriber:

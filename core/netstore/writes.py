@@ -16,14 +16,13 @@ from core.netstore import protocol
 from core.netstore.call import Answer, Call, Refused
 from core.netstore.door import ADMIN
 from core.netstore.facts import entry_of, written
-from core.netstore.limits import WRITE_FACTS_MAX
+from core.netstore.limits import SEQ_MAX, WRITE_FACTS_MAX
 from core.netstore.protocol import Refusal
 from core.store import Appended, Entry
 
 SINGLE = "write_fact"
 # A batch passes the store in pieces of this many facts, so that single writes of others get between.
 PIECE_FACTS = 64
-SEQ_MAX = 2**63 - 1
 
 _DRAINING = Refusal("draining", "The server is about to stop; write again when it is back.")
 _LEFT_OUT = Conflict("Not added, since another fact of the same request could not be.")
