@@ -107,6 +107,10 @@ class Refusal(msgspec.Struct, frozen=True):
     error: str
     details: JsonObject = {}
 
+    def members(self) -> JsonObject:
+        """What a reply says of it, beside that it is refused."""
+        return {"error_code": self.code, "error": self.error, **self.details}
+
 
 class Cursor(msgspec.Struct, frozen=True):
     """A position in one incarnation of a store: everything up to `seq` is mine."""
@@ -186,7 +190,7 @@ def success(members: Mapping[str, Any] | None = None) -> bytes:
 
 def refused(refusal: Refusal) -> bytes:
     """A refusal's body."""
-    return encode({"ok": False, "error_code": refusal.code, "error": refusal.error, **refusal.details})
+    return encode({"ok": False, **refusal.members()})
 
 
 def with_request_id(body: bytes, request: Mapping[str, Any]) -> bytes:

@@ -76,18 +76,12 @@ def write_facts(call: Call) -> Answer:
         raise BadRequest(f"{len(batch.facts)} facts in one request, allowed are {WRITE_FACTS_MAX}.")
     check_not_draining(call)
     entries = _entries(call, batch.facts)
-    if not batch.atomic:
-        results = _append_in_pieces(call, entries)
-        return protocol.spliced({"ok": True}, "results", [_result(result) for result in results], {})
-    results = _append_all(call, entries)
-    failed = _first_fault(results)
+    results = _append_all(call, entries) if batch.atomic else _append_in_pieces(call, entries)
+    failed = _first_fault(results) if batch.atomic else None
     if failed is None:
         return protocol.spliced({"ok": True}, "results", [_result(result) for result in results], {})
     texts = [_result(result if isinstance(result, LockerError) else _LEFT_OUT) for result in results]
-    refusal = _refusal_of(failed)
-    return protocol.spliced(
-        {"ok": False, "error_code": refusal.code, "error": refusal.error, **refusal.details}, "results", texts, {}
-    )
+    return protocol.spliced({"ok": False, **_refusal_of(failed).members()}, "results", texts, {})
 
 
 def write_snapshot(call: Call) -> Answer:
@@ -151,8 +145,7 @@ def _receipt(call: Call, entry: Entry | InvalidFact, fact_id: str) -> bytes:
     check_not_draining(call)
     result = _append(call, [entry])[0]
     if isinstance(result, LockerError):
-        refusal = _refusal_of(result)
-        error = {"error_code": refusal.code, "error": refusal.error, **refusal.details}
+        error = _refusal_of(result).members()
         return protocol.encode(
             {"ok": False, **error, "status": "rejected", "fact_id": fact_id, "warnings": [], "errors": [error]}
         )
