@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from zlib import crc32
 
 from core.model.errors import LockerError
-from core.model.frames import LENGTH_BYTES, BadFrame, FrameFault, FrameReader, encode_frame
+from core.model.frames import LENGTH_BYTES, BadFrame, FrameReader, encode_frame
 from core.netstore import protocol
 from core.netstore.call import Caller, LongReply
 from core.netstore.counts import Counts
@@ -39,20 +39,19 @@ class Connection:
         *,
         desk: Desk,
         counts: Counts,
-        name: str,
         admit: Callable[[], None],
         on_end: Callable[[Connection], None],
     ) -> None:
         self._connection = connection
         self._desk = desk
         self._counts = counts
-        self._name = name
+        self._address = caller.address
         self._admit = admit
         self._on_end = on_end
         self._reader = FrameReader(bytes_max=desk.limits.frame_bytes_max)
         self._session = Session(caller, desk=desk, counts=counts)
         self._subscription: Subscription | None = None
-        self._thread = threading.Thread(target=self._run, name=f"netstore {name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"netstore {caller.address}", daemon=True)
 
     def start(self) -> None:
         """Serve, in a thread of its own."""
@@ -80,9 +79,9 @@ class Connection:
             tune(self._connection)
             self._serve()
         except (OSError, TimeoutError) as err:
-            log.info("store connection broke name=%s error=%s", self._name, type(err).__name__)
+            log.info("store connection broke address=%s error=%s", self._address, type(err).__name__)
         except Exception:  # The thread's edge: one connection ends, the server does not.
-            log.exception("store connection failed name=%s", self._name)
+            log.exception("store connection failed address=%s", self._address)
         finally:
             close_orderly(self._connection, linger_s=self._desk.limits.linger_s)
             self._desk.left(self._counts)
@@ -132,12 +131,13 @@ class Connection:
             try:
                 data = self._connection.recv(_RECEIVE_BYTES)
             except TimeoutError:
-                log.info("store frame not finished name=%s bytes=%d", self._name, pending)
+                log.info("store frame not finished address=%s bytes=%d", self._address, pending)
                 self._refuse(Refusal("frame_timeout", "The frame was not finished in time."))
                 return None
             if not data:
                 if (cut := self._reader.end()) is not None:
-                    _log_cut(self._name, cut)
+                    said = self._address, cut.fault, cut.have, cut.wanted
+                    log.info("store frame cut address=%s fault=%s have=%d wanted=%d", *said)
                 return None
             self._counts.bytes_in += len(data)
             self._reader.feed(data)
@@ -145,7 +145,7 @@ class Connection:
     def _break_off(self, bad: BadFrame) -> None:
         """Framing cannot be trusted any more: say so, and end."""
         limits = self._desk.limits
-        log.info("store frame refused name=%s fault=%s bytes=%d", self._name, bad.fault, bad.wanted)
+        log.info("store frame refused address=%s fault=%s bytes=%d", self._address, bad.fault, bad.wanted)
         refusal = protocol.refused_frame(bad, frame_bytes_max=limits.frame_bytes_max)
         if refusal is not None:
             self._refuse(refusal)
@@ -187,7 +187,3 @@ class Connection:
         while rest:
             rest = rest[self._connection.send(rest) :]
         self._counts.bytes_out += len(data)
-
-
-def _log_cut(name: str, cut: BadFrame) -> None:
-    log.info("store frame cut name=%s fault=%s have=%d wanted=%d", name, FrameFault.TRUNCATED, cut.have, cut.wanted)

@@ -120,9 +120,9 @@ class Desk:
             "subscription_count": total.subscriptions,
         }
 
-    def snapshot(self, store: ServedStore | None, *, transport: str, address: str) -> Mapping[str, Any]:
-        """The server's state, and that of `store` where one is asked about."""
-        storage = {} if store is None else storage_of(store)
+    def snapshot(self, store: ServedStore, *, transport: str, address: str) -> Mapping[str, Any]:
+        """The server's state, and what `store` says of itself: where it stands, and what else it can tell."""
+        storage = {"head_seq": store.head(), "store_epoch": store.epoch(), **_told(store, "storage_status")}
         return {
             "schema_version": STATUS_VERSION,
             "generated_at": self.clock.now(),
@@ -138,16 +138,11 @@ class Desk:
                 "bind_address": address,
                 "last_error": self.last_error,
             },
-            "changefeed": {"head": storage.get("head_seq", 0), "store_epoch": storage.get("store_epoch")},
+            "changefeed": {"head": storage["head_seq"], "store_epoch": storage["store_epoch"]},
         }
 
 
-def storage_of(store: ServedStore) -> dict[str, Any]:
-    """What a store says of itself: where it stands, and what else it can tell."""
-    return {"head_seq": store.head(), "store_epoch": store.epoch(), **_told(store, "storage_status")}
-
-
-def _told(store: ServedStore | None, method: str) -> dict[str, Any]:
+def _told(store: ServedStore, method: str) -> dict[str, Any]:
     ask = getattr(store, method, None)
     if not callable(ask):
         return {}

@@ -148,7 +148,6 @@ class StoreServer:
             caller,
             desk=self._desk,
             counts=counts,
-            name=caller.address,
             admit=admit,
             on_end=self._ended,
         )
