@@ -165,7 +165,7 @@ class Child:
 
     def _committed(self, head: int) -> None:
         self._tell.committed(head)
-        self._wire.committed(head)
+        self._wire.committed()
 
     def _give_up(self, fault: Exception) -> None:
         """End the process with the reason: a child that cannot write its store is none."""

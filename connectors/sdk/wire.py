@@ -52,11 +52,11 @@ class Wire:
                 return
             self._served = server, store
 
-    def committed(self, head: int) -> None:
+    def committed(self) -> None:
         """Facts were committed, by whomever: who follows the store is woken."""
         if (served := self._served) is not None:
             server, store = served
-            server.committed(store, head)
+            server.committed(store)
 
     def removed(self) -> None:
         """Facts were removed, or what they said: nothing of them is kept for who follows the store."""

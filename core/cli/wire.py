@@ -41,7 +41,7 @@ def serve(folder: Path, address: str | None, token_file: Path | None, no_token: 
     origin = Origin(log=f"store/{place.name}", epoch=1)
     clock = SystemClock()
     with Store.open(place, types={}, origin=origin, clock=clock) as kept, StoreServer(clock=clock) as server:
-        kept.on_commit = lambda head: server.committed(kept, head)
+        kept.on_commit = lambda _: server.committed(kept)
         kept.on_removed = lambda: server.forget(kept)
         say(f"Serving {place} at {server.serve_unix(place / SOCKET_NAME, Door(store_of=one_store(kept)))}")
         if address is not None:

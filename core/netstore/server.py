@@ -84,7 +84,7 @@ class StoreServer:
             self._turn_away(connection)
         return True
 
-    def committed(self, store: ServedStore, head: int = 0) -> None:  # noqa: ARG002 -- what on_commit gives
+    def committed(self, store: ServedStore) -> None:
         """Facts were committed to `store`: its subscribers are woken. Returns at once."""
         self._desk.committed(store)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from core.model.clock import ManualClock
@@ -101,7 +100,7 @@ class Served(Keeper):
     def opened(self) -> Store:
         store = super().opened()
         self._server = StoreServer(clock=self.clock)
-        store.on_commit = partial(self._server.committed, store)
+        store.on_commit = lambda _: self._server.committed(store)
         self._serve(self._server, store)
         return store
 

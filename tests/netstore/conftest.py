@@ -35,7 +35,7 @@ def serve(tmp_path: Path, clock: ManualClock) -> Iterator[Callable[..., Served]]
         place.mkdir(mode=0o700, exist_ok=True)
         store = Store.open(place, types=TYPES, origin=ORIGIN, clock=clock)
         running = StoreServer(clock=clock, limits=limits)
-        store.on_commit = partial(running.committed, store)
+        store.on_commit = lambda _: running.committed(store)
         store.on_removed = partial(running.forget, store)
         opened.append(Served(store, running, place))
         return opened[-1]

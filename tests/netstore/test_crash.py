@@ -23,7 +23,6 @@ from tests.netstore.served import Served, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = """
 import sys, time
-from functools import partial
 from pathlib import Path
 from core.model.clock import SystemClock
 from core.netstore import Door, StoreServer, one_store
@@ -31,7 +30,7 @@ from core.store import Origin, Store
 folder = Path(sys.argv[1])
 store = Store.open(folder, types={}, origin=Origin("device/crash", 1), clock=SystemClock())
 server = StoreServer(clock=SystemClock())
-store.on_commit = partial(server.committed, store)
+store.on_commit = lambda _: server.committed(store)
 server.serve_unix(folder / "store.sock", Door(store_of=one_store(store)))
 print("ready", flush=True)
 time.sleep(600)

@@ -52,7 +52,7 @@ def test_the_core_comes_in(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "s" / "writer.sock"
     wire = Wire(greeting(tmp_path / "s", socket=str(path), core_pid=os.getpid()), clock=SystemClock())
     heads: list[int] = []
-    store.on_commit = lambda head: (heads.append(head), wire.committed(head))  # type: ignore[func-returns-value]
+    store.on_commit = lambda head: (heads.append(head), wire.committed())  # type: ignore[func-returns-value]
     wire.serve(store)
     heard: list[str] = []
     with NetworkStore(str(path), transport="unix") as client:
@@ -72,7 +72,7 @@ def test_what_the_child_erases_is_not_told_from_memory(store: Store, tmp_path: P
     """Who comes by the core, and later, hears that it was, not what it said."""
     path = tmp_path / "s" / "writer.sock"
     wire = Wire(greeting(tmp_path / "s", socket=str(path), core_pid=os.getpid()), clock=SystemClock())
-    store.on_commit, store.on_removed = wire.committed, wire.removed
+    store.on_commit, store.on_removed = lambda _: wire.committed(), wire.removed
     wire.serve(store)
     heard: list[object] = []
     with NetworkStore(str(path), transport="unix") as client:
