@@ -19,7 +19,7 @@ from core.netstore import protocol
 from core.netstore.call import Caller, LongReply
 from core.netstore.counts import Counts
 from core.netstore.desk import Desk
-from core.netstore.listening import close_orderly, tune
+from core.netstore.listening import close_orderly, send_all, tune
 from core.netstore.protocol import Refusal
 from core.netstore.push import Subscription
 from core.netstore.session import Session
@@ -182,8 +182,5 @@ class Connection:
         self._send_all(crc.to_bytes(LENGTH_BYTES, "big"))
 
     def _send_all(self, data: bytes) -> None:
-        """As long as some of it goes out now and then, it goes on."""
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._connection.send(rest) :]
+        send_all(self._connection, data)
         self._counts.bytes_out += len(data)

@@ -15,14 +15,13 @@ from core.model.frames import encode_frame
 from core.netstore import protocol
 from core.netstore.door import Door
 from core.netstore.limits import ServerLimits
-from core.netstore.listener import Listener, check_peer
+from core.netstore.listener import Listener, TurnedAway, check_peer
 from core.netstore.listening import close_orderly, listen_unix
 from core.netstore.protocol import Refusal
 from core.netstore.relay import Relay
 
 log = logging.getLogger(__name__)
 
-_TOO_MANY = Refusal("too_many_connections", "The server has as many connections as it serves.")
 _INTERNAL = Refusal("internal_error", "Something went wrong in the server; its log tells more.")
 
 Lead = Callable[[socket.socket], socket.socket | None]
@@ -49,9 +48,12 @@ class Gate:
         self._limits = limits or ServerLimits()
         self._lock = threading.Lock()
         self._guests: set[_Guest] = set()
+        self._turned_away = TurnedAway()
         self._is_stopped = False
         listener, self.place = listen_unix(path)
-        self._listener = Listener(listener, door, "unix", str(self.place), self.place, self._accepted, on_look=on_look)
+        self._listener = Listener(
+            listener, door, address=str(self.place), place=self.place, on_connection=self._accepted, on_look=on_look
+        )
         self._listener.start()
 
     def stop(self) -> None:
@@ -68,6 +70,7 @@ class Gate:
             guest.cut()
         for guest in late:
             guest.join(self._limits.linger_s)
+        self._turned_away.close()
 
     def _accepted(self, connection: socket.socket, listener: Listener) -> None:
         guest = _Guest(
@@ -84,7 +87,7 @@ class Gate:
         if is_let_in:
             guest.start()
         else:
-            guest.turn_away()
+            self._turned_away.add(connection)
 
     def _ended(self, guest: _Guest) -> None:
         with self._lock:
@@ -133,13 +136,6 @@ class _Guest:
         """Wait for its end; whether it came."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
-
-    def turn_away(self) -> None:
-        """There are too many: say so, without waiting for it to be read."""
-        with contextlib.suppress(OSError):
-            self._connection.setblocking(False)
-            self._connection.send(encode_frame(protocol.refused(_TOO_MANY)))
-        self._connection.close()
 
     def _run(self) -> None:
         try:

@@ -8,35 +8,43 @@ import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from core.model.errors import Forbidden
+from core.model.frames import encode_frame
+from core.netstore import protocol
 from core.netstore.door import Door
 from core.netstore.listening import peer_of
+from core.netstore.protocol import Refusal
 
 log = logging.getLogger(__name__)
 
 _ACCEPT_AGAIN_S = 0.1
 _LOOK_S = 1.0
+_TURNED_AWAY_MAX = 16
+_TOO_MANY = Refusal("too_many_connections", "The server has as many connections as it serves.")
 
 
 class Listener:
-    """Takes in whoever comes, from `start` to `close`; `on_look` is called about once a second meanwhile."""
+    """Takes in whoever comes, from `start` to `close`; `on_look` is called about once a second meanwhile.
+
+    `place` is where a Unix socket stands; one without is of TCP.
+    """
 
     def __init__(
         self,
         listener: socket.socket,
         door: Door,
-        transport: str,
-        address: str,
-        place: Path | None,
-        on_connection: Callable[[socket.socket, Listener], None],
         *,
+        address: str,
+        on_connection: Callable[[socket.socket, Listener], None],
+        place: Path | None = None,
         on_look: Callable[[], None] = lambda: None,
     ) -> None:
         self.door = door
-        self.transport = transport
+        self.transport = "tcp" if place is None else "unix"
         self.address = address
         # Where closing does not wake who accepts, it looks around now and then.
         listener.settimeout(_LOOK_S)
@@ -80,6 +88,31 @@ class Listener:
                 continue
             connection.setblocking(True)
             self._on_connection(connection, self)
+
+
+class TurnedAway:
+    """Those who found no room: told so without a wait, and closed a little later.
+
+    A reset at once would take the answer from who is about to read it.
+    """
+
+    def __init__(self) -> None:
+        self._last: deque[socket.socket] = deque()
+
+    def add(self, connection: socket.socket) -> None:
+        """Say that there are too many."""
+        with contextlib.suppress(OSError):
+            connection.setblocking(False)
+            connection.send(encode_frame(protocol.refused(_TOO_MANY)))
+            connection.shutdown(socket.SHUT_WR)
+        if len(self._last) == _TURNED_AWAY_MAX:
+            self._last.popleft().close()
+        self._last.append(connection)
+
+    def close(self) -> None:
+        """Let go of the last of them."""
+        while self._last:
+            self._last.popleft().close()
 
 
 def check_peer(connection: socket.socket, listener: Listener) -> None:

@@ -156,6 +156,13 @@ def tune(connection: socket.socket) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+def send_all(connection: socket.socket, data: bytes) -> None:
+    """Send `data`, however slowly: as long as some of it goes out within the connection's timeout, it goes on."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[connection.send(rest) :]
+
+
 def close_orderly(connection: socket.socket, *, linger_s: float) -> None:
     """Stop sending, let the other side finish for a while, close: what it was sent last is not lost by a reset."""
     with contextlib.suppress(OSError):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import struct
 import sys
 import threading
 
-log = logging.getLogger(__name__)
+from core.netstore.listening import send_all
 
 CHUNK_BYTES = 64 * 1024
 
@@ -69,11 +68,9 @@ class Relay:
 
 
 def _sent(sink: socket.socket, data: bytes) -> bool:
-    """As long as some of it goes out now and then, it goes on; False where it does not."""
-    rest = memoryview(data)
+    """Send what was read; False where the other side takes none of it any more."""
     try:
-        while rest:
-            rest = rest[sink.send(rest) :]
+        send_all(sink, data)
     except OSError:
         return False
     return True

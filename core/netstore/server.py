@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from core.model.clock import Clock
 from core.model.errors import Broken
-from core.model.frames import encode_frame
-from core.netstore import protocol
 from core.netstore.call import Caller
 from core.netstore.connection import Connection
 from core.netstore.counts import Counts
 from core.netstore.desk import Desk
 from core.netstore.door import Door, ServedStore
 from core.netstore.limits import ServerLimits
-from core.netstore.listener import Listener, check_peer
+from core.netstore.listener import Listener, TurnedAway, check_peer
 from core.netstore.listening import listen_tcp, listen_unix, parse_address
-from core.netstore.protocol import Refusal
 
 log = logging.getLogger(__name__)
-
-_REFUSED_MAX = 16
-_TOO_MANY = Refusal("too_many_connections", "The server has as many connections as it serves.")
 
 
 class StoreServer:
@@ -44,7 +36,7 @@ class StoreServer:
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
         self._connections: set[Connection] = set()
-        self._refused: deque[socket.socket] = deque()
+        self._turned_away = TurnedAway()
 
     def __enter__(self) -> StoreServer:
         return self
@@ -59,7 +51,7 @@ class StoreServer:
         server answers there, FolderUnusable where others could come in.
         """
         listener, place = listen_unix(path, in_place=in_place)
-        self._listen(Listener(listener, door, "unix", str(place), place, self._accepted))
+        self._listen(Listener(listener, door, address=str(place), place=place, on_connection=self._accepted))
         return place
 
     def serve_tcp(self, address: str, door: Door) -> tuple[str, int]:
@@ -72,7 +64,7 @@ class StoreServer:
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if door.grant_of is None:
             log.warning("store served without a token address=%s: every program here may read and write it", shown)
-        self._listen(Listener(listener, door, "tcp", shown, None, self._accepted))
+        self._listen(Listener(listener, door, address=shown, on_connection=self._accepted))
         return host, port
 
     def take(self, connection: socket.socket, door: Door, *, address: str) -> bool:
@@ -81,7 +73,7 @@ class StoreServer:
         if not self._begin(connection, caller, admit=lambda: None):
             if self._desk.is_draining:
                 return False
-            self._turn_away(connection)
+            self._turned_away.add(connection)
         return True
 
     def committed(self, store: ServedStore) -> None:
@@ -121,8 +113,7 @@ class StoreServer:
             connection.join(self._desk.limits.linger_s)
         if late:
             log.warning("store connections cut count=%d", len(late))
-        while self._refused:
-            self._refused.popleft().close()
+        self._turned_away.close()
         self._desk.phase = "stopped"
 
     def _listen(self, listener: Listener) -> None:
@@ -138,7 +129,7 @@ class StoreServer:
         """Serve one who came, or say that there are too many."""
         caller = Caller(listener.door, transport=listener.transport, address=listener.address)
         if not self._begin(connection, caller, admit=lambda: check_peer(connection, listener)):
-            self._turn_away(connection)
+            self._turned_away.add(connection)
 
     def _begin(self, connection: socket.socket, caller: Caller, *, admit: Callable[[], None]) -> bool:
         """Serve one, unless the server stops or has as many as it serves."""
@@ -158,16 +149,6 @@ class StoreServer:
         if is_taken:
             served.start()
         return is_taken
-
-    def _turn_away(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            connection.setblocking(False)
-            connection.send(encode_frame(protocol.refused(_TOO_MANY)))
-            connection.shutdown(socket.SHUT_WR)
-        # Closed a little later: a reset now would take the answer from who is about to read it.
-        if len(self._refused) == _REFUSED_MAX:
-            self._refused.popleft().close()
-        self._refused.append(connection)
 
     def _ended(self, connection: Connection) -> None:
         with self._lock:

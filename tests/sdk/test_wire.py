@@ -52,7 +52,12 @@ def test_the_core_comes_in(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "s" / "writer.sock"
     wire = Wire(greeting(tmp_path / "s", socket=str(path), core_pid=os.getpid()), clock=SystemClock())
     heads: list[int] = []
-    store.on_commit = lambda head: (heads.append(head), wire.committed())  # type: ignore[func-returns-value]
+
+    def committed(head: int) -> None:
+        heads.append(head)
+        wire.committed()
+
+    store.on_commit = committed
     wire.serve(store)
     heard: list[str] = []
     with NetworkStore(str(path), transport="unix") as client:
