@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from core.model.errors import FileDamaged, NotFound
 from core.registry import Service
+from core.vault import PrivateFile
 
 BYTES_MAX = 64 * 1024 * 1024
-
-_OPEN = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -26,10 +24,10 @@ def remembered(me: Path) -> dict[str, Remembered]:
     """The services of `me` by their ids; raises NotFound for a folder that is no Me, and FileDamaged."""
     path = me / "locker.json"
     try:
-        with os.fdopen(os.open(path, _OPEN), "rb") as file:
-            tables = msgspec.json.decode(file.read(BYTES_MAX), type=dict[str, dict[str, dict[str, object]]])
-    except FileNotFoundError as err:
-        raise NotFound(f"{me} holds no data of Locker's", remedy="Say where your data is: --me DIR.") from err
+        text = PrivateFile(path, bytes_max=BYTES_MAX).read()
+        if text is None:
+            raise NotFound(f"{me} holds no data of Locker's", remedy="Say where your data is: --me DIR.")
+        tables = msgspec.json.decode(text, type=dict[str, dict[str, dict[str, object]]])
     except (OSError, msgspec.MsgspecError) as err:
         raise FileDamaged(f"{path} cannot be read") from err
     found: dict[str, Remembered] = {}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import gzip
 import io
 import os
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Literal, Protocol, cast
 
 import psutil
 
@@ -102,29 +103,25 @@ class _Watched:
         self._writer.put(checked_name(name), self._contents.watched(name, chunks, size=size), size=size)
 
 
-class _Writer:
+class _Writer(Protocol):
+    """An archive of one form that is being made."""
+
+    def put(self, name: str, chunks: Iterable[bytes], *, size: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _FolderWriter:
     def __init__(self, place: Path) -> None:
         self._place = place
-
-    def put(self, name: str, chunks: Iterable[bytes], *, size: int) -> None:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        raise NotImplementedError
-
-
-class _FolderWriter(_Writer):
-    def __init__(self, place: Path) -> None:
-        super().__init__(place)
         self._place.mkdir(mode=FOLDER_MODE)
         self._made = {place}
 
     def put(self, name: str, chunks: Iterable[bytes], *, size: int) -> None:  # noqa: ARG002 - a folder needs no size
         path = self._place / name
         self._make(path.parent)
-        with _created(path) as file:
-            for chunk in chunks:
-                file.write(chunk)
+        with created(path) as file:
+            file.writelines(chunks)
 
     def close(self) -> None:
         for folder in sorted(self._made, key=lambda folder: -len(folder.parts)):
@@ -137,16 +134,16 @@ class _FolderWriter(_Writer):
             self._made.add(folder)
 
 
-class _TarWriter(_Writer):
+class _TarWriter:
     """A tar as POSIX wrote it down in 2001: any tool unpacks it."""
 
     def __init__(self, place: Path) -> None:
-        super().__init__(place)
+        self._place = place
         self._file = contextlib.ExitStack()
         self._tar = tarfile.open(fileobj=self._opened(), mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
 
     def _opened(self) -> IO[bytes]:
-        return self._file.enter_context(_created(self._place))
+        return self._file.enter_context(created(self._place))
 
     def put(self, name: str, chunks: Iterable[bytes], *, size: int) -> None:
         entry = tarfile.TarInfo(name)
@@ -169,11 +166,10 @@ class _GzipTarWriter(_TarWriter):
         return cast(IO[bytes], packed)
 
 
-class _ZipWriter(_Writer):
+class _ZipWriter:
     def __init__(self, place: Path) -> None:
-        super().__init__(place)
         self._file = contextlib.ExitStack()
-        file = self._file.enter_context(_created(place))
+        file = self._file.enter_context(created(place))
         self._zip = self._file.enter_context(zipfile.ZipFile(file, "w"))
 
     def put(self, name: str, chunks: Iterable[bytes], *, size: int) -> None:
@@ -188,7 +184,7 @@ class _ZipWriter(_Writer):
         self._file.close()
 
 
-_WRITERS: dict[Form, type[_Writer]] = {
+_WRITERS: dict[Form, Callable[[Path], _Writer]] = {
     "folder": _FolderWriter,
     "tar": _TarWriter,
     "tar.gz": _GzipTarWriter,
@@ -220,7 +216,7 @@ class _Readable(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def _created(path: Path) -> Iterator[IO[bytes]]:
+def created(path: Path) -> Iterator[IO[bytes]]:
     """A new private file, flushed to the disk at its end."""
     with os.fdopen(os.open(path, _CREATE, FILE_MODE), "wb") as file:
         yield file
@@ -243,12 +239,7 @@ def words_for_os_errors(target: Path) -> Iterator[None]:
 
 def _sweep(parent: Path, name: str) -> None:
     """Remove what a process that is no more left of this target."""
-    for left in parent.glob(f".{glob_escape(name)}.*{_UNFINISHED}"):
+    for left in parent.glob(f".{glob.escape(name)}.*{_UNFINISHED}"):
         number = left.name.removesuffix(_UNFINISHED).rpartition(".")[2]
         if number.isdecimal() and not psutil.pid_exists(int(number)):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def glob_escape(text: str) -> str:
-    """`text` as a pattern that matches itself."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)

@@ -8,7 +8,6 @@ before the mark begins anew, one that is killed behind it is finished by the nex
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,7 +17,7 @@ import msgspec
 
 from core.backup.archive import CONTENTS, Contents, Item, checked_name, lines_of
 from core.backup.holdings import PASSING_TOP
-from core.backup.packing import FILE_MODE, FOLDER_MODE, words_for_os_errors
+from core.backup.packing import FOLDER_MODE, created, words_for_os_errors
 from core.backup.saving import (
     BELOW_ME,
     CORE_DATABASE,
@@ -37,9 +36,10 @@ from core.model.clock import Clock
 from core.model.errors import Conflict, FileDamaged, FormatTooNew, KeyMissing, NotFound, StorageFull
 from core.registry import begin_anew
 from core.store import Documents, holding_of, renew_epoch
-from core.vault import sync_folder, unseal_under
+from core.vault import PrivateFile, sync_folder, unseal_under
 
 RESTORED = "restored.json"
+RESTORED_BYTES_MAX = 1024 * 1024
 STAGE = ".restore"
 PASSPHRASE_TRIES_MAX = 3
 JSON_BYTES_MAX = 64 * 1024 * 1024
@@ -49,7 +49,6 @@ EMPTY_ME = frozenset({"README.md", ".gitignore", ".DS_Store", "lost+found", *PAS
 
 _TREE = "tree"
 _READY = "ready"
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 #: Asked for the passphrase, at the first try with 0, then with 1 and so on; None goes on without the secrets.
 AskPassphrase = Callable[[int], str | None]
@@ -241,11 +240,8 @@ class _Restoring:
         path = self._tree / name
         path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         folders.update(folder for folder in path.parents if folder.is_relative_to(self._tree))
-        with os.fdopen(os.open(path, _CREATE, FILE_MODE), "wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
+        with created(path) as file:
+            file.writelines(chunks)
 
     def _damaged(self, what: str) -> FileDamaged:
         return FileDamaged(
@@ -266,18 +262,9 @@ def _header_of(text: bytes, archive: Path) -> Header:
 def _make_ready(stage: Path, restored: Restored, on_step: OnStep) -> None:
     """From the mark on, the restore is finished whatever happens."""
     on_step("moving in")
-    _write_flushed(stage / _TREE / RESTORED, msgspec.json.format(msgspec.json.encode(restored), indent=2) + b"\n")
-    sync_folder(stage / _TREE)
-    _write_flushed(stage / _READY, b"")
-    sync_folder(stage)
-
-
-def _write_flushed(path: Path, text: bytes) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, _CREATE, FILE_MODE), "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    text = msgspec.json.format(msgspec.json.encode(restored), indent=2) + b"\n"
+    PrivateFile(stage / _TREE / RESTORED, bytes_max=RESTORED_BYTES_MAX).replace(text)
+    PrivateFile(stage / _READY, bytes_max=0).replace(b"")
 
 
 def _move_in(me: Path) -> Restored:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from core.backup.restoring import RESTORED, Restored
+from core.backup.restoring import RESTORED, RESTORED_BYTES_MAX, Restored
 from core.model.clock import Clock, iso
+from core.model.errors import FileDamaged
 from core.registry import let_sync
 from core.store import Documents
-from core.vault import sync_folder
-
-RESTORED_BYTES_MAX = 1024 * 1024
-
-_OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)
+from core.vault import PrivateFile, sync_folder
 
 
 def restored_in(me: Path) -> Restored | None:
     """What the restore of this Me left to be decided; None where nothing waits."""
     try:
-        with os.fdopen(os.open(me / RESTORED, _OPEN), "rb") as file:
-            return msgspec.json.decode(file.read(RESTORED_BYTES_MAX), type=Restored)
-    except (OSError, msgspec.MsgspecError):
+        text = PrivateFile(me / RESTORED, bytes_max=RESTORED_BYTES_MAX).read()
+        return None if text is None else msgspec.json.decode(text, type=Restored)
+    except (OSError, FileDamaged, msgspec.MsgspecError):
         return None
 
 
