@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -43,6 +43,17 @@ class Item(Protocol):
 
     def __iter__(self) -> Iterator[bytes]:
         """The bytes in pieces."""
+
+
+def json_text(document: Any) -> bytes:
+    """A document as it stands in a file that a person may open."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def add_json(sink: Sink, name: str, document: Any) -> None:
+    """Keep a document as a file of its own."""
+    text = json_text(document)
+    sink.add(name, [text], size=len(text))
 
 
 class Listed(msgspec.Struct, frozen=True):

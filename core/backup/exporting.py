@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from core.backup.archive import add_json
 from core.backup.packing import form_of, packed, scratch
 from core.model.clock import Clock
 from core.model.errors import FileDamaged, FormatTooNew, TooBusy
@@ -82,8 +82,8 @@ def export(
     failed: list[Failed] = []
     with scratch(target) as beside, packed(target, beside, form=form_of(target)) as sink:
         services = [source.id for source in sources]
-        header = _pretty({"format": FORMAT, "exported_at": now, "locker": version, "services": services})
-        sink.add(HEADER, [header], size=len(header))
+        header = {"format": FORMAT, "exported_at": now, "locker": version, "services": services}
+        add_json(sink, HEADER, header)
         for source in sources:
             on_step(source.id)
             try:
@@ -95,7 +95,3 @@ def export(
                 failed.append(Failed(source.id, err.detail))
         on_step("reading it back")
     return ExportDone(path=str(target), services=tuple(done), failed=tuple(failed))
-
-
-def _pretty(document: Any) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from core.backup.archive import CONTENTS, Contents, Item, lines_of
+from core.backup.archive import CHUNK_BYTES, CONTENTS, Contents, Item, lines_of
+from core.backup.exporting import FORMAT, HEADER
 from core.backup.unpacking import LINE_BYTES_MAX, RATIO_MAX, is_archive, items, opened, text_of
 from core.model.errors import BadRequest, FileDamaged, FormatTooNew, LockerError
 from core.model.fact import JsonObject
 from core.model.ids import is_service_id
 from core.store import Exported, FramedFile, Import, Imported, Store
 
-FORMAT = 1
 JSON_BYTES_MAX = 64 * 1024 * 1024
 FACT_LINE_BYTES_MAX = 16 * 1024 * 1024
 
-HEADER, FACTS, SERIES, SERVICE, OWNER = "export.json", "facts.jsonl", "series.jsonl", "service.json", "owner"
+FACTS, SERIES, SERVICE, OWNER = "facts.jsonl", "series.jsonl", "service.json", "owner"
 _FILE = re.compile(r"files/([0-9a-f]{2})/([0-9a-f]{62})")
 # What stands directly in the export of one service, so that its folder may be named as well as the whole.
 _OF_ONE = frozenset({FACTS, SERIES, SERVICE, "schema.json", "facts.snap", "records", "csv", "parquet", "files"})
@@ -62,7 +62,7 @@ def import_from(
             _take_frames(taking, FramedFile(file, size=source.stat().st_size, name=source.name))
         else:
             file.seek(0)
-            _take_lines(taking, iter(lambda: file.read(256 * 1024), b""))
+            _take_lines(taking, iter(lambda: file.read(CHUNK_BYTES), b""))
         return ImportDone(services={into: taking.finish()})
 
 

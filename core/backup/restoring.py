@@ -15,7 +15,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from core.backup.archive import CONTENTS, Contents, Item, checked_name, lines_of
+from core.backup.archive import CONTENTS, Contents, Item, checked_name, json_text, lines_of
 from core.backup.holdings import PASSING_TOP
 from core.backup.packing import FOLDER_MODE, created, words_for_os_errors
 from core.backup.saving import (
@@ -262,8 +262,7 @@ def _header_of(text: bytes, archive: Path) -> Header:
 def _make_ready(stage: Path, restored: Restored, on_step: OnStep) -> None:
     """From the mark on, the restore is finished whatever happens."""
     on_step("moving in")
-    text = msgspec.json.format(msgspec.json.encode(restored), indent=2) + b"\n"
-    PrivateFile(stage / _TREE / RESTORED, bytes_max=RESTORED_BYTES_MAX).replace(text)
+    PrivateFile(stage / _TREE / RESTORED, bytes_max=RESTORED_BYTES_MAX).replace(json_text(restored))
     PrivateFile(stage / _READY, bytes_max=0).replace(b"")
 
 

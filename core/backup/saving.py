@@ -18,7 +18,7 @@ from typing import IO
 
 import msgspec
 
-from core.backup.archive import CHUNK_BYTES, Sink
+from core.backup.archive import CHUNK_BYTES, Sink, add_json
 from core.backup.holdings import Found, Kind, Left, holdings
 from core.backup.packing import form_of, packed, refuse_inside, scratch
 from core.model.clock import Clock
@@ -101,7 +101,7 @@ def back_up(
     with scratch(target) as beside:
         with packed(target, beside, form=form) as sink:
             header = Header(format=FORMAT, made_at=made_at, locker=version, has_secrets=phrase is not None)
-            _add_json(sink, HEADER, header)
+            add_json(sink, HEADER, header)
             saving = _Saving(me, sink, beside, on_step)
             saving.add_all(phrase)
         size = target.stat().st_size
@@ -146,7 +146,7 @@ class _Saving:
             self._add_plain(name)
         if passphrase is not None:
             self._add_secrets(found[Kind.SECRET], passphrase)
-        _add_json(self._sink, INVENTORY, self.inventory)
+        add_json(self._sink, INVENTORY, self.inventory)
         self._on_step("reading it back")
 
     def _add_database(self, name: str) -> None:
@@ -213,8 +213,3 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise FileDamaged("it is no file any more")
         yield file
-
-
-def _add_json(sink: Sink, name: str, document: msgspec.Struct) -> None:
-    text = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-    sink.add(name, [text], size=len(text))
