@@ -11,8 +11,8 @@ from typing import Any
 import apsw
 import msgspec
 
-from core.store.care.soundness import fetch, head_of
-from core.store.care.verify import Row, is_good, readable
+from core.store.care.soundness import head_of
+from core.store.care.verify import Row, fetch, is_good, readable
 from core.store.durable import FILE_MODE, NO_FOLLOW
 from core.store.log import facts
 from core.store.migrate import migrate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from core.model.errors import FileDamaged, LockerError
 from core.model.manifest import TypeSpec
 from core.store.care.seal import is_seal_broken
 from core.store.care.seriescheck import series_differ
-from core.store.care.soundness import TALLIES, UNFOLDED, fetch
+from core.store.care.soundness import TALLIES, UNFOLDED
 from core.store.care.textcheck import text_differs
-from core.store.care.verify import SHARE_OF_TIME, TRIES, Verification, verify
+from core.store.care.verify import TRIES, Verification, Wait, fetch, rest, verify
 from core.store.connection import fault_of, identity, open_for_reading
 from core.store.log import current
 from core.store.log.declarations import Declarations
@@ -30,8 +30,6 @@ _KEYS = "SELECT type, key FROM current WHERE (type, key) > (?, ?) ORDER BY type,
 _CURRENT = "SELECT type, key, seq, deleted, change_hash, at FROM current WHERE type = ? AND key = ?"
 _PAST = "SELECT type, key, seq, deleted, at, until_seq, until_known FROM past WHERE type = ? AND key = ? ORDER BY seq"
 _TYPES = "SELECT id, name FROM type"
-
-Wait = Callable[[float], object]
 
 
 class Checkup(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +112,7 @@ def _records_differ(db: apsw.Connection, types: Mapping[str, TypeSpec], wait: Wa
         if len(page) < RECORDS_PER_REST:
             return False
         place = page[-1]
-        wait((time.monotonic() - began) * (1 / SHARE_OF_TIME - 1))
+        rest(wait, since=began)
 
 
 def _record_differs(db: apsw.Connection, type_id: int, key: str, spec: TypeSpec) -> bool:

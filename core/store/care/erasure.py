@@ -21,7 +21,7 @@ from core.store.binaries.named import digests_in, spare_named
 from core.store.binaries.shelves import Shelves
 from core.store.care.findings import QUARANTINE
 from core.store.care.retention import Retention, Target
-from core.store.care.verify import COLUMNS, FROM
+from core.store.care.verify import COLUMNS, FROM, fetch
 from core.store.durable import flush_folder
 from core.store.exchange.backup import known_backups
 from core.store.log.digest import digest_of
@@ -78,7 +78,7 @@ def erase(db: apsw.Connection, retention: Retention, what: Erasable, *, folder: 
         db.execute(_DELETE_REFUSED, (type_name, key))
     db.executemany(_DELETE_PRODUCER, [(number,) for number in sorted(producers)])
     if files:
-        spare_named(files, lambda statement, given: db.execute(statement, given).fetchall())
+        spare_named(files, fetch(db))
     retention.refold(targets)
     db.execute(_OPTIMIZE)
     copies = copies_in(folder)

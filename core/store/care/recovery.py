@@ -29,7 +29,6 @@ from core.store.reader import STORE_NAME
 
 log = logging.getLogger(__name__)
 
-ANSWER_BYTES_MAX = 8 * 1024 * 1024
 HELPER_S_MAX = 3600.0
 
 _PROGRAM = Path(__file__).resolve().with_name("salvage.py")

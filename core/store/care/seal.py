@@ -12,8 +12,6 @@ from typing import Any
 import apsw
 import msgspec
 
-NAME = "sealed"
-
 LETTERS_MAX = 16 * 1024 * 1024
 
 # In a fixed order each. Where quarantine holds more than a close has time for, the beginnings count.
@@ -49,6 +47,11 @@ def put_seal(db: apsw.Connection) -> None:
 def remove_seal(db: apsw.Connection) -> None:
     """Take the seal away, in the first transaction of whoever is going to write."""
     db.execute(_REMOVE)
+
+
+def is_sealed(db: apsw.Connection) -> bool:
+    """Whether there is a seal, broken or not."""
+    return db.execute(_GET).get is not None
 
 
 def is_seal_broken(db: apsw.Connection) -> bool:

@@ -9,8 +9,7 @@ from typing import Any
 
 import apsw
 
-from core.store.care.soundness import fetch
-from core.store.care.verify import TRIES
+from core.store.care.verify import TRIES, fetch
 from core.store.numbers.days import DAY_S, HOUR_S, MINUTE_S, Days, Span, minute_of
 from core.store.numbers.series import Series
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import apsw
 import msgspec
 
 from core.store.care import checkpoint
 from core.store.care.checkpoint import ORIGIN, mark_of, segment_of
-from core.store.care.verify import is_good, readable
+from core.store.care.verify import LAST_SEQ, fetch, is_good, readable
 from core.store.log import facts
 
-FAULTS_LISTED_MAX = 10
-
-_LAST_SEQ = "SELECT max(seq) FROM fact"
 _META = "SELECT value FROM meta WHERE name = ?"
 UNFOLDED = "SELECT (SELECT count(*) FROM fact) - (SELECT count(*) FROM current) - (SELECT count(*) FROM past)"
 TALLIES = """
@@ -49,7 +44,7 @@ def soundness(db: apsw.Connection, *, is_thorough: bool = False) -> Soundness:
         faults = [f"pages: {line[:80]}" for (line,) in db.execute(check) if line != "ok"]
         if db.pragma("user_version") < _FIRST_WITH_DIGESTS:
             return Soundness(head=head, faults=tuple(faults))
-        last = db.execute(_LAST_SEQ).get or 0
+        last = db.execute(LAST_SEQ).get or 0
         if last != head:
             faults.append(f"head: the log ends at {last}, not at {head}")
         if not 0 <= int(db.execute(_META, ("floor_seq",)).get or 0) <= head + 1:
@@ -67,11 +62,6 @@ def head_of(db: apsw.Connection) -> int:
     if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'fact'").get is None:
         return 0
     return int(db.execute(facts.HEAD).get or 0)
-
-
-def fetch(db: apsw.Connection) -> Any:
-    """How a statement's rows come from `db`, as verifying wants them."""
-    return lambda statement, parameters: db.execute(statement, parameters).fetchall()
 
 
 def _end_of_log(db: apsw.Connection, head: int) -> tuple[list[int], str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from core.model.manifest import TypeSpec
-from core.store.care.verify import SHARE_OF_TIME, TRIES
+from core.store.care.verify import TRIES, Wait, rest
 from core.store.log.facts import SEQ_MAX, object_of
 from core.store.migrate import migrate
 from core.store.schema import APPLICATION_ID, MIGRATIONS
@@ -32,7 +32,7 @@ _INSTANCES = "SELECT term, doc, col, offset FROM temp.words WHERE doc <= ?"
 _SIZES = "SELECT id, sz FROM text_docsize WHERE id <= ?"
 
 
-def text_differs(db: apsw.Connection, types: Mapping[str, TypeSpec], *, wait: Callable[[float], object]) -> bool:
+def text_differs(db: apsw.Connection, types: Mapping[str, TypeSpec], *, wait: Wait) -> bool:
     """Whether an index made anew, as far as this one reaches, would hold other words or hold them elsewhere.
 
     `db` may be writing to nothing but its own temporary tables. It takes one read of the whole index.
@@ -58,7 +58,7 @@ def _make_words(db: apsw.Connection) -> None:
     db.pragma("query_only", was_closed)
 
 
-def _expected(db: apsw.Connection, types: Mapping[str, TypeSpec], until: int, wait: Callable[[float], object]) -> int:
+def _expected(db: apsw.Connection, types: Mapping[str, TypeSpec], until: int, wait: Wait) -> int:
     """The sum over an index of the same facts, made in memory a piece at a time."""
     memory = apsw.Connection(":memory:")
     try:
@@ -78,7 +78,7 @@ def _expected(db: apsw.Connection, types: Mapping[str, TypeSpec], until: int, wa
             if len(rows) < FACTS_AT_ONCE:
                 return total
             since = rows[-1][0]
-            wait((time.monotonic() - began) * (1 / SHARE_OF_TIME - 1))
+            rest(wait, since=began)
     finally:
         memory.close()
 

@@ -31,7 +31,7 @@ FROM = """
     LEFT JOIN producer p ON p.id = f.producer
 """
 _PAGE = f"SELECT {COLUMNS} {FROM} WHERE f.seq > ? AND f.seq <= ? ORDER BY f.seq LIMIT {PAGE_ROWS}"
-_LAST_SEQ = "SELECT max(seq) FROM fact"
+LAST_SEQ = "SELECT max(seq) FROM fact"
 
 # Not among them: what passes by itself, as a busy database or a full disk.
 _UNREADABLE = (
@@ -41,6 +41,7 @@ _UNREADABLE = (
 
 Row = tuple[Any, ...]
 Rows = Callable[[str, Row], list[Row]]
+Wait = Callable[[float], object]
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -67,6 +68,16 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     def is_whole(self) -> bool:
         """Whether everything is what was written."""
         return not self.bad_count and not self.broken
+
+
+def fetch(db: apsw.Connection) -> Rows:
+    """How a statement's rows come from `db`, as verifying wants them."""
+    return lambda statement, parameters: db.execute(statement, parameters).fetchall()
+
+
+def rest(wait: Wait, *, since: float) -> None:
+    """Call `wait` for as long that the work since that monotonic moment takes a fifth of the time."""
+    wait((time.monotonic() - since) * (1 / SHARE_OF_TIME - 1))
 
 
 def is_good(row: Row) -> bool:
@@ -96,7 +107,7 @@ def readable(rows: Rows, since: int, until: int) -> Iterator[Row | int]:
             spans.append((page[-1][0], until))
 
 
-def verify(rows: Rows, *, wait: Callable[[float], object] = time.sleep) -> Verification:
+def verify(rows: Rows, *, wait: Wait = time.sleep) -> Verification:
     """Walk the whole log as it is now and say what is wrong with it.
 
     `rows` answers a statement with its rows. Between short reads it calls `wait` for as long that it takes a fifth of
@@ -108,7 +119,7 @@ def verify(rows: Rows, *, wait: Callable[[float], object] = time.sleep) -> Verif
     while (mark := _mark_after(rows, before.seq)) is not None and mark.seq <= head:
         before = state.segment(before, mark)
     state.rest(before.seq, head)
-    if mark is not None or _number(rows, _LAST_SEQ) != head:
+    if mark is not None or _number(rows, LAST_SEQ) != head:
         state.broken.append(Span(head + 1, facts.SEQ_MAX))
     return Verification(
         head=head,
@@ -122,7 +133,7 @@ def verify(rows: Rows, *, wait: Callable[[float], object] = time.sleep) -> Verif
 class _Walk:
     """What a verification has found so far."""
 
-    def __init__(self, rows: Rows, wait: Callable[[float], object]) -> None:
+    def __init__(self, rows: Rows, wait: Wait) -> None:
         self._rows = rows
         self._wait = wait
         self.good = 0
@@ -167,7 +178,7 @@ class _Walk:
             else:
                 bad.append(row[0])
             if number % PAGE_ROWS == PAGE_ROWS - 1:
-                self._wait((time.monotonic() - began) * (1 / SHARE_OF_TIME - 1))
+                rest(self._wait, since=began)
                 began = time.monotonic()
         return good, bad
 

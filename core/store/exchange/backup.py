@@ -11,8 +11,8 @@ import apsw
 import msgspec
 
 from core.model.errors import Broken, FileDamaged, LockerError, NotFound
-from core.store.care.seal import put_seal
-from core.store.care.verify import verify
+from core.store.care.seal import is_sealed, put_seal
+from core.store.care.verify import fetch, verify
 from core.store.connection import fault_of, identity, open_for_reading
 from core.store.durable import FILE_MODE, NO_FOLLOW, move_into_place
 from core.store.migrate import version_of
@@ -79,7 +79,7 @@ def holding_of(path: Path) -> Holding:
         held = _holding(db, path)
         if held.epoch is None or held.version < len(MIGRATIONS):
             return held
-        bad = verify(lambda statement, of: db.execute(statement, of).fetchall(), wait=_never).bad_count
+        bad = verify(fetch(db), wait=_never).bad_count
         return msgspec.structs.replace(held, bad_facts=bad)
     except (apsw.Error, LockerError) as err:
         raise fault_of(err, path) from err
@@ -94,9 +94,9 @@ def renew_epoch(path: Path) -> str:
     try:
         db.pragma("synchronous", "full")
         with db:
-            is_sealed = db.execute("SELECT 1 FROM meta WHERE name = 'sealed'").get is not None
+            was_sealed = is_sealed(db)
             db.execute("UPDATE meta SET value = ? WHERE name = 'store_epoch'", (epoch,))
-            if is_sealed:
+            if was_sealed:
                 put_seal(db)
     except apsw.Error as err:
         raise fault_of(err, path) from err
