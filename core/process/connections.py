@@ -117,7 +117,7 @@ def _has_ended(thread: Path) -> bool:
 
 
 def _is_ours(pid: int) -> bool:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, psutil.Error):  # One that ended meanwhile is nobody's.
         return Path(f"/proc/{pid}").stat().st_uid == os.getuid() or os.getuid() in psutil.Process(pid).uids()
     return False
 

@@ -187,3 +187,16 @@ def test_a_socket_on_its_way_is_not_taken_for_the_owners(bystander: str, child: 
         )
 
     assert (expected.name, "") == (told.stdout.strip(), told.stderr)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="who owns a process is read from /proc")
+def test_a_process_that_ends_while_it_is_looked_at_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at its folder and the question whose it is; whoever asked the core gets an answer still."""
+
+    def gone(pid: int) -> psutil.Process:
+        raise psutil.NoSuchProcess(pid)
+
+    monkeypatch.setattr(psutil, "Process", gone)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)
+
+    assert not connections._is_ours(1)
