@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import threading
 from collections.abc import Generator, Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,7 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the report where the results come together."""
+    """Keep the report where the results come together; let Ctrl-C reach what the tests start.
+
+    A shell that starts the tests in the background has them ignore it, and every program they start would too.
+    """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     report = config.getoption("--slow-report")
     if report is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(SlowReport(report), "slow-report")
