@@ -9,7 +9,7 @@ from hypothesis import given
 
 from core.model.filter import parse, predicate
 from core.model.manifest import TypeSpec
-from tests.store import questions
+from tests.model import questions
 
 VALUE: dict[str, Any] = {
     "stars": 101,

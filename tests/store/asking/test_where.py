@@ -15,7 +15,7 @@ from core.model.filter import Compare, Filter, Literal, Path, parse, predicate
 from core.model.manifest import TypeSpec
 from core.store.asking.where import Parameters, condition
 from core.store.log.fold import common_of
-from tests.store import questions
+from tests.model import questions
 
 PLAIN = TypeSpec(name="thing")
 

@@ -22,8 +22,8 @@ from core.store.care.recovery import accept_salvage, inspect, recover, repair
 from core.store.care.salvage import examine
 from core.store.care.verify import Span
 from core.store.care.walfile import FRAME_HEADER_BYTES, HEADER_BYTES
+from tests.store.care.small import SMALL_PAGE_BYTES, with_small_pages
 from tests.store.conftest import ORIGIN, TYPES
-from tests.store.small import SMALL_PAGE_BYTES, with_small_pages
 
 PAGE_BYTES = SMALL_PAGE_BYTES
 FRAME_BYTES = FRAME_HEADER_BYTES + PAGE_BYTES
@@ -379,7 +379,7 @@ def test_neighbouring_positions_are_one_span() -> None:
     assert 6 == Findings(verdict="damaged", at=0.0, lost=spans_of([1, 2, 3, 5, 8, 9])).lost_count
 
 
-PROGRAM = Path(__file__).parents[2] / "core" / "store" / "care" / "salvage.py"
+PROGRAM = Path(__file__).parents[3] / "core" / "store" / "care" / "salvage.py"
 
 
 def test_helper_is_a_program_of_its_own(left: Left) -> None:

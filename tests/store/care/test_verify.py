@@ -24,9 +24,9 @@ from core.store.care.retention import Policy
 from core.store.care.verify import SHARE_OF_TIME, Span, Verification, fetch, verify
 from core.store.words.search import Search
 from core.store.words.wanted import parse_query
+from tests.store.care.small import with_small_pages
 from tests.store.conftest import ORIGIN as LOG
 from tests.store.conftest import TYPES, OpenStore
-from tests.store.small import with_small_pages
 
 PAGE_BYTES = 4096
 PARTS = 8
