@@ -34,7 +34,7 @@ class Shelves:
         self._readers: dict[str, Reader] = {}
 
     def put(self, service: str, *values: Mapping[str, object], type_name: str = "note") -> None:
-        """Commit a record for each value, keyed by its `id`, and index it."""
+        """Commit a record for each value, keyed by its `id`, and index it; a `thing` may be given its time."""
         store = self._stores.get(service)
         if store is None:
             folder = self.me / service
@@ -42,7 +42,7 @@ class Shelves:
             store = Store.open(folder, types=self.types, origin=Origin(f"device/{service}", 1), clock=self.clock)
             self._stores[service] = store
             self._readers[service] = Reader.open(folder, types=self.types)
-        store.commit([Change(type=type_name, key=str(value["id"]), value=dict(value)) for value in values])
+        store.commit([_change(type_name, value) for value in values])
         with apsw.Connection(str(store.path)) as db:
             TextIndex(db, self.types).catch_up(100_000)
 
@@ -63,6 +63,16 @@ class Shelves:
             reader.close()
         for store in self._stores.values():
             store.close()
+
+
+def _change(type_name: str, value: Mapping[str, object]) -> Change:
+    time = value.get("at") if TYPES[type_name].time is None else None
+    return Change(
+        type=type_name,
+        key=str(value["id"]),
+        value=dict(value),
+        valid_time=time if isinstance(time, float) else None,
+    )
 
 
 @pytest.fixture

@@ -74,6 +74,15 @@ def test_what_has_no_time_of_its_own_is_on_no_day(shelves: Shelves, library: Lib
     assert None is library.day("2000-01-01", limit=10).newer
 
 
+@pytest.mark.parametrize("dated", ["2001-03-10T12:00", "2037-03-10T12:00"])
+def test_records_without_a_time_hide_none_of_their_type(shelves: Shelves, library: Library, dated: str) -> None:
+    """One feed that dates nothing must not take all entries off the timeline."""
+    shelves.put("feeds", {"id": "dated", "at": at(dated)}, {"id": "undated"}, type_name="thing")
+
+    assert ["dated"] == keys(library.day(dated[:10], limit=10))
+    assert ["undated"] == keys(library.day(limit=10))
+
+
 @pytest.mark.parametrize("timezone", ["Europe/Berlin", "America/New_York", "Asia/Tokyo", "Pacific/Kiritimati", "UTC"])
 def test_a_whole_day_stands_on_its_day_everywhere(
     shelves: Shelves, open_library: Callable[..., Library], timezone: str

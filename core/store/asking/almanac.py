@@ -20,6 +20,8 @@ from core.store.words.search import SEQ_MAX, Rows
 
 BETWEEN_MAX = 1000
 BYTES_MAX = 8 * 1024 * 1024
+# Of so many records at either end of a type that declares no time, one must have one: else it has none.
+LOOKED_AT = 100
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 _COLUMNS = "f.value, f.common, t.name, c.key, c.at, c.seq"
@@ -32,7 +34,11 @@ _BETWEEN = f"""
 """
 _BEFORE = f"SELECT {_COLUMNS} {_FROM} AND c.at < ?2 ORDER BY c.at DESC LIMIT 1"
 _FROM_ON = f"SELECT {_COLUMNS} {_FROM} AND c.at >= ?2 ORDER BY c.at LIMIT 1"
-_NEWEST_TIME = f"SELECT f.valid_time {_FROM} ORDER BY c.at DESC LIMIT 1"
+# A record without a time stands at the moment it was recorded, which is mostly after those that have one.
+_TIMES = f"""
+    SELECT * FROM (SELECT f.valid_time {_FROM} ORDER BY c.at LIMIT {LOOKED_AT})
+    UNION SELECT * FROM (SELECT f.valid_time {_FROM} ORDER BY c.at DESC LIMIT {LOOKED_AT})
+"""
 _TYPES = "SELECT t.name FROM tally CROSS JOIN type t ON t.id = tally.type WHERE live > 0 ORDER BY t.id"
 
 
@@ -44,7 +50,7 @@ class Almanac:
         self._specs = types
 
     def types(self) -> list[str]:
-        """The types whose records have a time of their own: by declaration, or as their newest one has."""
+        """The types whose records have a time of their own: by declaration, or as some of their records have."""
         names = [str(name) for (name,) in self._reads.rows(_TYPES)]
         return [name for name in names if name not in OWN_TYPES and self._is_timed(name)]
 
@@ -77,7 +83,7 @@ class Almanac:
         spec = self._specs.get(type_name)
         if spec is not None and spec.time is not None:
             return True
-        return any(said is not None for (said,) in self._reads.rows(_NEWEST_TIME, (type_name,)))
+        return any(said is not None for (said,) in self._reads.rows(_TIMES, (type_name,)))
 
     def _records(self, statement: str, parameters: tuple[Any, ...]) -> list[Record]:
         rows = self._reads.rows(statement, parameters, bytes_max=BYTES_MAX)
