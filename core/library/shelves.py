@@ -22,6 +22,8 @@ T = TypeVar("T")
 THREADS_MAX = 4
 ANSWER_S_MAX = 3.0
 
+_TOO_LONG = "its store takes too long to answer"
+
 
 @dataclass(frozen=True)
 class Shelf:
@@ -103,6 +105,3 @@ class Shelves:
         except Exception:  # One store's fault must not hide the others. INV-09.
             log.exception("a store could not be read service=%s", shelf.service)
             return Skipped(shelf.service, "its store could not be read; the log tells more")
-
-
-_TOO_LONG = "its store takes too long to answer"

@@ -79,7 +79,7 @@ def moment_of(request: Request, name: str, store: Store | Reader) -> AsOf | None
     if _DAY.fullmatch(text):
         return AtTime(_end_of_day(text, name, store.series.timezone()))
     if "T" in text or "t" in text:
-        return AtTime(_time(text, name))
+        return AtTime(time_of(text, name, cure=_MOMENT_CURE))
     epoch, _, seq = text.rpartition(".")
     if not seq.isascii() or not seq.isdecimal() or len(seq) > SEQ_DIGITS_MAX:
         raise BadRequest(f"{name} is no moment: {text[:40]!r}", remedy=_MOMENT_CURE)
@@ -103,7 +103,8 @@ def _end_of_day(text: str, name: str, timezone: str) -> float:
         raise BadRequest(f"{name}: there is no day {text}", remedy=_MOMENT_CURE) from err
 
 
-def _time(text: str, name: str) -> float:
+def time_of(text: str, name: str, *, cure: str) -> float:
+    """The epoch seconds of an RFC 3339 time with its offset; raises BadRequest naming the parameter."""
     try:
         # A plus sign that was not encoded arrives as a blank.
         found = datetime.fromisoformat(text.upper().replace(" ", "+"))
@@ -111,4 +112,4 @@ def _time(text: str, name: str) -> float:
             raise BadRequest(f"{name} has no offset: {text[:40]!r}", remedy="Add Z for UTC, or an offset as in +01:00.")
         return found.timestamp()
     except (ValueError, OverflowError) as err:
-        raise BadRequest(f"{name} is no moment: {text[:40]!r}", remedy=_MOMENT_CURE) from err
+        raise BadRequest(f"{name} is no moment: {text[:40]!r}", remedy=cure) from err

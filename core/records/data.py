@@ -18,7 +18,7 @@ from core.records.listing import Listing
 from core.records.media import HEAD_BYTES, content_type_of
 from core.records.numbers import Numbers
 from core.records.retaining import Retaining
-from core.records.tags import Tags, depth, is_current
+from core.records.tags import UNCACHED, Tags, depth, is_current
 from core.records.upkeep import Upkeep, writer
 from core.store import FilePart, Reader, Store
 
@@ -80,7 +80,7 @@ class DataApi:
             Route(name="changes", handler=self._listing.changes),
             Route(name="facts", handler=self.facts),
             *Upkeep(self._reads, self._writes).routes(self.files),
-            *Numbers(self._reads, base=self._base).routes,
+            Numbers(self._reads, self._writes, base=self._base).route,
             Retaining(self._reads, self._writes).route,
         )
 
@@ -102,7 +102,7 @@ class DataApi:
         if 0 < since < floor:
             raise CursorTooOld(f"facts from before position {floor} may have been removed", floor=floor)
         limit = request.number("limit", default=head - since, least=1, most=2**53) if head > since else 0
-        headers = (("content-type", "application/jsonl"), ("cache-control", "private, no-cache"))
+        headers = (("content-type", "application/jsonl"), *UNCACHED)
         return Answer(headers=headers, body=self._lines(epoch, since, head, limit))
 
     def files(self, request: Request) -> Answer:

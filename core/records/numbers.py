@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,15 +11,16 @@ import msgspec
 from core.model.errors import BadRequest, NotFound
 from core.model.ids import key_from_path, key_to_path
 from core.records.answers import Answer, Request, Route, json_answer
-from core.records.tags import depth
-from core.records.upkeep import READING, actor_of, writer
+from core.records.asked import time_of
+from core.records.tags import UNCACHED, depth
+from core.records.upkeep import READING, actor_of
 from core.store import Reader, Rollup, Store, Width
 
 LIMIT_DEFAULT = 1000
 LIMIT_MAX = 10_000
 WIDTHS: tuple[Width, ...] = ("minute", "hour", "day")
 
-_UNCACHED = (("cache-control", "private, no-cache"),)
+_CURE = "Write epoch seconds, or a time as 2026-11-20T09:22:49Z."
 
 
 class _Sent(msgspec.Struct, forbid_unknown_fields=True):
@@ -28,16 +28,20 @@ class _Sent(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Numbers:
-    """The routes over what `reads` gives; `base` is the path under which the service is seen from outside."""
+    """The routes below `/series`; `base` is the path under which the service is seen from outside.
 
-    def __init__(self, reads: Callable[[], Store | Reader], *, base: str) -> None:
+    `reads` gives what is asked; what changes anything is done by `writes`, the one who writes the store.
+    """
+
+    def __init__(self, reads: Callable[[], Store | Reader], writes: Callable[[], Store], *, base: str) -> None:
         self._reads = reads
+        self._writes = writes
         self._base = base
 
     @property
-    def routes(self) -> tuple[Route, ...]:
+    def route(self) -> Route:
         """`/series`."""
-        return (Route(name="series", handler=self.series, methods=(*READING, "POST", "DELETE")),)
+        return Route(name="series", handler=self.series, methods=(*READING, "POST", "DELETE"))
 
     def series(self, request: Request) -> Answer:
         """`GET /series[/<point>[/last]]`, `POST /series`, `DELETE /series/<point>`."""
@@ -62,7 +66,7 @@ class Numbers:
         limit, after = _limit(request), request.query.get("after", "")
         names = self._reads().series.points(limit=limit, after=after)
         points = [{"point": name, "href": f"{self._base}series/{key_to_path(name)}"} for name in names]
-        return json_answer({"points": points, "next": names[-1] if len(names) == limit else None}, headers=_UNCACHED)
+        return json_answer({"points": points, "next": names[-1] if len(names) == limit else None}, headers=UNCACHED)
 
     def _range(self, request: Request, point: str) -> Answer:
         request.only("since", "until", "by", "limit")
@@ -71,17 +75,17 @@ class Numbers:
         said: dict[str, Any] = {"point": point}
         if by is None:
             page = series.samples(point, since=since, until=until, limit=limit)
-            return json_answer({**said, "samples": page.moments, "next": page.next}, headers=_UNCACHED)
+            return json_answer({**said, "samples": page.moments, "next": page.next}, headers=UNCACHED)
         found = series.rollups(point, by=_width(by), since=since, until=until, limit=limit)
         said |= {"by": by, "timezone": series.timezone(), "rollups": [_rollup(one) for one in found.rollups]}
-        return json_answer({**said, "next": found.next}, headers=_UNCACHED)
+        return json_answer({**said, "next": found.next}, headers=UNCACHED)
 
     def _last(self, request: Request, point: str) -> Answer:
         request.only("at")
         found = self._reads().series.last(point, at=_moment(request, "at", math.inf))
         if found is None:
             raise NotFound(f"{point[:80]!r} showed nothing until then")
-        return json_answer({"point": point, "at": found.at, "value": found.value}, headers=_UNCACHED)
+        return json_answer({"point": point, "at": found.at, "value": found.value}, headers=UNCACHED)
 
     def _append(self, request: Request) -> Answer:
         request.only()
@@ -89,14 +93,14 @@ class Numbers:
             sent = msgspec.convert(request.document(), _Sent)
         except msgspec.ValidationError as err:
             raise BadRequest(f"the body has samples, each of a point, a moment and a number: {err}") from err
-        return json_answer(msgspec.to_builtins(writer(self._reads()).series.append(sent.samples, bulk=False)))
+        return json_answer(msgspec.to_builtins(self._writes().series.append(sent.samples, bulk=False)))
 
     def _delete(self, request: Request, point: str) -> Answer:
         request.only("since", "until")
         if not {"since", "until"} <= request.query.keys():
             raise BadRequest("a range to be deleted needs since and until")
         since, until = _moment(request, "since", 0.0), _moment(request, "until", 0.0)
-        count = writer(self._reads()).series.delete(point, since=since, until=until, actor=actor_of(request))
+        count = self._writes().series.delete(point, since=since, until=until, actor=actor_of(request))
         return json_answer({"deleted": count})
 
 
@@ -127,21 +131,12 @@ def _moment(request: Request, name: str, default: float) -> float:
     text = request.query.get(name)
     if text is None:
         return default
+    if "T" in text:
+        return time_of(text, name, cure=_CURE)
     try:
-        found = float(text) if "T" not in text else _time(text)
-        if math.isfinite(found):
-            return found
-    except (ValueError, OverflowError) as err:
-        raise BadRequest(f"{name} is no moment: {text[:40]!r}", remedy=_CURE) from err
-    raise BadRequest(f"{name} is no moment: {text[:40]!r}", remedy=_CURE)
-
-
-def _time(text: str) -> float:
-    # A plus sign that was not encoded arrives as a blank.
-    found = datetime.fromisoformat(text.replace(" ", "+"))
-    if found.tzinfo is None:
-        raise ValueError("a time without its offset")
-    return found.timestamp()
-
-
-_CURE = "Write epoch seconds, or a time as 2026-11-20T09:22:49Z."
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise BadRequest(f"{name} is no moment: {text[:40]!r}", remedy=_CURE)
+    return found

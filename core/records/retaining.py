@@ -9,15 +9,13 @@ import msgspec
 
 from core.model.errors import BadRequest, MethodNotAllowed, NotFound
 from core.records.answers import Answer, Request, Route, json_answer
-from core.records.tags import depth
+from core.records.tags import UNCACHED, depth
 from core.records.upkeep import READING, actor_of
 from core.store import Policy, Reader, Store
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 IDS_MAX = 1000
-
-_UNCACHED = (("cache-control", "private, no-cache"),)
 
 
 class Policies(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +65,7 @@ class Retaining:
         depth(request, 1)
         if request.method == "PUT":
             set_policies(self._writes(), _asked(request, Policies), actor=actor_of(request))
-        return json_answer({"policies": msgspec.to_builtins(self._reads().policies())}, headers=_UNCACHED)
+        return json_answer({"policies": msgspec.to_builtins(self._reads().policies())}, headers=UNCACHED)
 
     def _deed(self, request: Request) -> Answer:
         deed = request.path[1:]

@@ -40,12 +40,12 @@ async def send_answer(answer: Answer, *, is_head: bool, receive: Receive, send: 
         return
     chunks = answer.body
     try:
-        # The first chunk is made before the head is sent: until then a fault can still be told as what it is.
-        first = None if is_head else await _next(chunks, threads)
-    except LockerError as err:
-        await _send_whole(problem_answer(err), is_head, send)
-        return
-    try:
+        try:
+            # The first chunk is made before the head is sent: until then a fault can still be told as what it is.
+            first = None if is_head else await _next(chunks, threads)
+        except LockerError as err:
+            await _send_whole(problem_answer(err), is_head, send)
+            return
         await send({"type": "http.response.start", "status": answer.status, "headers": _encoded(answer.headers)})
         await _until_gone(_pass_on(first, chunks, send, threads), receive)
     finally:
@@ -65,8 +65,13 @@ async def _next(chunks: Iterator[bytes] | AsyncIterator[bytes], threads: Executo
     """The next chunk, or None at the end."""
     if isinstance(chunks, AsyncIterator):
         return await anext(chunks, None)
-    found: bytes | None = await asyncio.get_running_loop().run_in_executor(threads, next, chunks, None)
-    return found
+    making: asyncio.Future[bytes | None]
+    making = asyncio.get_running_loop().run_in_executor(threads, next, chunks, None)
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        await asyncio.wait({making})  # What a thread is reading must not be closed under it.
+        raise
 
 
 async def _until_gone(sending: Any, receive: Receive) -> None:

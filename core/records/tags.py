@@ -12,6 +12,9 @@ from core.model.manifest import TypeSpec
 from core.records.answers import Answer, Header, Request
 from core.store import Reader, Store
 
+# For its asker alone, who asks again before using it once more.
+UNCACHED: tuple[Header, ...] = (("cache-control", "private, no-cache"),)
+
 
 class Tags:
     """The ETags of one service's answers."""
@@ -41,7 +44,7 @@ def not_modified(tag: str) -> Answer:
 
 def cache_headers(tag: str) -> tuple[Header, ...]:
     """The headers of an answer that may be kept by its asker alone, and asked about again."""
-    return (("etag", tag), ("cache-control", "private, no-cache"))
+    return (("etag", tag), *UNCACHED)
 
 
 def is_current(request: Request, tag: str) -> bool:

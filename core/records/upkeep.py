@@ -9,14 +9,13 @@ import msgspec
 from core.model.errors import BadRequest, MethodNotAllowed, NotFound, TooBusy
 from core.records.answers import Answer, Handler, Request, Route, json_answer
 from core.records.asked import limit_of
-from core.records.tags import depth
+from core.records.tags import UNCACHED, depth
 from core.store import Reader, Store
 
 READING = ("GET", "HEAD")
 RETRY_MAX = 500
 
 _COLLECT = ("collect",)
-_UNCACHED = (("cache-control", "private, no-cache"),)
 
 
 class _Again(msgspec.Struct, forbid_unknown_fields=True):
@@ -56,7 +55,7 @@ class Upkeep:
             depth(request, 1)
             request.only("limit")
             kept = self._reads().quarantined(limit_of(request))
-            return json_answer({"quarantine": [msgspec.to_builtins(one) for one in kept]}, headers=_UNCACHED)
+            return json_answer({"quarantine": [msgspec.to_builtins(one) for one in kept]}, headers=UNCACHED)
         depth(request, 2)
         request.only()
         return self._drop(request) if request.method == "DELETE" else self._retry(request)
@@ -70,9 +69,9 @@ class Upkeep:
     def totals(self, request: Request) -> Answer:
         """`GET /files`: how much is kept, and how much may be."""
         request.only()
-        files = self._reads().files
-        held = files.totals() if isinstance(self._reads(), Store) else files.recount()
-        return json_answer({**msgspec.to_builtins(held), "bytes_max": files.bytes_max}, headers=_UNCACHED)
+        store = self._reads()
+        held = store.files.totals() if isinstance(store, Store) else store.files.recount()
+        return json_answer({**msgspec.to_builtins(held), "bytes_max": store.files.bytes_max}, headers=UNCACHED)
 
     def _files(self, one_file: Callable[[Request], Answer]) -> Handler:
         def files(request: Request) -> Answer:

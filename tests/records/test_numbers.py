@@ -10,8 +10,9 @@ import pytest
 
 from core.model.clock import ManualClock
 from core.model.errors import BadRequest, LockerError, NotFound, TooBusy
+from core.records import DataApi, Request
 from core.store import Origin, Reader, Store
-from tests.records.test_upkeep import ask
+from tests.records.test_upkeep import MANIFEST, ask
 
 NOW = 1_700_000_040.0  # A minute begins.
 
@@ -106,6 +107,18 @@ def test_what_makes_no_sense_is_refused(
         ask(store, method, path, body=body, **query)
 
     assert 6 == len(store.series.samples("heat", limit=10).moments)
+
+
+def test_a_writer_that_is_being_opened_is_waited_for(store: Store) -> None:
+    """A child that was woken for it reads at once, and keeps numbers as soon as it can."""
+    with Reader.open(store.path.parent, types={}) as reader:
+        api = DataApi(lambda: reader, manifest=MANIFEST, base="/Me/git/", writes=lambda: store)
+        route = next(route for route in api.routes if route.name == "series")
+        body = b'{"samples": [["rain", 1.0, 2.0]]}'
+        answer = route.handler(Request(method="POST", path=("series",), query={}, headers={}, body=body))
+
+    assert not hasattr(answer, "__await__") and 200 == answer.status
+    assert 1 == len(store.series.samples("rain", limit=10).moments)
 
 
 def test_who_only_reads_changes_nothing(store: Store) -> None:
