@@ -60,11 +60,12 @@ def open_for_reading(path: Path) -> apsw.Connection:
 
 
 def distrust(db: apsw.Connection) -> None:
-    """Let nothing of what the file holds run."""
+    """Let nothing of what the file holds run, and no statement reach another file."""
     db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     db.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)
     db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+    db.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)
 
 
 def hardened(db: apsw.Connection) -> apsw.Connection:

@@ -15,6 +15,7 @@ from core.model.errors import Broken, FileDamaged, LockerError
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
 from core.store import Store
+from core.store.connection import open_for_reading, open_for_writing
 from core.store.log import writer as writer_module
 from core.store.log.ledger import Ledger
 from core.store.schema import APPLICATION_ID, MIGRATIONS
@@ -101,6 +102,36 @@ def test_a_trigger_that_comes_while_the_store_is_open_never_runs(folder: Path, o
     plant(folder, f"CREATE TRIGGER z BEFORE INSERT ON fact BEGIN SELECT ({ENDLESS}); END")
 
     assert 1 == in_time(lambda: store.commit([Change(type="note", key="a", value={"n": 1})])).head
+
+
+def test_a_name_in_a_table_is_no_statement(folder: Path, tmp_path: Path, open_store: OpenStore) -> None:
+    """An index that nobody declares is dropped by its name: whatever that says, it stays a name."""
+    open_store().close()
+    name = f"""x"; ATTACH '{tmp_path / "made.db"}' AS made; CREATE TABLE made.t (x); --"""
+    db = apsw.Connection(str(folder / "store.db"))
+    db.execute("INSERT INTO field_index (type, path, name) VALUES (1, 'n', ?)", (name,))
+    db.execute("DELETE FROM meta WHERE name = 'declarations'")
+    db.close()
+    opened(folder).close()
+
+    assert not (tmp_path / "made.db").exists()
+    db = apsw.Connection(str(folder / "store.db"))
+    assert [] == db.execute("SELECT name FROM field_index").fetchall()
+    db.close()
+
+
+@pytest.mark.parametrize("connect", [open_for_reading, lambda path: open_for_writing(path, mode_of=path)])
+@pytest.mark.parametrize("statement", ["ATTACH '{}' AS made", "VACUUM INTO '{}'"])
+def test_no_statement_reaches_another_file(
+    tmp_path: Path, store: Store, connect: Callable[[Path], apsw.Connection], statement: str
+) -> None:
+    """Whoever could smuggle one in has this store alone."""
+    db = connect(store.path)
+    with pytest.raises(apsw.Error):
+        db.execute(statement.format(tmp_path / "made.db"))
+    db.close()
+
+    assert not (tmp_path / "made.db").exists()
 
 
 def test_all_that_a_store_of_ours_holds_is_trusted(folder: Path) -> None:

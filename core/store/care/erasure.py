@@ -99,13 +99,15 @@ def finish(db: apsw.Connection, folder: Path) -> bool:
     Where a reader keeps the log from being emptied, or it was never called, the next call goes on. Outside of any
     transaction.
     """
-    pending: Any = db.execute(_PENDING).get
-    if pending is None:
+    text: Any = db.execute(_PENDING).get
+    if text is None:
         return True
-    for name in msgspec.json.decode(pending, type=list[str]):
+    pending = set(msgspec.json.decode(text, type=list[str]))
+    # Only what is such a copy: the store may be a connector's, which can write any name there.
+    for name in pending.intersection(copies_in(folder)):
         (folder / name).unlink(missing_ok=True)
         flush_folder((folder / name).parent)
-    if not is_log_empty(db):
+    if not empty_log(db):
         return False
     with db:
         db.execute(_NO_PENDING)
@@ -124,7 +126,7 @@ def finish_in(folder: Path, path: Path, *, connect: Callable[[], apsw.Connection
     return done
 
 
-def is_log_empty(db: apsw.Connection) -> bool:
+def empty_log(db: apsw.Connection) -> bool:
     """Move the whole write-ahead log into the database and cut it to nothing; False where a reader is in the way."""
     try:
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

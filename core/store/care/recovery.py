@@ -20,7 +20,7 @@ import msgspec
 from core.model import errors
 from core.model.clock import Clock
 from core.model.errors import Broken, FileDamaged, LockerError, NotFound
-from core.store.care.findings import INSPECT, MARKER, MEND, REPAIR, SALVAGED, Findings, damage_of
+from core.store.care.findings import INSPECT, MARKER, MEND, QUARANTINE, REPAIR, SALVAGED, Findings, damage_of
 from core.store.connection import fault_of, identity
 from core.store.durable import flush_folder, move_into_place
 from core.store.lock import WriterLock, holder_of
@@ -105,7 +105,7 @@ def accept_salvage(folder: Path, *, actor: str, clock: Clock) -> Findings:
             found = damage_of(folder)
             if found is None:
                 raise NotFound(f"{folder.name}: no damaged store waits here")
-            place = next((folder / name for name in found.aside if name.endswith(SALVAGED)), None)
+            place = next((folder / name for name in found.aside if _is_salvaged(folder, name)), None)
             if place is None or (identity(place) is None and identity(folder / STORE_NAME) is None):
                 raise FileDamaged(f"{folder.name}: nothing could be salvaged", remedy="Restore a backup.")
             if identity(place) is not None:
@@ -116,6 +116,12 @@ def accept_salvage(folder: Path, *, actor: str, clock: Clock) -> Findings:
             return found
     except (apsw.Error, OSError) as err:
         raise fault_of(err, folder / STORE_NAME) from err
+
+
+def _is_salvaged(folder: Path, name: str) -> bool:
+    """Whether the name is that of a salvaged store set aside in `folder`: a connector may write any name there."""
+    is_ours = name.endswith(SALVAGED) and name == f"{QUARANTINE}/{Path(name).name}"
+    return is_ours and not (folder / QUARANTINE).is_symlink()
 
 
 @contextmanager
@@ -167,7 +173,13 @@ def _size_of(path: Path) -> int:
 def _helped(folder: Path, *, at: float, verb: str) -> Findings:
     # Isolated: nothing of the environment or the folder it stands in decides what is imported.
     command = [sys.executable, "-I", "-B", str(_PROGRAM), str(folder.resolve()), repr(at), verb]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=HELPER_S_MAX)
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=HELPER_S_MAX)
+    except subprocess.TimeoutExpired as err:
+        raise Broken(
+            f"{folder.name}: the store was not examined within {HELPER_S_MAX:g} s",
+            remedy="Try again when less else is going on; if it stays so, look at the disk.",
+        ) from err
     try:
         return msgspec.json.decode(done.stdout, type=Findings)
     except msgspec.MsgspecError:

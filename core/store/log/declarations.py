@@ -74,7 +74,7 @@ class Declarations:
         wanted = {(numbers[name], path) for name, spec in self._types.items() for path in spec.index}
         there = {(number, path): name for number, path, name in self._db.execute(_INDEXES)}
         for number, path in there.keys() - wanted:
-            self._db.execute(f'DROP INDEX IF EXISTS "{there[number, path]}"')
+            self._db.execute(f"DROP INDEX IF EXISTS {quoted_name(str(there[number, path]))}")
             self._db.execute(_NO_INDEX, (number, path))
         for number, path in sorted(wanted - there.keys()):
             name = f"field_{number}_{hashlib.sha256(path.encode()).hexdigest()[:12]}"

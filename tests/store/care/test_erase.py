@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def test_erase_reaches_what_was_refused(opened: Store, folder: Path) -> None:
     """A bad version of the record, kept in quarantine, goes too."""
     opened.commit([_note("a", "plain")])
     opened.commit([], aside=[Aside(type="note", key="a", reason="odd", value={"title": SECRET})])
-    assert [SECRET.encode()] and _files_with(folder, SECRET.encode())
+    assert _files_with(folder, SECRET.encode())
     opened.erase(record=("note", "a"), actor="owner")
 
     assert [] == opened.quarantined(10)
@@ -164,6 +165,25 @@ def test_erasure_is_ended_by_the_next_writer(opened: Store, folder: Path, clock:
 
     with Store.open(folder, types=TYPES, origin=ORIGIN, clock=clock):
         assert [] == _files_with(folder, SECRET.encode())
+
+
+def test_an_erasure_removes_nothing_but_its_own_copies(
+    opened: Store, folder: Path, tmp_path: Path, clock: ManualClock
+) -> None:
+    """A connector can write any name into its own store; whoever opens that next removes nobody's file by it."""
+    opened.close()
+    (tmp_path / "elsewhere").mkdir()
+    files = [tmp_path / "elsewhere" / "precious", folder / "me.json"]
+    for path in files:
+        path.write_text("precious")
+    (folder / QUARANTINE).symlink_to(tmp_path / "elsewhere")
+    names = [str(files[0]), "../../elsewhere/precious", f"{QUARANTINE}/precious", "me.json"]
+    db = apsw.Connection(str(folder / "store.db"))
+    db.execute("INSERT INTO meta (name, value) VALUES ('erasing', ?)", (json.dumps(names),))
+    db.close()
+    Store.open(folder, types=TYPES, origin=ORIGIN, clock=clock).close()
+
+    assert ["precious", "precious"] == [path.read_text() for path in files]
 
 
 def test_erasing_nothing_is_said(opened: Store) -> None:

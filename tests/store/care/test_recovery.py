@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from core.model.clock import ManualClock
-from core.model.errors import FileDamaged, NotFound, WriterBusy
+from core.model.errors import Broken, FileDamaged, NotFound, WriterBusy
 from core.model.fact import Change
 from core.store import Reader, Store
 from core.store.care.checkup import check_up
@@ -333,6 +334,31 @@ def test_nothing_to_accept_is_said(folder: Path, clock: ManualClock) -> None:
 
     with pytest.raises(NotFound):
         accept_salvage(folder, actor="owner", clock=clock)
+
+
+@pytest.mark.parametrize("name", ["{elsewhere}/salvage.db", "../../elsewhere/salvage.db", f"{QUARANTINE}/salvage.db"])
+def test_nothing_from_elsewhere_is_accepted(folder: Path, tmp_path: Path, clock: ManualClock, name: str) -> None:
+    """A connector can write any name into its own folder; what another service has salvaged is not taken by it."""
+    _open(folder, clock).close()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "salvage.db").write_bytes(b"another's")
+    (folder / QUARANTINE).symlink_to(elsewhere)
+    found = Findings(verdict="damaged", at=1.0, aside=(name.format(elsewhere=elsewhere),))
+    (folder / MARKER).write_bytes(msgspec.json.encode(found))
+
+    with pytest.raises(FileDamaged, match="nothing could be salvaged"):
+        accept_salvage(folder, actor="owner", clock=clock)
+    assert b"another's" == (elsewhere / "salvage.db").read_bytes()
+
+
+def test_a_look_that_does_not_end_is_told(folder: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the store's name, with what may help."""
+    _open(folder, clock).close()
+    monkeypatch.setattr("core.store.care.recovery.HELPER_S_MAX", 0.0)
+
+    with pytest.raises(Broken, match="notes: the store was not examined"):
+        inspect(folder, at=clock.now())
 
 
 def test_accepting_goes_on_where_it_was_killed(left: Left, tmp_path: Path, clock: ManualClock) -> None:
