@@ -5,9 +5,9 @@ from core.backup.household import Remembered, remembered
 from core.backup.importing import ImportDone, import_from
 from core.backup.packing import refuse_inside
 from core.backup.parquet import parquet_tables
-from core.backup.restoring import Restored, is_unfinished, restore
+from core.backup.restoring import Restored, is_unfinished, restore, restored_in
 from core.backup.saving import Backup, Inventory, back_up
-from core.backup.takeover import forget_restore, restore_notices, restored_in, still_there, take_over
+from core.backup.takeover import forget_restore, restore_notices, still_there, take_over, take_over_command
 
 __all__ = [
     "Backup",
@@ -31,4 +31,5 @@ __all__ = [
     "schema_of",
     "still_there",
     "take_over",
+    "take_over_command",
 ]

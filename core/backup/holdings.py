@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from enum import Enum
+from enum import Enum, auto
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ PASSING_DOCUMENTS = frozenset({"locker.json.last", "locker.json.told"})
 PASSING_BELOW = frozenset({"store.lock", "store.sock", "writer.sock", "tmp"})
 PASSING_ENDS = (".tmp", ".lock", "-wal", "-shm", "-journal", ".unfinished")
 SECRETS_TOP = frozenset({"key", "device.sealed"})
-SECRET_BELOW = "auth.sealed"  # noqa: S105 - the name of a file
+SEALED_BELOW = "auth.sealed"
 # Documents set aside as they were found: what somebody typed into them by hand may be a password.
 SET_ASIDE = ("locker.json.damaged", "locker.json.edited")
 # Known by their names: a file that this process has open as a database must not be opened in any other way.
@@ -34,9 +34,9 @@ _DEPTH_MAX = NAME_PARTS_MAX - 4
 class Kind(Enum):
     """How a file is copied."""
 
-    DATABASE = "database"
-    SECRET = "secret"  # noqa: S105
-    PLAIN = "plain"
+    DATABASE = auto()
+    SECRET = auto()
+    PLAIN = auto()
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -55,7 +55,8 @@ class Left(msgspec.Struct, frozen=True):
 
 def holdings(me: Path) -> Iterator[Found | Left]:
     """Everything in `me` that outlives the core, without following any link."""
-    for place, folders, files in os.walk(me):
+    closed: list[OSError] = []
+    for place, folders, files in os.walk(me, onerror=closed.append):
         below = Path(place).relative_to(me).parts
         folders[:] = sorted(name for name in folders if not _is_passing(name, below))
         if len(below) >= _DEPTH_MAX:
@@ -67,6 +68,13 @@ def holdings(me: Path) -> Iterator[Found | Left]:
         for name in sorted(files):
             if not _is_passing(name, below) and os.path.lexists(Path(place) / name):
                 yield _judged(me, (*below, name), (Path(place) / name).lstat().st_mode)
+    for err in closed:
+        yield Left(Path(err.filename).relative_to(me).as_posix(), reason_of(err))
+
+
+def reason_of(err: OSError) -> str:
+    """Why something that was there is not copied, as `Left` says it."""
+    return "it went away meanwhile" if isinstance(err, FileNotFoundError) else f"it cannot be read: {err.strerror}"
 
 
 def _is_passing(name: str, below: tuple[str, ...]) -> bool:
@@ -91,7 +99,7 @@ def _judged(me: Path, parts: tuple[str, ...], mode: int) -> Found | Left:
 def _kind(me: Path, parts: tuple[str, ...]) -> Kind:
     if len(parts) == 1 and (parts[0] in SECRETS_TOP or parts[0].startswith(SET_ASIDE)):
         return Kind.SECRET
-    if len(parts) == 2 and parts[1].startswith(SECRET_BELOW):
+    if len(parts) == 2 and parts[1].startswith(SEALED_BELOW):
         return Kind.SECRET
     if len(parts) <= 2 and parts[-1] in DATABASES:
         return Kind.DATABASE

@@ -139,11 +139,12 @@ class _TarWriter:
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        self._file = contextlib.ExitStack()
-        self._tar = tarfile.open(fileobj=self._opened(), mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        self._open = contextlib.ExitStack()
+        tar = tarfile.TarFile(fileobj=self._opened(), mode="w", format=tarfile.PAX_FORMAT)
+        self._tar = self._open.enter_context(tar)
 
     def _opened(self) -> IO[bytes]:
-        return self._file.enter_context(created(self._place))
+        return self._open.enter_context(created(self._place))
 
     def put(self, name: str, chunks: Iterable[bytes], *, size: int) -> None:
         entry = tarfile.TarInfo(name)
@@ -154,23 +155,21 @@ class _TarWriter:
             pass
 
     def close(self) -> None:
-        with self._file:
-            self._tar.close()
+        self._open.close()
 
 
 class _GzipTarWriter(_TarWriter):
     def _opened(self) -> IO[bytes]:
         file = super()._opened()
         packed = gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=GZIP_LEVEL, mtime=0)
-        self._file.callback(packed.close)
-        return cast(IO[bytes], packed)
+        return cast(IO[bytes], self._open.enter_context(packed))
 
 
 class _ZipWriter:
     def __init__(self, place: Path) -> None:
-        self._file = contextlib.ExitStack()
-        file = self._file.enter_context(created(place))
-        self._zip = self._file.enter_context(zipfile.ZipFile(file, "w"))
+        self._open = contextlib.ExitStack()
+        file = self._open.enter_context(created(place))
+        self._zip = self._open.enter_context(zipfile.ZipFile(file, "w"))
 
     def put(self, name: str, chunks: Iterable[bytes], *, size: int) -> None:
         entry = zipfile.ZipInfo(name)
@@ -181,7 +180,7 @@ class _ZipWriter:
                 file.write(chunk)
 
     def close(self) -> None:
-        self._file.close()
+        self._open.close()
 
 
 _WRITERS: dict[Form, Callable[[Path], _Writer]] = {
@@ -238,8 +237,8 @@ def words_for_os_errors(target: Path) -> Iterator[None]:
 
 
 def _sweep(parent: Path, name: str) -> None:
-    """Remove what a process that is no more left of this target."""
+    """Remove what a process that is no more left of this target; one that had our own number is no more."""
     for left in parent.glob(f".{glob.escape(name)}.*{_UNFINISHED}"):
         number = left.name.removesuffix(_UNFINISHED).rpartition(".")[2]
-        if number.isdecimal() and not psutil.pid_exists(int(number)):
+        if number.isdecimal() and (int(number) == os.getpid() or not psutil.pid_exists(int(number))):
             shutil.rmtree(left, ignore_errors=True)

@@ -46,7 +46,12 @@ def parquet_tables(folder: Path, requirements: Path, *, environment: Mapping[str
         described = target.with_name("columns.json")
         described.write_bytes(msgspec.json.encode(columns))
         command = [str(python), "-I", parquet_writer.__file__, str(described), str(records), str(target)]
-        done = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=WRITE_S_MAX, check=False)
+        try:
+            done = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=WRITE_S_MAX, check=False)
+        except subprocess.TimeoutExpired as err:
+            raise Broken(
+                f"a table was not written as Parquet within {WRITE_S_MAX:g} s", remedy="Export without --parquet."
+            ) from err
         described.unlink()
         if done.returncode == 0:
             return

@@ -100,6 +100,15 @@ def restore(
         return _move_in(me)
 
 
+def restored_in(me: Path) -> Restored | None:
+    """What the restore of this Me left to be decided; None where nothing waits."""
+    try:
+        text = PrivateFile(me / RESTORED, bytes_max=RESTORED_BYTES_MAX).read()
+        return None if text is None else msgspec.json.decode(text, type=Restored)
+    except (OSError, FileDamaged, msgspec.MsgspecError):
+        return None
+
+
 def check_empty(me: Path) -> None:
     """Raise Conflict unless `me` holds nothing that a restore could get in the way of."""
     there = sorted(entry.name for entry in me.iterdir() if entry.name not in EMPTY_ME) if me.is_dir() else []
@@ -208,12 +217,8 @@ class _Restoring:
 
     def _resting_before(self) -> Iterable[str]:
         """Those that an earlier restore had put to rest, and nobody has woken since."""
-        text = self._tree / RESTORED
-        if not text.exists():
-            return ()
-        with contextlib.suppress(msgspec.MsgspecError):
-            return msgspec.json.decode(text.read_bytes(), type=Restored).resting
-        return ()
+        before = restored_in(self._tree)
+        return () if before is None else before.resting
 
     def _take(self, number: int, item: Item, folders: set[Path]) -> None:
         passed = self._contents.watched(item.name, item, size=item.size)
@@ -272,6 +277,8 @@ def _move_in(me: Path) -> Restored:
     for entry in sorted((stage / _TREE).iterdir()):
         entry.rename(me / entry.name)
     sync_folder(me)
+    (stage / _READY).unlink()  # First: without its mark, what a kill leaves of the stage means nothing.
+    sync_folder(stage)
     shutil.rmtree(stage)
     sync_folder(me)
     return msgspec.json.decode((me / RESTORED).read_bytes(), type=Restored)

@@ -7,19 +7,18 @@ opens, or stays out.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
 from core.backup.archive import CHUNK_BYTES, Sink, add_json
-from core.backup.holdings import Found, Kind, Left, holdings
+from core.backup.holdings import Found, Kind, Left, holdings, reason_of
 from core.backup.packing import form_of, packed, refuse_inside, scratch
 from core.model.clock import Clock
 from core.model.errors import BadRequest, BodyTooLarge, FileDamaged, NotFound, TooBusy
@@ -166,13 +165,11 @@ class _Saving:
 
     def _add_plain(self, name: str) -> None:
         copy = self._beside / "copy"
-        try:
-            with _opened(self._me / name) as source, copy.open("wb") as file:
-                shutil.copyfileobj(source, file, CHUNK_BYTES)
-        except (FileNotFoundError, PermissionError, FileDamaged) as err:
-            if not name.endswith("-wal"):
-                self._left.append(Left(name, "it went away meanwhile" if isinstance(err, OSError) else str(err)))
+        source = self._opened(name)
+        if source is None:
             return
+        with source, copy.open("wb") as file:
+            shutil.copyfileobj(source, file, CHUNK_BYTES)
         self._add_copy(name, copy)
 
     def _add_copy(self, name: str, copy: Path) -> None:
@@ -184,16 +181,36 @@ class _Saving:
     def _add_secrets(self, names: list[str], passphrase: str) -> None:
         secrets: dict[str, bytes] = {}
         for name in names:
-            with contextlib.suppress(FileNotFoundError), _opened(self._me / name) as file:
+            file = self._opened(name)
+            if file is None:
+                continue
+            with file:
                 content = file.read(SECRET_BYTES_MAX + 1)
-                if len(content) > SECRET_BYTES_MAX:
-                    self._left.append(Left(name, "it is too large for a secret"))
-                    continue
-                secrets[name] = content
+            if len(content) > SECRET_BYTES_MAX:
+                self._left.append(Left(name, "it is too large for a secret"))
+                continue
+            secrets[name] = content
         if sum(map(len, secrets.values())) > SECRETS_BYTES_MAX:
             raise BodyTooLarge(f"the secrets have more than {SECRETS_BYTES_MAX} bytes")
         sealed = seal_under(passphrase, msgspec.msgpack.encode(secrets), context=SECRETS_CONTEXT)
         self._sink.add(SECRETS, [sealed], size=len(sealed))
+
+    def _opened(self, name: str) -> IO[bytes] | None:
+        """The file, whatever a child put in its place meanwhile: for a link, a pipe or nothing, a note that it is left.
+
+        A write-ahead log that is not there leaves nothing out.
+        """
+        try:
+            handle = os.open(self._me / name, _OPEN)
+        except OSError as err:
+            if not (isinstance(err, FileNotFoundError) and name.endswith("-wal")):
+                self._left.append(Left(name, reason_of(err)))
+            return None
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            self._left.append(Left(name, "it is no file any more"))
+            return None
+        return os.fdopen(handle, "rb")
 
 
 def _note(me: Path, archive: Path, inventory: Inventory) -> None:
@@ -204,12 +221,3 @@ def _note(me: Path, archive: Path, inventory: Inventory) -> None:
                 note_backup((me / name).parent, archive)
             except OSError as err:
                 log.warning("backup not noted store=%s error=%s", name, err.strerror)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file, whatever a child may put in its place meanwhile: no link, no pipe."""
-    with os.fdopen(os.open(path, _OPEN), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise FileDamaged("it is no file any more")
-        yield file

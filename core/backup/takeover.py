@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
-from core.backup.restoring import RESTORED, RESTORED_BYTES_MAX, Restored
+from core.backup.restoring import RESTORED, Restored, restored_in
 from core.model.clock import Clock, iso
-from core.model.errors import FileDamaged
 from core.registry import let_sync
 from core.store import Documents
-from core.vault import PrivateFile, sync_folder
+from core.vault import sync_folder
 
 
-def restored_in(me: Path) -> Restored | None:
-    """What the restore of this Me left to be decided; None where nothing waits."""
-    try:
-        text = PrivateFile(me / RESTORED, bytes_max=RESTORED_BYTES_MAX).read()
-        return None if text is None else msgspec.json.decode(text, type=Restored)
-    except (OSError, FileDamaged, msgspec.MsgspecError):
-        return None
+def take_over_command(me: Path) -> str:
+    """What the owner types to let the restored services of this Me sync from this device."""
+    return f"python3 locker.py restore --take-over --me {shlex.quote(str(me))}"
 
 
 def restore_notices(me: Path) -> list[str]:
@@ -32,8 +26,7 @@ def restore_notices(me: Path) -> list[str]:
         return []
     sentence = (
         f"Everything here was restored from a backup of {iso(restored.made_at)[:16].replace('T', ' ')} UTC. No service "
-        "syncs until you say that this device takes over from the one that was saved: "
-        "python3 locker.py restore --take-over"
+        f"syncs until you say that this device takes over from the one that was saved: {take_over_command(me)}"
     )
     if not restored.has_secrets:
         sentence += " Its secrets were not restored: the accounts need a sign-in."

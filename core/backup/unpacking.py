@@ -26,6 +26,8 @@ _BLOCK = tarfile.BLOCKSIZE
 _HEADER_BYTES_MAX = 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK"
+# The others may ask for gigabytes of memory before a byte of them is unpacked.
+_ZIP_WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _PARTIAL = "the archive breaks off, or is none"
 _OPEN = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -139,6 +141,11 @@ def _in_zip(file: IO[bytes], budget: _Budget) -> Iterator[Item]:
                 continue
             if entry.flag_bits & 1 or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
                 raise FileDamaged(f"the archive holds {entry.filename[:80]!a}, which is no plain file")
+            if entry.compress_type not in _ZIP_WAYS:
+                raise FileDamaged(
+                    f"the archive holds {entry.filename[:80]!a}, packed in a way that Locker does not unpack",
+                    remedy="Pack it again as zip programs do by default.",
+                )
             with packed.open(entry) as inside:
                 yield _Piece(entry.filename, entry.file_size, _chunks(inside, entry.file_size, budget))
 
@@ -172,7 +179,10 @@ def _header(file: IO[bytes] | gzip.GzipFile) -> tarfile.TarInfo | None:
         return None
     if len(block) < _BLOCK:
         raise EOFError
-    return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    entry = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    if entry.size < 0:  # As some tars write large numbers; to read "-1 bytes" would be to read all there is.
+        raise FileDamaged("a header of the archive cannot be read")
+    return entry
 
 
 def _extension(file: IO[bytes] | gzip.GzipFile, entry: tarfile.TarInfo) -> dict[str, str]:

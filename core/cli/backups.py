@@ -15,10 +15,10 @@ from core.backup import (
     Restored,
     back_up,
     forget_restore,
-    restore_notices,
     restored_in,
     still_there,
     take_over,
+    take_over_command,
 )
 from core.backup import restore as bring_back
 from core.cli import exits
@@ -31,8 +31,6 @@ from core.cli.running_core import RunningCore, find
 from core.cli.screen import moment, plain, say, show_json, warn
 from core.model.clock import SystemClock
 from core.model.errors import BadRequest, FolderUnusable, NotFound
-
-_TAKE_OVER = "python3 locker.py restore --take-over"
 
 
 @click.command()
@@ -139,8 +137,7 @@ def _tell(restored: Restored, me: Path) -> None:
     say(f"Restored into {me} what was saved at {moment(restored.made_at)}.")
     if not restored.has_secrets:
         say("Its secrets were not restored: each account needs a sign-in.")
-    if restored_in(me) is not None and restore_notices(me):
-        say(f"Nothing syncs yet. If this device takes over from the one that was saved, say so: {_TAKE_OVER}")
+    say(f"Nothing syncs yet. If this device takes over from the one that was saved, say so: {take_over_command(me)}")
 
 
 @contextlib.contextmanager

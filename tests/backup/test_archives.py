@@ -199,6 +199,28 @@ def test_a_header_cannot_ask_for_memory(tmp_path: Path) -> None:
         read(tmp_path / "a.tar")
 
 
+@pytest.mark.parametrize("size", [-1, -600])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE])
+def test_a_size_below_zero_is_no_size(tmp_path: Path, size: int, kind: bytes) -> None:
+    """Some tars can write one; to read "-1 bytes" would be to read all there is, however much that unpacks to."""
+    entry = tarfile.TarInfo("x")
+    entry.type, entry.size = kind, size
+    (tmp_path / "a.tar").write_bytes(entry.tobuf(format=tarfile.GNU_FORMAT) + bytes(4096))
+
+    with pytest.raises(FileDamaged, match="header"):
+        read(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize("way", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_packed_in_a_rare_way_is_refused(tmp_path: Path, way: int) -> None:
+    """Such ways may ask for gigabytes of memory first, and tell of damage in words of their own."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", way) as archive:
+        archive.writestr("a", b"x" * 100)
+
+    with pytest.raises(FileDamaged, match="does not unpack"):
+        read(tmp_path / "a.zip")
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 @given(noise=st.binary(max_size=1500), place=st.integers(0, 3000))
 def test_noise_is_an_error_of_ours(tmp_path: Path, noise: bytes, place: int) -> None:
@@ -243,9 +265,10 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
-    """The scratch folder of a process that is no more goes; that of one that lives stays."""
+    """The scratch folder of a process that is no more goes, or had our number; that of one that lives stays."""
     dead, alive = tmp_path / ".a.tar.999999999.unfinished", tmp_path / ".a.tar.1.unfinished"
-    for left in (dead, alive):
+    before_us = tmp_path / f".a.tar.{os.getpid()}.unfinished"
+    for left in (dead, alive, before_us):
         left.mkdir()
 
     pack(tmp_path / "a.tar", FILES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -161,6 +162,50 @@ def test_a_damaged_fact_is_counted_and_saved_with_the_others(me: Path, tmp_path:
 
     assert (1, 0) == tuple(made.inventory.databases[f"{name}/store.db"].bad_facts for name in ("feeds", "notes"))
     assert ("feeds/store.db",) == made.inventory.unsound == restored.damaged
+
+
+def test_what_is_swapped_under_a_backup_is_left_out_and_named(me: Path, tmp_path: Path) -> None:
+    """A child may put a link or a pipe in a file's place at any moment: that costs this file, never the backup."""
+
+    def swap(step: str) -> None:
+        if step == "files":
+            (me / "feeds" / "own" / "state").unlink()
+            (me / "feeds" / "own" / "state").symlink_to("/etc/passwd")
+            (me / "feeds" / "me.json").unlink()
+            os.mkfifo(me / "feeds" / "me.json")
+            (me / "feeds" / "auth.sealed").unlink()
+            (me / "feeds" / "auth.sealed").symlink_to("/etc/passwd")
+            (me / "notes" / "auth.sealed").unlink()
+
+    made = back_up(
+        me, tmp_path / "b.tar", passphrase=PHRASE, clock=ManualClock(), version="0.1.0", on_step=swap
+    )  # fmt: skip
+
+    left = {one.name: one.reason for one in made.inventory.left}
+    assert "it is no file any more" == left["feeds/me.json"]
+    assert "it went away meanwhile" == left["notes/auth.sealed"]
+    assert left["feeds/own/state"].startswith("it cannot be read")
+    assert left["feeds/auth.sealed"].startswith("it cannot be read")
+    assert "me/feeds/store.db" in held(tmp_path / "b.tar")
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(
+    me: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies in it is missing from the backup: its owner has to know."""
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path) == str(me / "feeds" / "own"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refusing)
+    made = save(me, tmp_path / "b.tar")
+
+    assert {"feeds/own": "it cannot be read: Permission denied"}.items() <= {
+        (one.name, one.reason) for one in made.inventory.left
+    }
 
 
 def test_a_database_of_a_connector_s_own_is_saved_as_one(me: Path, tmp_path: Path) -> None:

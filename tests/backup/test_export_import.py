@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.backup import ExportDone, ImportDone, Source, export, import_from, schema_of
+from core.backup import ExportDone, ImportDone, Source, export, import_from, parquet_tables, schema_of
 from core.backup.unpacking import check_archive, items, text_of
 from core.model.clock import ManualClock
-from core.model.errors import BadRequest, FileDamaged, FormatTooNew, LockerError, NotFound, StorageFull
+from core.model.errors import BadRequest, Broken, FileDamaged, FormatTooNew, LockerError, NotFound, StorageFull
 from core.model.fact import Change, Fact
 from core.model.frames import encode_frame
 from core.model.manifest import Manifest, TypeSpec
@@ -391,8 +391,6 @@ def test_parquet_tables_hold_the_records(me: Path, tmp_path: Path) -> None:
     """Typed columns, the documents whole beside them; ten thousand rows and mixed kinds included."""
     import pyarrow.parquet as pq
 
-    from core.backup import parquet_tables
-
     values: list[dict[str, Any]] = [
         {"n": 1, "f": 1.5, "mixed": "x", "deep": {"a": [1]}, "value": 2**70},
         {"n": -2, "f": 2, "mixed": 3, "yes": True},
@@ -412,6 +410,17 @@ def test_parquet_tables_hold_the_records(me: Path, tmp_path: Path) -> None:
     assert values == [json.loads(row["value_"]) for row in rows]
     assert 1_700_000_000 == int(rows[0]["at"].timestamp())
     assert 19 == pq.read_table(io.BytesIO(found["feeds/parquet/entry.parquet"])).num_rows
+
+
+def test_a_table_that_takes_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words of ours, with what can be done."""
+    monkeypatch.setattr("core.backup.parquet.WRITE_S_MAX", 0.0)
+    table = parquet_tables(tmp_path / "env", tmp_path / "none.txt", environment=dict(os.environ))
+    (tmp_path / "records").write_bytes(b"")
+
+    with pytest.raises(Broken, match="was not written as Parquet within") as caught:
+        table(tmp_path / "records", [], tmp_path / "table")
+    assert "Export without --parquet." == caught.value.remedy
 
 
 def test_parquet_gets_an_environment_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import time
 from pathlib import Path
 
 import apsw
-import msgspec
 import pytest
 
 from core.backup import is_unfinished, restore, restore_notices, restored_in, still_there, take_over
@@ -344,6 +344,25 @@ def test_killed_while_moving_in_it_is_known_and_finished(archive: Path, tmp_path
     assert answers_of(back, epoch=2)
 
 
+def test_killed_while_it_tidies_up_it_is_whole(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once all has moved in, no rest of the stage says otherwise."""
+    back = tmp_path / "Back"
+    rmtree = shutil.rmtree
+
+    def dying(place: Path, **options: bool) -> None:
+        if (place / "tree").exists() and (back / "restored.json").exists():
+            (place / "tree").rmdir()
+            raise KeyboardInterrupt
+        rmtree(place, **options)
+
+    monkeypatch.setattr("shutil.rmtree", dying)
+    with pytest.raises(KeyboardInterrupt):
+        bring_back(archive, back, passphrase=lambda _attempt: None)
+
+    assert not is_unfinished(back)
+    assert answers_of(back, epoch=2)
+
+
 KILLED = """
 import sys
 from pathlib import Path
@@ -374,4 +393,4 @@ def test_a_damaged_note_of_a_restore_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "restored.json").write_text("{")
 
     assert restored_in(tmp_path) is None
-    assert msgspec.json.encode(restore_notices(tmp_path)) == b"[]"
+    assert [] == restore_notices(tmp_path)

@@ -93,18 +93,19 @@ def test_a_passphrase_is_never_an_argument(full: Path, locker: Locker, tmp_path:
 def test_restoring_puts_everything_at_rest_until_the_owner_decides(
     saved: Path, locker: Locker, phrase: Path, tmp_path: Path
 ) -> None:
-    """The restore says what to do next, and doing it wakes the services, once."""
-    back = tmp_path / "Back"
+    """The restore says what to do next, for this folder, and doing it wakes the services, once."""
+    back = tmp_path / "Come back"
+    command = f"restore --take-over --me '{back}'"
     done = locker("restore", str(saved), "--passphrase-file", str(phrase), "--me", str(back))
 
     assert exits.DONE == done.code, done.err
     assert "Nothing syncs yet" in done.out
-    assert "restore --take-over" in done.out
+    assert f"{command}\n" in done.out
     assert "sign-in" not in done.out
     assert restored_in(back) is not None
 
     findings = json.loads(locker("doctor", "--json", "--me", str(back)).out)
-    assert ["restore --take-over"] == [f["sentence"][-19:] for f in findings if f["subject"] == "restore"]
+    assert [command] == [f["sentence"][-len(command) :] for f in findings if f["subject"] == "restore"]
 
     taken = locker("restore", "--take-over", "--me", str(back))
     assert (exits.DONE, "This device has taken over: feeds, notes.\n") == (taken.code, taken.out)
