@@ -58,9 +58,8 @@ class Opener:
     def _owners(self) -> Iterator[Store]:
         if self._core is not None:
             raise Conflict("Your own notes are open in the Locker that runs.", remedy="Stop it, then import again.")
-        documents = Documents(self._config.me / "locker.json", SystemClock())
-        origin = Origin(self._device, owner_epoch(documents))
-        documents.close()
+        with contextlib.closing(Documents(self._config.me / "locker.json", SystemClock())) as documents:
+            origin = Origin(self._device, owner_epoch(documents))
         with Store.open(self._config.me / OWNER, types={}, origin=origin, clock=SystemClock()) as store:
             yield store
 

@@ -69,7 +69,7 @@ class RunningCore:
             answer = self._session.request(
                 method, self.url + path, json=body, timeout=(CONNECT_S_MAX, ANSWER_S_MAX + wait_s)
             )
-        except requests.ConnectionError as err:
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as err:  # Before, or amidst it.
             raise UserActionNeeded(f"The core at {self.url} went away.", remedy=START_IT) from err
         except requests.Timeout as err:
             raise ChildMute(f"{method} {path} was not answered within {ANSWER_S_MAX + wait_s:.0f} s.") from err

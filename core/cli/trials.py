@@ -58,7 +58,7 @@ def bench(names: tuple[str, ...], is_list: bool) -> int:
         ).returncode
         for name in names or known
     ]
-    return max(codes, default=exits.DONE)
+    return exits.FAILED if any(codes) else exits.DONE
 
 
 def bench_names() -> list[str]:

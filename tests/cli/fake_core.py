@@ -37,15 +37,17 @@ class FakeCore:
     asked: list[Asked] = field(default_factory=list)
     line: bytes = b""
     logins: int = 0
+    cuts: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def login_url(self) -> str:
         """The address that its socket gave last; each one is another."""
         return f"http://locker.localhost:1/login?ticket={self.logins}"
 
-    def answer(self, method: str, path: str, body: Any, *, status: int = 200) -> None:
-        """Answer this from now on; bytes are sent as they are."""
+    def answer(self, method: str, path: str, body: Any, *, status: int = 200, cut_bytes: int = 0) -> None:
+        """Answer this from now on; bytes are sent as they are, and the last `cut_bytes` never."""
         self.answers[method, path] = (status, body)
+        self.cuts[method, path] = cut_bytes
 
 
 @contextmanager
@@ -64,7 +66,7 @@ def running(me: Path) -> Iterator[FakeCore]:
             self.send_response(status)
             self.send_header("content-length", str(len(sent)))
             self.end_headers()
-            self.wfile.write(sent)
+            self.wfile.write(sent[: len(sent) - core.cuts.get((self.command, self.path), 0)])
 
         do_GET = do_POST = do_DELETE = _serve
 

@@ -157,6 +157,13 @@ def test_a_garbled_answer_is_broken(core: FakeCore) -> None:
         connect(core.me).get("/map")
 
 
+def test_an_answer_that_breaks_off_is_a_core_that_went_away(core: FakeCore) -> None:
+    """A core that is stopped in the middle of an answer is told like one that was stopped before it."""
+    core.answer("GET", "/map", {"installed": {}}, cut_bytes=5)
+    with pytest.raises(UserActionNeeded, match="went away"):
+        connect(core.me).get("/map")
+
+
 def test_a_core_that_goes_away_is_named(me: Path) -> None:
     """Between ticket and request the core may end."""
     with running(me) as core:

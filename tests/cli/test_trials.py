@@ -75,6 +75,14 @@ def test_an_unknown_bench_is_refused(locker: Locker) -> None:
     assert exits.REFUSED == done.code
 
 
+def test_a_bench_that_was_killed_is_a_failure(locker: Locker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number is below zero, and the next one's success must not hide it."""
+    codes = iter((-9, 0))
+    monkeypatch.setattr("subprocess.run", lambda command, **_: subprocess.CompletedProcess(command, next(codes)))
+
+    assert exits.FAILED == locker("bench", *bench_names()[:2]).code
+
+
 def test_benches_are_listed(locker: Locker) -> None:
     """By the names that `bench` takes."""
     assert bench_names() == locker("bench", "--list").out.split()
