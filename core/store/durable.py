@@ -9,6 +9,7 @@ from pathlib import Path
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
+CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | NO_FOLLOW
 
 
 def flush_folder(folder: Path) -> None:
@@ -20,6 +21,17 @@ def flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put `content` in the place of what bears the name, as a private file of at most a few MB."""
+    unfinished = path.with_name(f"{path.name}.tmp")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, CREATE, FILE_MODE), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    move_into_place(unfinished, path)
 
 
 def move_into_place(finished: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -20,6 +20,7 @@ import msgspec
 from core.model.errors import BadRequest, BodyTooLarge, FileDamaged, FilesFull, NotFound, StorageFull
 from core.store.binaries.shelves import FOLDER, UNFINISHED, Kept, Shelves
 from core.store.durable import FILE_MODE, NO_FOLLOW
+from core.store.pace import Wait, rest
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,6 @@ FILE_BYTES_MAX = 1024 * 1024 * 1024
 FILES_BYTES_MAX = 10 * 1024 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 DAMAGED_LISTED_MAX = 1000
-SHARE_OF_TIME = 0.2
 
 _CREATE_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | NO_FOLLOW
 
@@ -64,7 +64,8 @@ class ByteSource(Protocol):
 class FilePart:
     """`length` bytes of an open file of `size` bytes, from `start`; iterate it once, inside its `with`.
 
-    A file that is shorter than it said, or a whole one whose content is not what its name says, is FileDamaged.
+    What the disk does not give, a file that is shorter than it said, and a whole one whose content is not what its name
+    says, are FileDamaged.
     """
 
     def __init__(self, handle: int, digest: str, *, size: int, start: int, length: int) -> None:
@@ -85,7 +86,10 @@ class FilePart:
         os.lseek(self._handle, self.start, os.SEEK_SET)
         left = self.length
         while left:
-            chunk = os.read(self._handle, min(CHUNK_BYTES, left))
+            try:
+                chunk = os.read(self._handle, min(CHUNK_BYTES, left))
+            except OSError as err:
+                raise FileDamaged(f"file {self._digest} cannot be read: {err.strerror}") from err
             if not chunk:
                 raise FileDamaged(f"file {self._digest} ends {left} bytes early")
             left -= len(chunk)
@@ -174,12 +178,8 @@ class Files:
         """Everything that stands where files do, in order of the names; what is no file of ours has no size."""
         return self._shelves.walk()
 
-    def verify_files(self, *, wait: Callable[[float], object] = time.sleep) -> FilesVerified:
-        """Read every file and compare it with its name.
-
-        Between short reads it calls `wait` for as long that it takes a fifth of the time at most: it is meant for a
-        thread in the background.
-        """
+    def verify_files(self, *, wait: Wait = time.sleep) -> FilesVerified:
+        """Read every file and compare it with its name, resting by `wait` between short reads."""
         good, size, damaged = 0, 0, 0
         names: list[str] = []
         for kept in self.walk():
@@ -248,13 +248,13 @@ class Files:
             self._held = FileTotals(len(sizes), sum(sizes))
         return self._held
 
-    def _verify(self, kept: Kept, wait: Callable[[float], object]) -> int:
+    def _verify(self, kept: Kept, wait: Wait) -> int:
         if kept.size is None:
             raise FileDamaged(f"file {kept.digest} is no file of ours")
         with self.open_file(kept.digest) as part:
             began = time.monotonic()
             for _ in part:
-                wait((time.monotonic() - began) * (1 / SHARE_OF_TIME - 1))
+                rest(wait, since=began)
                 began = time.monotonic()
             return part.size
 

@@ -28,10 +28,10 @@ _PRODUCERS = "SELECT document FROM producer"
 
 Row = tuple[Any, ...]
 Rows = Callable[[str, Row], list[Row]]
-Files = MutableMapping[str, Any]
+ByDigest = MutableMapping[str, Any]
 
 
-def spare_named(files: Files, rows: Rows) -> int:
+def spare_named(files: ByDigest, rows: Rows) -> int:
     """Take out of `files` what anything names; the position up to which facts were looked at."""
     for statement in (_CURSORS, _PRODUCERS):
         spare(files, (text for row in rows(statement, ()) for text in row))
@@ -39,12 +39,12 @@ def spare_named(files: Files, rows: Rows) -> int:
     return spare_since(files, rows, 0)
 
 
-def spare_since(files: Files, rows: Rows, since: int) -> int:
+def spare_since(files: ByDigest, rows: Rows, since: int) -> int:
     """Take out of `files` what facts after the position `since` name; the position of the last of these."""
     return _spare_paged(files, rows, _FACTS, since)
 
 
-def spare(files: Files, texts: Iterable[object]) -> None:
+def spare(files: ByDigest, texts: Iterable[object]) -> None:
     """Take out of `files` each that one of the texts names."""
     for digest in digests_in(texts):
         files.pop(digest, None)
@@ -61,7 +61,7 @@ def digests_in(texts: Iterable[object]) -> Iterator[str]:
                 yield digits[start : start + _DIGITS]
 
 
-def _spare_paged(files: Files, rows: Rows, statement: str, since: int) -> int:
+def _spare_paged(files: ByDigest, rows: Rows, statement: str, since: int) -> int:
     while page := rows(statement, (since,)):
         for row in page:
             spare(files, (row[0], row[1], row[3], row[4]))

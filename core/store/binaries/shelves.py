@@ -117,7 +117,7 @@ class Shelves:
     def _on_shelf(self, name: str) -> list[Kept]:
         found: list[Kept] = []
         with contextlib.suppress(FileNotFoundError, NotADirectoryError), self.opened(FOLDER, name) as shelf:
-            for rest in sorted(os.listdir(shelf)):  # noqa: PTH208
+            for rest in _listed(shelf):
                 with contextlib.suppress(FileNotFoundError):
                     found.append(_look(shelf, name + rest))
         return found
@@ -125,9 +125,13 @@ class Shelves:
     def _names(self, *names: str) -> list[str]:
         try:
             with self.opened(*names) as handle:
-                return sorted(os.listdir(handle))  # noqa: PTH208 (by handle, so that no link is followed)
+                return _listed(handle)
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+
+def _listed(folder: int) -> list[str]:
+    return sorted(os.listdir(folder))
 
 
 def _look(shelf: int, digest: str) -> Kept:

@@ -13,7 +13,7 @@ import msgspec
 
 from core.store.care.soundness import head_of
 from core.store.care.verify import Row, fetch, is_good, readable
-from core.store.durable import FILE_MODE, NO_FOLLOW
+from core.store.durable import CREATE, FILE_MODE
 from core.store.log import facts
 from core.store.migrate import migrate
 from core.store.schema import APPLICATION_ID, MIGRATIONS
@@ -44,7 +44,6 @@ _NUMBERED = {
     "producer": ("INSERT INTO producer (document) VALUES (?)", "SELECT id FROM producer WHERE document = ?"),
 }
 _SET_HEAD = "INSERT INTO sqlite_sequence (name, seq) VALUES ('fact', ?)"
-_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | NO_FOLLOW
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +60,7 @@ def build(path: Path, views: Sequence[View], *, kept_head: int) -> Candidate:
     Every position after `kept_head`, the head that SQLite would see, is expected to hold a fact; before it those that
     any index or fold of any view names.
     """
-    os.close(os.open(path, _CREATE, FILE_MODE))
+    os.close(os.open(path, CREATE, FILE_MODE))
     target = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
     try:
         target.pragma("synchronous", "off")

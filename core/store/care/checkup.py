@@ -16,11 +16,12 @@ from core.store.care.seal import is_seal_broken
 from core.store.care.seriescheck import series_differ
 from core.store.care.soundness import TALLIES, UNFOLDED
 from core.store.care.textcheck import text_differs
-from core.store.care.verify import TRIES, Verification, Wait, fetch, rest, verify
+from core.store.care.verify import TRIES, Verification, fetch, verify
 from core.store.connection import fault_of, identity, open_for_reading
 from core.store.log import current
 from core.store.log.declarations import Declarations
 from core.store.migrate import version_of
+from core.store.pace import Wait, rest
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 
 FAULTS_LISTED_MAX = 20

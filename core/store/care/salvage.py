@@ -35,12 +35,11 @@ from core.store.care.overlay import ReadAt, overlaid, raw
 from core.store.care.soundness import Soundness, soundness
 from core.store.care.walfile import FRAME_HEADER_BYTES, PAGE_BYTES_MAX, PAGE_BYTES_MIN, Frame, Verdict, walk
 from core.store.connection import fault_of, open_for_writing
-from core.store.durable import FILE_MODE, FOLDER_MODE, NO_FOLLOW, flush_folder, move_into_place
+from core.store.durable import CREATE, FILE_MODE, FOLDER_MODE, NO_FOLLOW, flush_folder, replace_file
 from core.store.lock import LOCK_NAME
 from core.store.reader import STORE_NAME
 
 _PAGE_BYTES_USUAL = 4096
-_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | NO_FOLLOW
 
 T = TypeVar("T")
 
@@ -147,7 +146,7 @@ def _damaged(case: Case, found: Findings, *, mend: bool) -> Findings:
         lost=spans_of(made.lost),
         aside=(*aside, f"{QUARANTINE}/{place.name}"),
     )
-    _write(case.folder / MARKER, msgspec.json.format(msgspec.json.encode(found)))
+    replace_file(case.folder / MARKER, msgspec.json.format(msgspec.json.encode(found)))
     return found
 
 
@@ -155,7 +154,7 @@ def _set_aside(case: Case, source: Path, name: str) -> str:
     """Copy a file into quarantine, flushed; its name within the folder."""
     target = _free_name(case, name)
     reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC | NO_FOLLOW)
-    with os.fdopen(reading, "rb") as old, os.fdopen(os.open(target, _CREATE, FILE_MODE), "wb") as new:
+    with os.fdopen(reading, "rb") as old, os.fdopen(os.open(target, CREATE, FILE_MODE), "wb") as new:
         shutil.copyfileobj(old, new, 1024 * 1024)
         new.flush()
         os.fsync(new.fileno())
@@ -174,16 +173,6 @@ def _free_name(case: Case, name: str) -> Path:
     if not free:
         raise FolderUnusable(f"{folder} is full of copies")
     return free[0]
-
-
-def _write(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, _CREATE, FILE_MODE), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    move_into_place(unfinished, path)
 
 
 def _page_bytes(read_at: ReadAt) -> int:

@@ -10,9 +10,10 @@ from typing import Any
 import apsw
 
 from core.model.manifest import TypeSpec
-from core.store.care.verify import TRIES, Wait, rest
+from core.store.care.verify import TRIES
 from core.store.log.facts import SEQ_MAX, object_of
 from core.store.migrate import migrate
+from core.store.pace import Wait, rest
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 from core.store.words.text import Put, TextIndex
 

@@ -14,10 +14,10 @@ from core.store.care import checkpoint
 from core.store.care.checkpoint import ORIGIN, Mark, mark_of, segment_of
 from core.store.log import facts
 from core.store.log.digest import digest_of
+from core.store.pace import Wait, rest
 
 PAGE_ROWS = 1000
 BAD_LISTED_MAX = 10_000
-SHARE_OF_TIME = 0.2
 TRIES = 3
 
 COLUMNS = """
@@ -41,7 +41,6 @@ _UNREADABLE = (
 
 Row = tuple[Any, ...]
 Rows = Callable[[str, Row], list[Row]]
-Wait = Callable[[float], object]
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -75,11 +74,6 @@ def fetch(db: apsw.Connection) -> Rows:
     return lambda statement, parameters: db.execute(statement, parameters).fetchall()
 
 
-def rest(wait: Wait, *, since: float) -> None:
-    """Call `wait` for as long that the work since that monotonic moment takes a fifth of the time."""
-    wait((time.monotonic() - since) * (1 / SHARE_OF_TIME - 1))
-
-
 def is_good(row: Row) -> bool:
     """Whether a row of `COLUMNS` is what was written."""
     try:
@@ -110,8 +104,8 @@ def readable(rows: Rows, since: int, until: int) -> Iterator[Row | int]:
 def verify(rows: Rows, *, wait: Wait = time.sleep) -> Verification:
     """Walk the whole log as it is now and say what is wrong with it.
 
-    `rows` answers a statement with its rows. Between short reads it calls `wait` for as long that it takes a fifth of
-    the time at most: it is meant for a thread in the background, beside a writer and its readers.
+    `rows` answers a statement with its rows. It rests by `wait` between short reads, being meant for a thread in the
+    background, beside a writer and its readers.
     """
     head = _number(rows, facts.HEAD)
     state = _Walk(rows, wait)

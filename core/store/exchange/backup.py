@@ -14,7 +14,7 @@ from core.model.errors import Broken, FileDamaged, LockerError, NotFound
 from core.store.care.seal import is_sealed, put_seal
 from core.store.care.verify import fetch, verify
 from core.store.connection import fault_of, identity, open_for_reading
-from core.store.durable import FILE_MODE, NO_FOLLOW, move_into_place
+from core.store.durable import CREATE, FILE_MODE, NO_FOLLOW, move_into_place, replace_file
 from core.store.migrate import version_of
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 
@@ -26,7 +26,6 @@ BACKUPS_BYTES_MAX = 1024 * 1024
 
 _PAGES = 1024
 _READ = os.O_RDONLY | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
-_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | NO_FOLLOW
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +52,7 @@ def copy_database(source: Path, target: Path) -> Holding:
     unfinished = target.with_name(f"{target.name}.tmp")
     try:
         unfinished.unlink(missing_ok=True)
-        os.close(os.open(unfinished, _CREATE, FILE_MODE))
+        os.close(os.open(unfinished, CREATE, FILE_MODE))
         held = _copy(source, unfinished)
         found = holding_of(unfinished)
         if msgspec.structs.replace(found, bad_facts=0) != held:
@@ -118,13 +117,7 @@ def note_backup(folder: Path, archive: Path) -> None:
     """Note that `archive` holds a copy of the store in `folder`, so that whoever erases something is told of it."""
     known = [path for path in known_backups(folder) if path != str(archive)]
     text = msgspec.json.encode([*known, str(archive)][-BACKUPS_MAX:])
-    unfinished = folder / f"{BACKUPS}.tmp"
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, _CREATE, FILE_MODE), "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    move_into_place(unfinished, folder / BACKUPS)
+    replace_file(folder / BACKUPS, text)
 
 
 def is_database(path: Path) -> bool:

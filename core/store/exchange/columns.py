@@ -43,7 +43,12 @@ class Columns:
         self._common: dict[str, set[Kind]] = {}
         self._declared: dict[str, set[Kind]] = {path: set() for path in spec.index if "." in path}
         self._members: dict[str, set[Kind]] = {}
-        self.left_out = 0
+        self._left_out: set[str] = set()
+
+    @property
+    def left_out(self) -> int:
+        """How many members have no column, as far as they are counted: to COLUMNS_MAX."""
+        return len(self._left_out)
 
     def see(self, record: JsonObject) -> None:
         """Let the table have room for this record."""
@@ -71,7 +76,8 @@ class Columns:
                 continue
             if name not in into:
                 if len(self._common) + len(self._declared) + len(self._members) >= COLUMNS_MAX:
-                    self.left_out += 1
+                    if len(self._left_out) < COLUMNS_MAX:
+                        self._left_out.add(name)
                     continue
                 into[name] = set()
             into[name].add(_kind_of(value))
@@ -110,7 +116,8 @@ def moment_text(epoch_s: float) -> str:
 
 def _cell(column: Column, record: JsonObject) -> Scalar:
     if column.part in _FIRST:
-        return record[column.part]  # type: ignore[no-any-return]
+        plain: Scalar = record[column.part]
+        return plain
     # A member's own name may hold dots; a declared path is made of several.
     of: JsonObject = record[column.part]
     found: Any = of.get(column.path[0]) if len(column.path) == 1 else value_at(of, ".".join(column.path))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from math import inf
@@ -22,6 +21,7 @@ from core.model.errors import FactDamaged, FileDamaged, NotFound
 from core.model.fact import Fact, JsonObject
 from core.model.ids import key_to_path
 from core.model.manifest import TypeSpec
+from core.store.binaries.shelves import DIGEST
 from core.store.exchange.columns import Column, Columns, csv_row, moment_text, safe_text
 from core.store.exchange.framed import framed_snapshot
 from core.store.log import current
@@ -38,9 +38,6 @@ SERIES = "series.jsonl"
 CHUNK_BYTES = 256 * 1024
 # A file's name may have 255 bytes everywhere; a longer one of a point is cut, and its digest added.
 POINT_LETTERS_MAX = 180
-
-_SHELF = re.compile(r"[0-9a-f]{2}")
-_REST = re.compile(r"[0-9a-f]{62}")
 
 # The records as they were when the log ended at ?3: what counts since then or earlier, and what counted then.
 # In one statement for each page: a list as of a moment first looks whether that is the present, which it is no
@@ -206,7 +203,7 @@ class Export:
         self._add(SNAPSHOT, frames)
 
     def _add_files(self) -> None:
-        for digest in _digests(self._reads.path.parent):
+        for digest in (kept.digest for kept in self._reads.files.walk() if DIGEST.fullmatch(kept.digest)):
             try:
                 with self._reads.files.open_file(digest) as part:
                     self._make(part)
@@ -291,15 +288,6 @@ def _file_name(point: str) -> str:
     if len(name) <= POINT_LETTERS_MAX:
         return name
     return f"{name[:POINT_LETTERS_MAX]}.{hashlib.sha256(point.encode()).hexdigest()[:16]}"
-
-
-def _digests(folder: Path) -> Iterator[str]:
-    """The names of all files of a service, in order; what a child may have put beside them is not one."""
-    shelves = folder / "files"
-    if shelves.is_symlink() or not shelves.is_dir():
-        return
-    for shelf in sorted(path for path in shelves.iterdir() if _SHELF.fullmatch(path.name) and not path.is_symlink()):
-        yield from (shelf.name + name for name in sorted(os.listdir(shelf)) if _REST.fullmatch(name))  # noqa: PTH208
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

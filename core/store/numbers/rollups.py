@@ -55,8 +55,7 @@ class Rollups:
 
     def add(self, point: int, samples: Sequence[Sample], *, newest: float) -> None:
         """Fold what came: samples in order of time, written already; `newest` is the last moment known before."""
-        minutes = list(self._minutes(point, samples, newest))
-        folds = minutes
+        folds = list(self._minutes(point, samples, newest))
         self._put(point, MINUTE_S, folds)
         smaller = MINUTE_S
         for width, span_of in self._levels:

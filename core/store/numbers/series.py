@@ -77,19 +77,19 @@ class Series:
 
     def samples(self, point: str, *, limit: int, since: float = -inf, until: float = inf) -> Moments:
         """A page of what the point showed."""
-        found, more = self._page(Moment, _of_name(SAMPLES), (point, since, until), limit)
+        found, more = self._page(list[Moment], _of_name(SAMPLES), (point, since, until), limit)
         return Moments(found, more)
 
     def rollups(self, point: str, *, by: Width, limit: int, since: float = -inf, until: float = inf) -> RollupPage:
         """A page of the point's minutes, hours or days that begin in the range; those without numbers are left out."""
         if by not in WIDTHS:
             raise BadRequest(f"{by!r:.40} is no width", remedy=f"Ask by {', '.join(WIDTHS)}.")
-        found, more = self._page(Rollup, _of_name(ROLLUPS), (point, WIDTHS[by], since, until), limit)
+        found, more = self._page(list[Rollup], _of_name(ROLLUPS), (point, WIDTHS[by], since, until), limit)
         return RollupPage(found, more)
 
     def last(self, point: str, *, at: float = inf) -> Moment | None:
         """What the point showed last at that moment or before it."""
-        found = self._read(Moment, self._rows(_LAST, (point, moment_of(at))))
+        found = self._read(list[Moment], self._rows(_LAST, (point, moment_of(at))))
         return found[0] if found else None
 
     def timezone(self) -> str:
@@ -97,14 +97,14 @@ class Series:
         found = self._rows(TIMEZONE, ())
         return str(found[0][0]) if found else UTC
 
-    def _page(self, form: type[T], statement: str, parameters: Row, limit: int) -> tuple[list[T], float | None]:
+    def _page(self, form: type[list[T]], statement: str, parameters: Row, limit: int) -> tuple[list[T], float | None]:
         *of, since, until = parameters
         rows = self._rows(statement, (*of, moment_of(since), moment_of(until), _bounded(limit) + 1))
         return self._read(form, rows[:limit]), rows[limit][0] if len(rows) > limit else None
 
-    def _read(self, form: type[T], rows: list[Row]) -> list[T]:
+    def _read(self, form: type[list[T]], rows: list[Row]) -> list[T]:
         try:
-            return msgspec.convert(rows, list[form])  # type: ignore[valid-type]
+            return msgspec.convert(rows, form)
         except msgspec.ValidationError as err:
             raise FileDamaged("a number of the series cannot be read") from err
 

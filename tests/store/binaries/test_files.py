@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -45,6 +46,25 @@ def test_file_is_kept_under_its_digest(files: Files, folder: Path) -> None:
     assert CONTENT == path.read_bytes() == read(files, DIGEST)
     assert (0o600, 0o700) == (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777)
     assert (True, len(CONTENT)) == (files.exists(DIGEST), files.size(DIGEST))
+
+
+def test_what_the_disk_does_not_give_is_damage(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told by its name, and hides none of the other files."""
+    files.put_file(io.BytesIO(CONTENT))
+    files.put_file(io.BytesIO(b"small"))
+    read_bytes = os.read
+
+    def failing(handle: int, size: int) -> bytes:
+        if os.fstat(handle).st_size == len(CONTENT):
+            raise OSError(errno.EIO, "Input/output error")
+        return read_bytes(handle, size)
+
+    monkeypatch.setattr("os.read", failing)
+    with pytest.raises(FileDamaged, match=f"{DIGEST} cannot be read: Input/output error"):
+        read(files, DIGEST)
+    found = files.verify_files(wait=lambda _: None)
+
+    assert (1, (DIGEST,)) == (found.files, found.damaged)
 
 
 def test_same_content_is_kept_once(files: Files, folder: Path) -> None:

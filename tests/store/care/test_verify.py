@@ -21,7 +21,8 @@ from core.store.care.checkpoint import EVERY_FACTS, ORIGIN, Chain, mark_of
 from core.store.care.checkup import check_up
 from core.store.care.recovery import recover
 from core.store.care.retention import Policy
-from core.store.care.verify import SHARE_OF_TIME, Span, Verification, fetch, verify
+from core.store.care.verify import Span, Verification, fetch, verify
+from core.store.pace import SHARE_OF_TIME
 from core.store.words.search import Search
 from core.store.words.wanted import parse_query
 from tests.store.care.small import with_small_pages
