@@ -87,7 +87,7 @@ class Finder:
         def search(shelf: Shelf) -> Found | None:
             if shelf.service in shown and shown[shelf.service] is None:
                 return None
-            found = Search(shelf.reader, shelf.types, wanted, only=types, as_of=moment)
+            found = Search(shelf.reader.rows, shelf.types, wanted, only=types, as_of=moment)
             return found.page(limit=limit, after=shown.get(shelf.service))
 
         answers = self._shelves.ask(search, services=services)

@@ -114,7 +114,7 @@ class _ShelfDay:
         self._day = day
         self._zone = zone
         self._start, self._end = bounds(day, zone)
-        self._almanac = Almanac(shelf.reader, shelf.types)
+        self._almanac = Almanac(shelf.reader.rows, shelf.types)
         self._types = sorted(name for name in self._almanac.types() if not only or name in only)
 
     def moments(self, place: _Place | None, limit: int) -> list[tuple[_Place, Moment]]:

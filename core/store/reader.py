@@ -11,9 +11,11 @@ import apsw
 
 from core.model.errors import Broken, FileDamaged, LockerError, Retry, TooBusy
 from core.model.manifest import TypeSpec
+from core.store.asking.query import weight
 from core.store.connection import StepLimit, fault_of, identity, open_for_reading
 from core.store.migrate import version_of
-from core.store.reads import Reads, Row, weight
+from core.store.reads import Reads
+from core.store.rows import Row
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 from core.store.trust import CURE, refuse_computed
 from core.store.words import relevance

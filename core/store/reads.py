@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path as FilePath
@@ -28,14 +29,12 @@ from core.store.log.fold import common_of
 from core.store.log.receipts import LIST, OWN_TYPES, Receipt, receipt_of
 from core.store.numbers.series import Series
 from core.store.pages import place_of, word_of
+from core.store.rows import Row
 from core.store.values import LIMIT_MAX, FactPage, Page, Quarantined, Run
 from core.store.words.search import Found, Search
 from core.store.words.wanted import parse_query
 
-__all__ = ["PAGE_BYTES_MAX", "Reads", "Row", "bounded", "weight"]
-
 T = TypeVar("T")
-Row = tuple[Any, ...]
 
 PAGE_BYTES_MAX = 16 * 1024 * 1024
 _META = "SELECT value FROM meta WHERE name = ?"
@@ -45,7 +44,7 @@ class _ByVersion(msgspec.Struct, frozen=True, array_like=True, tag="history"):
     seq: int
 
 
-class Reads:
+class Reads(ABC):
     """Answers from the latest commit; no read outlives its call, so it never keeps the write-ahead log from ending.
 
     Where the store is not there yet, answers are empty. Raises FileDamaged for what no store of ours wrote, and
@@ -59,9 +58,9 @@ class Reads:
         self.series = Series(self.rows)
         self._types = dict(types)
 
+    @abstractmethod
     def rows(self, statement: str, parameters: Row = (), *, bytes_max: int | None = None) -> list[Row]:
         """The rows of one of this room's statements, at most until their first two columns weigh `bytes_max`."""
-        raise NotImplementedError
 
     def head(self) -> int:
         """The position of the last fact; 0 in an empty store."""
@@ -124,7 +123,7 @@ class Reads:
         question = Question(type=type_name, where=where, order=order, as_of=as_of)
         spec = self._spec(type_name)
         with self._reading():
-            found = query.page(self.rows, spec, question, limit=bounded(limit), after=after, bytes_max=PAGE_BYTES_MAX)
+            found = query.page(self.rows, spec, question, limit=_bounded(limit), after=after, bytes_max=PAGE_BYTES_MAX)
         records = self._read(self._record, found.rows)
         if fields:
             records = [projected(record, fields, spec) for record in records]
@@ -154,7 +153,7 @@ class Reads:
         as_of: AsOf | None = None,
     ) -> Found:
         """The records that fit the words of `text`, the best first; of these types, where some are named."""
-        return Search(self, self._types, parse_query(text), only=types, as_of=as_of).page(limit=limit, after=after)
+        return Search(self.rows, self._types, parse_query(text), only=types, as_of=as_of).page(limit=limit, after=after)
 
     def changes(
         self,
@@ -167,7 +166,7 @@ class Reads:
     ) -> ChangePage:
         """What changed after one moment (None: the beginning), up to another (None: the present), record by record."""
         with self._reading():
-            return changes.between(self.rows, start, end, limit=bounded(limit), after=after, only=type_name)
+            return changes.between(self.rows, start, end, limit=_bounded(limit), after=after, only=type_name)
 
     def facts(self, since: int, *, limit: int) -> list[Fact]:
         """The facts after position `since`, in order; only an empty answer means that there are no more.
@@ -201,15 +200,15 @@ class Reads:
     def runs(self, stream: str | None = None, *, limit: int) -> list[Run]:
         """The runs of one stream or of all, the latest first."""
         statement, of = (streams.RUNS, ()) if stream is None else (streams.RUNS_OF_STREAM, (stream,))
-        return self._all(streams.run_of, statement, (*of, bounded(limit)))
+        return self._all(streams.run_of, statement, (*of, _bounded(limit)))
 
     def quarantined(self, limit: int) -> list[Quarantined]:
         """The records that could not be stored, the latest first."""
-        return self._all(quarantine.quarantined_of, quarantine.LIST, (bounded(limit),))
+        return self._all(quarantine.quarantined_of, quarantine.LIST, (_bounded(limit),))
 
     def receipts(self, limit: int, *, before: int | None = None) -> list[Receipt]:
         """The receipts of what left this store or came by other than the usual way, the latest first."""
-        return self._all(receipt_of, LIST, (facts.SEQ_MAX if before is None else before, bounded(limit)))
+        return self._all(receipt_of, LIST, (facts.SEQ_MAX if before is None else before, _bounded(limit)))
 
     def policies(self) -> dict[str, Policy]:
         """The retention policies of the types that have one; all others are permanent."""
@@ -249,7 +248,7 @@ class Reads:
 
     def _page(self, read: Callable[[Row], T], statement: str, parameters: Row, *, limit: int) -> tuple[list[T], bool]:
         """At most `limit` answers, and whether there may be more."""
-        rows = self.rows(statement, (*parameters, bounded(limit) + 1), bytes_max=PAGE_BYTES_MAX)
+        rows = self.rows(statement, (*parameters, _bounded(limit) + 1), bytes_max=PAGE_BYTES_MAX)
         found = self._read(read, rows[:limit])
         more = len(rows) > limit or len(found) < len(rows) or sum(map(weight, rows)) >= PAGE_BYTES_MAX
         return found, more
@@ -281,7 +280,7 @@ def _hex(row: Row) -> str:
     return row[0].hex()
 
 
-def bounded(limit: int) -> int:
+def _bounded(limit: int) -> int:
     """`limit` where it is one that may be asked for; raises BadRequest."""
     if not 1 <= limit <= LIMIT_MAX:
         raise BadRequest(f"limit is {limit}", remedy=f"Ask for 1 to {LIMIT_MAX}.")

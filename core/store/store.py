@@ -33,7 +33,8 @@ from core.store.log.writer import GROUP_BULK_FACTS_MAX, Writer
 from core.store.numbers.recorder import Recorder
 from core.store.numbers.samples import Sample, prepare_samples
 from core.store.reader import STORE_NAME
-from core.store.reads import Reads, Row
+from core.store.reads import Reads
+from core.store.rows import Row
 from core.store.values import Appended, Aside, Commit, Entry, Origin, Quarantined, Run
 
 T = TypeVar("T")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from datetime import date, datetime, time
 from typing import NamedTuple
 
 from core.model.errors import BadRequest
-from core.model.filter.tree import Literal
+from core.model.filter.tree import Kind, Literal
 
 SHOWN_MAX = 40
 
@@ -31,6 +32,11 @@ _NUMBER = re.compile(r"(-?\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?)([A-Za-z_%/$\
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME = re.compile(r"\d\d:\d\d(:\d\d(\.\d{1,9})?)?", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_MOMENTS: tuple[tuple[Kind, re.Pattern[str], Callable[[str], object]], ...] = (
+    ("date", _DATE, date.fromisoformat),
+    ("time", _TIME, time.fromisoformat),
+    ("dateTime", _DATE_TIME, datetime.fromisoformat),
+)
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$", "`": "`"}
 _KEPT_IN_URI = ":/?#[]@&=;"
@@ -108,17 +114,13 @@ def unquoted(token: Token, *, as_uri: bool = False) -> str:
 def scalar(token: Token) -> Literal:
     """The number, date or time that a bare token writes."""
     text = token.text
-    for pattern, kind, check in (
-        (_DATE, "date", date.fromisoformat),
-        (_TIME, "time", time.fromisoformat),
-        (_DATE_TIME, "dateTime", datetime.fromisoformat),
-    ):
+    for kind, pattern, check in _MOMENTS:
         if pattern.fullmatch(text):
             try:
                 check(text)
             except ValueError as err:
                 raise fault(token.place, f"there is no {kind} {text}") from err
-            return Literal(kind, text)  # type: ignore[arg-type]  # the three kinds above
+            return Literal(kind, text)
     match = _NUMBER.fullmatch(text)
     if match is None:
         cure = "Write a number as 12.5 or 9.23kg, a date as 2026-11-20; put text in double quotes."

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from itertools import starmap
-from typing import Any
 
 import msgspec
 
@@ -13,10 +11,11 @@ from core.model.errors import FileDamaged
 from core.model.fact import Record
 from core.model.manifest import TypeSpec
 from core.store.log.current import record_of
+from core.store.log.facts import SEQ_MAX
 from core.store.log.receipts import OWN_TYPES
 from core.store.moments import moment
 from core.store.paths import value_at
-from core.store.words.search import SEQ_MAX, Rows
+from core.store.rows import BoundedRows, Row
 
 BETWEEN_MAX = 1000
 BYTES_MAX = 8 * 1024 * 1024
@@ -45,13 +44,13 @@ _TYPES = "SELECT t.name FROM tally CROSS JOIN type t ON t.id = tally.type WHERE 
 class Almanac:
     """The records of one store that have a time of their own, by that time."""
 
-    def __init__(self, reads: Rows, types: Mapping[str, TypeSpec]) -> None:
-        self._reads = reads
+    def __init__(self, rows: BoundedRows, types: Mapping[str, TypeSpec]) -> None:
+        self._rows = rows
         self._specs = types
 
     def types(self) -> list[str]:
         """The types whose records have a time of their own: by declaration, or as some of their records have."""
-        names = [str(name) for (name,) in self._reads.rows(_TYPES)]
+        names = [str(name) for (name,) in self._rows(_TYPES)]
         return [name for name in names if name not in OWN_TYPES and self._is_timed(name)]
 
     def between(
@@ -83,12 +82,12 @@ class Almanac:
         spec = self._specs.get(type_name)
         if spec is not None and spec.time is not None:
             return True
-        return any(said is not None for (said,) in self._reads.rows(_TIMES, (type_name,)))
+        return any(said is not None for (said,) in self._rows(_TIMES, (type_name,)))
 
-    def _records(self, statement: str, parameters: tuple[Any, ...]) -> list[Record]:
-        rows = self._reads.rows(statement, parameters, bytes_max=BYTES_MAX)
+    def _records(self, statement: str, parameters: Row) -> list[Record]:
+        rows = self._rows(statement, parameters, bytes_max=BYTES_MAX)
         try:
-            return list(starmap(record_of, ((row, self.spec(row[2])) for row in rows)))
+            return [record_of(row, self.spec(row[2])) for row in rows]
         except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as err:
             raise FileDamaged("a record cannot be read") from err
 

@@ -7,15 +7,12 @@ record's state is its row in `current` where that fact was there already, else t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from core.model.errors import BadRequest, CursorTooOld
 from core.store.asking.where import Parameters
-
-Rows = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
+from core.store.rows import Rows
 
 FLOOR = "SELECT value FROM meta WHERE name = 'floor_seq'"
 LAST = "SELECT seq, recorded_at FROM fact ORDER BY seq DESC LIMIT 1"

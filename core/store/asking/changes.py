@@ -7,13 +7,14 @@ with, so each comes once, whatever its detours; one that ended as it began, or c
 from __future__ import annotations
 
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from core.store.asking.asof import AsOf, AtSeq, Rows, had, last_of, settled, spanned
+from core.store.asking.asof import AsOf, AtSeq, had, last_of, settled, spanned
 from core.store.asking.where import Parameters
 from core.store.pages import place_of, word_of
+from core.store.rows import Row, Rows
 
 # How many facts of the log are looked at for one page, and at once; and how long it goes on.
 FACTS_MAX = 100_000
@@ -106,7 +107,7 @@ def between(
     return ChangePage(changes=changes, next=word_of(_Place(low, place.last)) if low < last else None)
 
 
-def _changed(row: tuple[Any, ...]) -> Changed:
+def _changed(row: Row) -> Changed:
     type_name, key, deleted, seq, recorded_at, before = row
     action = _ACTIONS[deleted, before is not None]
     return Changed(type=type_name, key=key, action=action, seq=seq, before=before, recorded_at=recorded_at)

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from core.model.filter import And, Compare, Filter, In, Literal, is_place
 from core.model.manifest import TypeSpec
-from core.store.asking.asof import Rows
 from core.store.asking.where import Parameters
 from core.store.log.declarations import field_expression, quoted_name
+from core.store.rows import Rows
 
 _INDEXES = "SELECT path, name FROM field_index WHERE type = ?"
 _INT64 = 2**63

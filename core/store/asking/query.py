@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import apsw
 import msgspec
@@ -22,6 +22,7 @@ from core.store.asking.asof import AsOf, settled
 from core.store.asking.narrow import Range, indexes_of, narrowest
 from core.store.asking.walk import ByField, ByKey, Newest, Place, Scope, Slice, Walk, counting, every, time_of, word
 from core.store.asking.where import Parameters, condition
+from core.store.rows import BoundedRows, Row
 
 COUNTED_MAX = 10_000
 # How many facts of an index are put in order at once, and how many are looked up while an order is walked.
@@ -39,15 +40,6 @@ _SLICE_QUICK_S = 0.02
 _ASKED_MAX = 150_000
 _TYPE = "SELECT id FROM type WHERE name = ?"
 _LIVE = "SELECT live FROM tally WHERE type = ?"
-
-
-class Rows(Protocol):
-    """Answers statements about one store."""
-
-    def __call__(
-        self, statement: str, parameters: tuple[Any, ...] = (), *, bytes_max: int | None = None
-    ) -> list[tuple[Any, ...]]:
-        """The rows, at most until their first two columns weigh `bytes_max`."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,17 +64,19 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
 class Listed(NamedTuple):
     """The rows of a page, as `current.record_of` reads them, and the word for its end where there may be more."""
 
-    rows: list[tuple[Any, ...]]
+    rows: list[Row]
     next: str | None
 
 
-def page(rows: Rows, spec: TypeSpec, question: Question, *, limit: int, after: str | None, bytes_max: int) -> Listed:
+def page(
+    rows: BoundedRows, spec: TypeSpec, question: Question, *, limit: int, after: str | None, bytes_max: int
+) -> Listed:
     """At most `limit` records, weighing about `bytes_max`, after the end of the page before.
 
     Raises BadRequest for an unknown order or an `after` of another one, CursorTooOld below the retained floor.
     """
     plan = _Plan(rows, spec, question)
-    found: list[tuple[Any, ...]] = []
+    found: list[Row] = []
     end: Place | None = None
     for step in plan.steps(plan.walk.place(after), want=limit + 1):
         parameters = Parameters()
@@ -96,7 +90,7 @@ def page(rows: Rows, spec: TypeSpec, question: Question, *, limit: int, after: s
     return Listed(found, None if end is None else word(end))
 
 
-def one(rows: Rows, type_name: str, key: str, as_of: AsOf | None) -> list[tuple[Any, ...]]:
+def one(rows: BoundedRows, type_name: str, key: str, as_of: AsOf | None) -> list[Row]:
     """The row of one record, if there is such a one then; raises CursorTooOld below the retained floor."""
     scope = Scope(_number(rows(_TYPE, (type_name,))), type_name, settled(rows, as_of))
     parameters = Parameters()
@@ -105,7 +99,7 @@ def one(rows: Rows, type_name: str, key: str, as_of: AsOf | None) -> list[tuple[
     return rows(statement, parameters.values)
 
 
-def count(rows: Rows, spec: TypeSpec, question: Question) -> Count:
+def count(rows: BoundedRows, spec: TypeSpec, question: Question) -> Count:
     """How many records there are, as far as one page's work and 10 001 records reach; without a filter, today's all."""
     plan = _Plan(rows, spec, msgspec.structs.replace(question, order="key"))
     if question.where is None and plan.scope.as_of is None:
@@ -122,7 +116,7 @@ def count(rows: Rows, spec: TypeSpec, question: Question) -> Count:
     return Count(count=total, is_exact=end is None and total <= COUNTED_MAX)
 
 
-def weight(row: tuple[Any, ...]) -> int:
+def weight(row: Row) -> int:
     """The letters of a row's two documents, as far as they are texts."""
     return sum(len(column) for column in row[:2] if isinstance(column, str))
 
@@ -130,7 +124,7 @@ def weight(row: tuple[Any, ...]) -> int:
 class _Plan:
     """How a question is answered in this store: the order that is walked, and what an index narrows the filter to."""
 
-    def __init__(self, rows: Rows, spec: TypeSpec, question: Question) -> None:
+    def __init__(self, rows: BoundedRows, spec: TypeSpec, question: Question) -> None:
         number = _number(rows(_TYPE, (question.type,)))  # 0, of which there is nothing, where the type is not known.
         self.scope = Scope(number, question.type, settled(rows, question.as_of))
         self._spec = spec
@@ -238,9 +232,7 @@ class _Step(NamedTuple):
     end: Place | None
 
 
-def _answered(
-    rows: Rows, statement: str, parameters: Parameters, *, bytes_max: int | None = None
-) -> list[tuple[Any, ...]]:
+def _answered(rows: BoundedRows, statement: str, parameters: Parameters, *, bytes_max: int | None = None) -> list[Row]:
     try:
         return rows(statement, parameters.values, bytes_max=bytes_max)
     except FileDamaged as err:
@@ -249,7 +241,7 @@ def _answered(
         raise
 
 
-def _walk(rows: Rows, scope: Scope, order: str, spec: TypeSpec, indexes: Mapping[str, str]) -> Walk:
+def _walk(rows: BoundedRows, scope: Scope, order: str, spec: TypeSpec, indexes: Mapping[str, str]) -> Walk:
     if order == "key":
         return ByKey(rows, scope)
     if order == "newest":
@@ -268,5 +260,5 @@ def _walk(rows: Rows, scope: Scope, order: str, spec: TypeSpec, indexes: Mapping
     return ByField(rows, scope, path, indexes[path], is_descending=order.startswith("-"))
 
 
-def _number(found: list[tuple[Any, ...]]) -> int:
+def _number(found: list[Row]) -> int:
     return int(found[0][0]) if found else 0

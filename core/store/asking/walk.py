@@ -5,17 +5,19 @@ A walk gives statements whose rows are those of `current.record_of`. It never so
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from core.model.errors import BadRequest
-from core.store.asking.asof import AsOf, Rows, had, spanned
+from core.store.asking.asof import AsOf, had, spanned
 from core.store.asking.where import Parameters
 from core.store.log.declarations import field_expression, quoted_name
 from core.store.log.facts import SEQ_MAX
 from core.store.pages import place_of, word_of
+from core.store.rows import Row, Rows
 
 _BELOW_ALL = -float("inf")
 _ABOVE_ALL = b""
@@ -61,7 +63,7 @@ class Slice(NamedTuple):
     size: int
 
 
-class Walk:
+class Walk(ABC):
     """One order of the records in a scope."""
 
     def __init__(self, rows: Rows, scope: Scope) -> None:
@@ -69,29 +71,29 @@ class Walk:
         self._scope = scope
 
     @property
+    @abstractmethod
     def seq(self) -> str:
         """What names the position of a fact in `statement` before the fact is read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def place(self, after: str | None) -> Place | None:
         """The place where a page ended; BadRequest for a word that no page in this order gave."""
-        raise NotImplementedError
 
-    def place_of_row(self, row: Sequence[Any]) -> Place:
+    @abstractmethod
+    def place_of_row(self, row: Row) -> Place:
         """The place of a row."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, place: Place | None, size: int) -> Place | None:
         """The last place of the `size` rows to be looked at after `place`; None where there are not so many."""
-        raise NotImplementedError
 
+    @abstractmethod
     def statement(self, part: Slice, parameters: Parameters, *, conditions: Sequence[str], limit: int) -> str:
         """What lists the records in `part` of the walk that meet the conditions on `f`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sorted(self, place: Place | None, parameters: Parameters) -> tuple[str, str]:
         """For facts `f` that come in any order, joined by `counting`: what lies after `place`, and the order."""
-        raise NotImplementedError
 
 
 class ByKey(Walk):
@@ -107,7 +109,7 @@ class ByKey(Walk):
     def sorted(self, place: Place | None, parameters: Parameters) -> tuple[str, str]:
         return _beyond_key("f", place, parameters), "f.key"
 
-    def place_of_row(self, row: Sequence[Any]) -> KeyPlace:
+    def place_of_row(self, row: Row) -> KeyPlace:
         return KeyPlace(row[3])
 
     def end(self, place: Place | None, size: int) -> KeyPlace | None:
@@ -168,7 +170,7 @@ class Newest(Walk):
         at = time_of(self._scope)
         return _before_time(at, "f.seq", place, parameters), f"{at} DESC, f.seq DESC"
 
-    def place_of_row(self, row: Sequence[Any]) -> NewestPlace:
+    def place_of_row(self, row: Row) -> NewestPlace:
         return NewestPlace(row[4], row[5])
 
     def end(self, place: Place | None, size: int) -> NewestPlace | None:
@@ -232,7 +234,7 @@ class ByField(Walk):
         parts = " OR ".join(f"({part})" for part, _ in self._parts(place, parameters))
         return parts, f"{self._expression} {self._way}, f.seq {self._way}"
 
-    def place_of_row(self, row: Sequence[Any]) -> FieldPlace:
+    def place_of_row(self, row: Row) -> FieldPlace:
         return FieldPlace(self._order, row[5])
 
     def end(self, place: Place | None, size: int) -> FieldPlace | None:

@@ -11,10 +11,11 @@ import msgspec
 
 from core.model.fact import JsonObject
 from core.store.binaries.files import Files
-from core.store.binaries.named import Rows, spare_named, spare_since
+from core.store.binaries.named import spare_named, spare_since
 from core.store.binaries.shelves import Kept
 from core.store.log.ledger import Ledger
 from core.store.numbers.recorder import Submit
+from core.store.rows import Rows
 
 GRACE_S = 86_400.0
 FILES_PER_RECEIPT = 1000

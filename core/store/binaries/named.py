@@ -6,10 +6,11 @@ Receipts name files that are gone or may go, so they keep none.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
 
 from core.store.log.receipts import TYPES
+from core.store.rows import Rows
 
 PAGE_ROWS = 1000
 
@@ -26,8 +27,6 @@ _QUARANTINE = f"""
 _CURSORS = "SELECT value FROM cursor"
 _PRODUCERS = "SELECT document FROM producer"
 
-Row = tuple[Any, ...]
-Rows = Callable[[str, Row], list[Row]]
 ByDigest = MutableMapping[str, Any]
 
 

@@ -12,10 +12,11 @@ import apsw
 import msgspec
 
 from core.store.care.soundness import head_of
-from core.store.care.verify import Row, fetch, is_good, readable
+from core.store.care.verify import fetch, is_good, readable
 from core.store.durable import CREATE, FILE_MODE
 from core.store.log import facts
 from core.store.migrate import migrate
+from core.store.rows import Row
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 
 # A head farther from the last good fact is itself damaged: no commit is so large.

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from core.store.log.facts import SEQ_MAX
+
 EVERY_FACTS = 1000
 
 _HALF_BYTES = 32
@@ -27,7 +29,6 @@ _PUT = """
 """
 _REMOVE = "DELETE FROM checkpoint WHERE seq = ?"
 _DIGESTS = "SELECT seq, row_digest FROM fact WHERE seq > ? AND seq <= ? ORDER BY seq"
-_SEQ_MAX = 2**63 - 1
 
 
 class Mark(NamedTuple):
@@ -127,7 +128,7 @@ class Chain:
             # Where they are not those that were there, the mark stays, to tell.
             if len(digests) == last.facts - before.facts and segment_of(digests) == last.segment:
                 self._last, self._short, self._seq, self._pending = before, last, last.seq, digests
-        for seq, digest in self._db.execute(_DIGESTS, (last.seq, _SEQ_MAX)):
+        for seq, digest in self._db.execute(_DIGESTS, (last.seq, SEQ_MAX)):
             self._seq = seq
             self._pending.append(digest)
             if len(self._pending) >= EVERY_FACTS:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import apsw
 import msgspec
 
 from core.store.care.findings import QUARANTINE, damage_of
 from core.store.care.verify import Verification
+from core.store.rows import Rows
 
 LISTED_MAX = 100
 
 _META = "SELECT value FROM meta WHERE name = ?"
 _PUT_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-
-Rows = Callable[[str, tuple[Any, ...]], list[tuple[Any, ...]]]
 
 
 class LastVerify(msgspec.Struct, frozen=True, kw_only=True):

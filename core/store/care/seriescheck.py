@@ -12,13 +12,12 @@ import apsw
 from core.store.care.verify import TRIES, fetch
 from core.store.numbers.days import DAY_S, HOUR_S, MINUTE_S, Days, Span, minute_of
 from core.store.numbers.series import Series
+from core.store.rows import Row
 
 _POINTS = "SELECT id FROM point ORDER BY id"
 _STRAYS = "SELECT 1 FROM rollup WHERE point NOT IN (SELECT id FROM point) OR width NOT IN (60, 3600, 86400)"
 _SAMPLES = "SELECT at, value, value, value, 1 FROM sample WHERE point = ?1 AND ?2 = 0 ORDER BY at"
 _ROLLUPS = "SELECT start, least, greatest, total, count FROM rollup WHERE point = ? AND width = ? ORDER BY start"
-
-Row = tuple[Any, ...]
 
 
 def series_differ(db: apsw.Connection) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import apsw
 import msgspec
@@ -15,6 +14,7 @@ from core.store.care.checkpoint import ORIGIN, Mark, mark_of, segment_of
 from core.store.log import facts
 from core.store.log.digest import digest_of
 from core.store.pace import Wait, rest
+from core.store.rows import Row, Rows
 
 PAGE_ROWS = 1000
 BAD_LISTED_MAX = 10_000
@@ -38,9 +38,6 @@ _UNREADABLE = (
     apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.MismatchError, apsw.TooBigError, apsw.NoMemError,
     FileDamaged, ValueError,
 )  # fmt: skip
-
-Row = tuple[Any, ...]
-Rows = Callable[[str, Row], list[Row]]
 
 
 class Span(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ from typing import Protocol, TypeVar
 
 from core.store.log.ledger import Ledger
 from core.store.numbers.samples import Sample, Sampled, prepare_samples
-from core.store.numbers.series import Rows, Series, moment_of
+from core.store.numbers.series import Series, moment_of
+from core.store.rows import Rows
 
 T = TypeVar("T")
 

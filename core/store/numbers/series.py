@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf, isnan
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -12,6 +11,7 @@ from core.model.errors import BadRequest, FileDamaged
 from core.store.numbers.days import DAY_S, HOUR_S, MINUTE_S
 from core.store.numbers.rollups import ROLLUPS, SAMPLES
 from core.store.numbers.samples import TIMEZONE, UTC
+from core.store.rows import Row, Rows
 
 READ_MAX = 10_000
 
@@ -25,8 +25,6 @@ _LAST = """
 """
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
-Rows = Callable[[str, Row], list[Row]]
 
 
 class Moment(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import NoneType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
 from core.model.errors import BadRequest, FileDamaged
 from core.model.fact import JsonObject, Record
 from core.model.manifest import TypeSpec
-from core.store.asking.asof import AsOf, AtSeq, AtTime, seq_at, settled
-from core.store.log.facts import KNOWN_AT, object_of
+from core.store.asking.asof import AsOf, AtSeq, settled
+from core.store.log.facts import KNOWN_AT, SEQ_MAX, object_of
 from core.store.log.fold import common_of
 from core.store.pages import place_of, word_of
+from core.store.rows import BoundedRows
 from core.store.words.snippet import Marked, Marker
 from core.store.words.text import Reading, type_mark
 from core.store.words.wanted import Wanted, expression
@@ -28,9 +29,7 @@ HITS_MAX = 200
 RANKED_MAX = 500
 EXAMINED_MAX = 20 * RANKED_MAX
 TEXT_BYTES_MAX = 8 * 1024 * 1024
-SEQ_MAX = 2**63 - 1
 
-_NUMBERED_ELSEWHERE = "SELECT 1 FROM fact INDEXED BY fact_of_origin WHERE origin_seq IS NOT NULL LIMIT 1"
 _TYPES = "SELECT id, name FROM type"
 _MATCHES = """
     SELECT rowid AS seq, relevance(text, ?1) AS score FROM text WHERE text MATCH ?2 AND rowid <= ?3
@@ -50,13 +49,6 @@ _AT_SEQ = _THEN.format(known="m.seq <= ?5", lasted="p.until_seq > ?5")
 _AT_TIME = _THEN.format(known=f"{KNOWN_AT} <= ?5", lasted="p.until_known > ?5")
 _TEXTS = "SELECT f.value, f.common, f.seq FROM json_each(?) j CROSS JOIN fact f ON f.seq = j.value"
 _SHAPE: tuple[Any, ...] = (int, float, int, str, (float, NoneType))
-
-
-class Rows(Protocol):
-    """Answers statements about one store."""
-
-    def rows(self, statement: str, parameters: tuple[Any, ...] = (), *, bytes_max: int | None = None) -> list[Any]:
-        """The rows, at most until their first two columns weigh `bytes_max`."""
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,18 +110,18 @@ class Search:
 
     def __init__(
         self,
-        reads: Rows,
+        rows: BoundedRows,
         types: Mapping[str, TypeSpec],
         wanted: Wanted,
         *,
         only: Sequence[str] = (),
         as_of: AsOf | None = None,
     ) -> None:
-        self._reads = reads
+        self._rows = rows
         self._specs = types
         self._wanted = wanted
-        self._as_of = _moment(reads, as_of)
-        self._names: dict[int, str] = dict(reads.rows(_TYPES))
+        self._as_of = settled(rows, as_of)
+        self._names: dict[int, str] = dict(rows(_TYPES))
         numbers = [number for number, name in self._names.items() if name in only]
         self._is_vain = wanted.is_empty or (bool(only) and not numbers)
         self._expression = "" if self._is_vain else expression(wanted, marks=tuple(map(type_mark, numbers)))
@@ -184,11 +176,11 @@ class Search:
         """The last versions up to `top` that fit, in falling order; `at` is None for one that does not count."""
         parameters = (len(self._wanted.terms), self._expression, top, RANKED_MAX)
         if self._as_of is None:
-            rows = self._reads.rows(_CURRENT, parameters)
+            rows = self._rows(_CURRENT, parameters)
         elif isinstance(self._as_of, AtSeq):
-            rows = self._reads.rows(_AT_SEQ, (*parameters, self._as_of.seq))
+            rows = self._rows(_AT_SEQ, (*parameters, self._as_of.seq))
         else:
-            rows = self._reads.rows(_AT_TIME, (*parameters, self._as_of.time))
+            rows = self._rows(_AT_TIME, (*parameters, self._as_of.time))
         if not all(all(map(isinstance, row, _SHAPE)) for row in rows):
             raise ValueError("a match has a column of a type it cannot have")
         return [_Match(*row) for row in rows]
@@ -196,7 +188,7 @@ class Search:
     def _hits(self, matches: list[_Match], top: int) -> list[Hit]:
         """The matches with their words, as many as are read at once."""
         wanted = msgspec.json.encode([match.seq for match in matches]).decode()
-        rows = self._reads.rows(_TEXTS, (wanted,), bytes_max=TEXT_BYTES_MAX)
+        rows = self._rows(_TEXTS, (wanted,), bytes_max=TEXT_BYTES_MAX)
         texts = {seq: (object_of(value), object_of(common)) for value, common, seq in rows}
         marker = Marker(self._wanted)
         readings: dict[str, Reading] = {}
@@ -208,18 +200,6 @@ class Search:
                 reading = readings.setdefault(name, Reading(spec))
                 hits.append(_hit(match, top, spec, reading, marker, *texts[match.seq]))
         return hits
-
-
-def _moment(reads: Rows, as_of: AsOf | None) -> AsOf | None:
-    """The moment as a position where it can be one: matches that were recorded later need no look then.
-
-    A store may hold facts that were known elsewhere before they were recorded here only where some have a number of
-    their own.
-    """
-    moment = settled(reads.rows, as_of)
-    if isinstance(moment, AtTime) and not reads.rows(_NUMBERED_ELSEWHERE):
-        return AtSeq(seq_at(reads.rows, moment.time))
-    return moment
 
 
 def _hit(

@@ -89,7 +89,7 @@ def test_receipts_are_not_counted_found_or_laid_out_by_day(store: Store) -> None
     store.erase(record=("note", "a"), actor="owner")
 
     assert {} == store.counts()
-    assert [] == Almanac(store, TYPES).types()
+    assert [] == Almanac(store.rows, TYPES).types()
     assert [[], [], []] == [store.search(words, limit=10).hits for words in ("compact", "erase", "owner")]
 
 

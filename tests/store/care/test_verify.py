@@ -313,7 +313,9 @@ def _answers(folder: Path) -> dict[str, Any]:
             "cursor": lambda: reader.cursor("main"),
             "runs": lambda: reader.runs(limit=10),
             "quarantined": lambda: reader.quarantined(10),
-            "search": lambda: [Search(reader, TYPES, parse_query(q)).page(limit=50).hits for q in ("word1*", "word7")],
+            "search": lambda: [
+                Search(reader.rows, TYPES, parse_query(q)).page(limit=50).hits for q in ("word1*", "word7")
+            ],
             "samples": lambda: reader.series.samples("p", limit=50),
             "hours": lambda: reader.series.rollups("p", by="hour", limit=50),
         }

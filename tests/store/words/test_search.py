@@ -36,7 +36,7 @@ def search(store: Store) -> Searching:
     ) -> Found:
         with apsw.Connection(str(store.path)) as db:
             TextIndex(db, TYPES).catch_up(10_000)
-        return Search(store, TYPES, parse_query(query), only=only, as_of=as_of).page(limit=limit, after=after)
+        return Search(store.rows, TYPES, parse_query(query), only=only, as_of=as_of).page(limit=limit, after=after)
 
     return found
 
@@ -205,7 +205,7 @@ def test_an_index_that_is_none_is_a_damaged_file(store: Store, instead: str) -> 
             db.execute("INSERT INTO text (rowid) VALUES (1)")
     with Reader.open(store.path.parent, types=TYPES) as reader:
         try:
-            found = Search(reader, TYPES, parse_query("fog title:mist")).page(limit=10)
+            found = Search(reader.rows, TYPES, parse_query("fog title:mist")).page(limit=10)
         except FileDamaged:
             return
 
