@@ -20,7 +20,8 @@ _ASTRAL = re.compile(rb"[\xf0-\xf4]")
 def canonical_json(value: Any) -> bytes:
     """`value` in canonical form; plain values go at the pace of a first load, all others letter by letter.
 
-    Raises BadRecord for what JSON cannot say: NaN, infinities, keys that are not text, lone surrogates.
+    Raises BadRecord for what JSON cannot say: NaN, infinities, keys that are not text, lone surrogates; and for
+    integers of more than 4300 digits, which Python reads from no text.
     """
     try:
         encoded = sorted_json(value)
@@ -75,7 +76,7 @@ def _canonical(value: Any, depth: int = 0) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):
-        return str(value)
+        return _integer(value)
     if isinstance(value, float):
         return _number(value)
     raise BadRecord(f"the value holds a {type(value).__name__}, which JSON has no form for")
@@ -83,6 +84,13 @@ def _canonical(value: Any, depth: int = 0) -> str:
 
 def _text(text: str) -> str:
     return _encode_text(text).decode("utf-8")
+
+
+def _integer(number: int) -> str:
+    try:
+        return str(number)
+    except ValueError as err:
+        raise BadRecord("the value holds an integer of more than 4300 digits") from err
 
 
 def _number(number: float) -> str:

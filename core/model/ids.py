@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import os
 import re
@@ -69,7 +68,7 @@ def key_from_path(segment: str) -> str:
     body = segment[1:]
     try:
         return base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError) as err:
+    except ValueError as err:
         raise BadRequest(
             f"{segment[:80]!r} is not base64url after the ~", remedy="Use the href that a record carries."
         ) from err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 
-from core.model.errors import Broken, FileDamaged, LockerError, Retry, TooBusy
+from core.model.errors import BadRequest, Broken, FileDamaged, LockerError, Retry, TooBusy
 from core.model.manifest import TypeSpec
 from core.store.asking.query import weight
 from core.store.connection import StepLimit, fault_of, identity, open_for_reading
@@ -50,12 +50,10 @@ class Reader(Reads):
     def is_of_earlier_version(self) -> bool:
         """Whether whoever writes the store next will bring it up to this version first."""
         try:
-            self.head()
-        except TooBusy:
-            return True
-        except LockerError:
+            with closing(self._open()) as db:
+                return 0 < self._version(db) < len(MIGRATIONS)
+        except (apsw.Error, OSError, LockerError):
             return False
-        return False
 
     def __enter__(self) -> Reader:
         return self
@@ -81,6 +79,10 @@ class Reader(Reads):
             try:
                 db = self._connected()
                 return [] if db is None else self._fetched(db, statement, parameters, bytes_max)
+            except (OverflowError, UnicodeEncodeError) as err:
+                raise BadRequest(
+                    "the question holds a number past 64 bits, or half a letter", remedy="Ask for positions below 2^63, and in whole letters."
+                ) from err
             except (apsw.Error, OSError, ValueError, LockerError) as err:
                 self._drop()
                 raise self._fault(err) from err
@@ -94,7 +96,7 @@ class Reader(Reads):
             self._db, self._opened = self._open(), found
             self._db.limit(apsw.SQLITE_LIMIT_LENGTH, ROW_BYTES_MAX)
             self._steps = StepLimit(self._db)
-            version = version_of(self._db, self.path, application_id=APPLICATION_ID, newest=len(MIGRATIONS))
+            version = self._version(self._db)
             if version == 0:
                 self._drop()
             elif version < len(MIGRATIONS):
@@ -108,6 +110,9 @@ class Reader(Reads):
         if self._steps is not None:
             self._steps.restart()
         return self._db
+
+    def _version(self, db: apsw.Connection) -> int:
+        return version_of(db, self.path, application_id=APPLICATION_ID, newest=len(MIGRATIONS))
 
     def _identity(self) -> tuple[int, int] | None:
         return identity(self.path)

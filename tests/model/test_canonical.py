@@ -77,6 +77,7 @@ def _nested(levels: int) -> dict[str, Any]:
         {"x": b"bytes"},
         {"x": "\ud800"},
         {"x": object()},
+        {"x": 10**5000},
         _nested(65),
         _nested(5000),
     ],

@@ -388,6 +388,23 @@ def test_store_locked_by_another_program_is_busy(
     assert 1 == store.commit([put("a")]).new
 
 
+def test_store_that_is_busy_is_of_no_earlier_version(
+    reader: Reader, open_store: OpenStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a store waits to be brought up is told by its version alone."""
+    monkeypatch.setattr(connection_module, "BUSY_TIMEOUT_MS", 50)
+    open_store().close()
+    other = apsw.Connection(str(folder / "store.db"))
+    other.pragma("locking_mode", "exclusive")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TooBusy):
+        reader.head()
+
+    assert not reader.is_of_earlier_version
+    other.execute("ROLLBACK")
+    other.close()
+
+
 def _hold_transaction(folder: Path, started: Any, ended: Any) -> None:
     db = apsw.Connection(str(folder / "store.db"))
     db.execute("BEGIN IMMEDIATE")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import threading
 from collections.abc import Callable
@@ -143,6 +145,40 @@ def test_after_that_no_page_gave_is_refused(store: Store, after: str) -> None:
         store.history("note", "a", limit=10, after=after)
 
 
+def test_after_with_a_position_beyond_all_is_refused(store: Store) -> None:
+    """A word in the form of a page's end, made up, with a number that no position can be."""
+    store.commit([put("a"), put("b")])
+    beyond = {kind: _word([kind, *place]) for kind, place in _BEYOND.items()}
+
+    with pytest.raises(BadRequest):
+        store.records("note", limit=1, after=beyond["newest"], order="newest")
+    with pytest.raises(BadRequest):
+        store.history("note", "a", limit=1, after=beyond["history"])
+    with pytest.raises(BadRequest):
+        store.changes(None, None, limit=1, after=beyond["changes"])
+    with pytest.raises(BadRequest):
+        store.search("a", limit=1, after=beyond["search"])
+
+
+_BEYOND = {"newest": [1.0, 2**64], "history": [2**64], "changes": [0, 2**64], "search": [2**64]}
+
+
+def _word(place: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def test_what_no_store_can_hold_is_the_askers_fault(store: Store) -> None:
+    """A position past 64 bits and half a letter are no damage of the file."""
+    for ask in (
+        lambda: store.facts(2**63, limit=1),
+        lambda: store.receipts(1, before=2**64),
+        lambda: store.record("note", "half \ud800"),
+        lambda: store.runs("half \ud800", limit=1),
+    ):
+        with pytest.raises(BadRequest):
+            ask()
+
+
 def test_after_of_another_order_is_refused(store: Store) -> None:
     """A page's end belongs to the order it came from."""
     store.commit([put("a"), put("b")])
@@ -151,7 +187,7 @@ def test_after_of_another_order_is_refused(store: Store) -> None:
     with pytest.raises(BadRequest):
         store.records("note", limit=1, after=by_key, order="newest")
     with pytest.raises(BadRequest):
-        store.records("note", limit=1, order="oldest")  # type: ignore[arg-type]
+        store.records("note", limit=1, order="oldest")
 
 
 def test_pages_of_large_documents_end_early(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

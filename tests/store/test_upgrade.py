@@ -85,9 +85,11 @@ def test_reading_a_store_of_an_earlier_version_tells_that_it_waits(folder: Path)
     with Reader.open(folder, types=TYPES) as reader:
         with pytest.raises(TooBusy, match="earlier version"):
             reader.facts(0, limit=10)
+        assert reader.is_of_earlier_version
         Store.open(folder, types=TYPES, origin=Origin("device/service", 2), clock=ManualClock()).close()
 
         assert 7 == len(reader.facts(0, limit=10))
+        assert not reader.is_of_earlier_version
 
 
 def test_numbers_of_a_later_origin_stay(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from core.store.log.sheet import New, Sheet, Source
 from core.store.values import Appended, Entry
 
 ID_LETTERS_MAX = 64
+ORIGIN_BYTES_MAX = 512
 CLOCK_AHEAD_S_MAX = 86_400.0
 EPOCH_S_LIMIT = 1e12
 HASH_HEX_LETTERS = 64
@@ -256,6 +257,8 @@ def _check_names(entry: Entry) -> None:
     for field, text in (("id", entry.id), ("causation", entry.causation)):
         if (text is not None and not is_name(text, ID_LETTERS_MAX * 4)) or len(text or "") > ID_LETTERS_MAX:
             raise InvalidFact(f"{field} must be text of 1 to {ID_LETTERS_MAX} letters", field=field)
+    if entry.origin is not None and not is_name(entry.origin, ORIGIN_BYTES_MAX):
+        raise InvalidFact(f"origin must be text of 1 to {ORIGIN_BYTES_MAX} bytes", field="origin")
     if entry.action not in ("put", "delete"):
         raise InvalidFact("action must be put or delete", field="action")
     if entry.value_hash is not None and not _is_hash(entry.value_hash, may_be_none=_may_be_erased(entry)):
@@ -277,7 +280,7 @@ def _check_numbers(entry: Entry) -> None:
         raise InvalidFact(f"origin_seq must be below {ORIGIN_SEQ_LIMIT}", field="origin_seq")
     if entry.if_seq is not None and (type(entry.if_seq) is not int or entry.if_seq < 0):
         raise InvalidFact("if_seq must be a position, or 0 for none", field="if_seq")
-    if entry.rev is not None and not all(type(part) is int and -(2**63) <= part < 2**63 for part in entry.rev):
+    if entry.rev is not None and not _is_rev(entry.rev):
         raise InvalidFact("rev must be two whole numbers of at most 64 bits", field="rev")
 
 
@@ -285,6 +288,10 @@ def _is_hash(text: str, *, may_be_none: bool) -> bool:
     if not text:
         return may_be_none
     return len(text) == HASH_HEX_LETTERS and set(text) <= set("0123456789abcdef")
+
+
+def _is_rev(rev: tuple[int, int]) -> bool:
+    return len(rev) == 2 and all(type(part) is int and -(2**63) <= part < 2**63 for part in rev)
 
 
 def _is_moment(number: float) -> bool:

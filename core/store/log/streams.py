@@ -13,8 +13,8 @@ from core.model.errors import BadRecord, BadRequest
 from core.model.fact import JsonObject
 from core.store.values import Run
 
-CURSOR_BYTES_MAX = 1024 * 1024
-PROBLEM_BYTES_MAX = 64 * 1024
+CURSOR_LETTERS_MAX = 1024 * 1024
+PROBLEM_LETTERS_MAX = 64 * 1024
 RUNS_MAX = 10_000
 NAME_LETTERS_MAX = 128
 
@@ -52,8 +52,8 @@ def cursor_text(stream: str, value: Any) -> tuple[str, str | None]:
     except BadRecord as err:
         raise BadRequest(f"the cursor of {stream} is not JSON: {err}") from err
     text = msgspec.json.encode(value).decode()
-    if len(text) > CURSOR_BYTES_MAX:
-        raise BadRequest(f"the cursor of {stream} has {len(text)} letters, allowed are {CURSOR_BYTES_MAX}")
+    if len(text) > CURSOR_LETTERS_MAX:
+        raise BadRequest(f"the cursor of {stream} has {len(text)} letters, allowed are {CURSOR_LETTERS_MAX}")
     return stream, text
 
 
@@ -68,7 +68,7 @@ def put_cursor(db: apsw.Connection, stream: str, text: str | None, *, now: float
 def run_row(run: Run) -> tuple[Any, ...]:
     """A run as it is stored; raises BadRequest where its problem exceeds its bound."""
     problem = None if run.problem is None else msgspec.json.encode(run.problem).decode()
-    if problem is not None and len(problem) > PROBLEM_BYTES_MAX:
+    if problem is not None and len(problem) > PROBLEM_LETTERS_MAX:
         raise BadRequest(f"the problem of a run of {run.stream} has {len(problem)} letters, too many to keep")
     return (
         run.id, run.stream, run.started_at, run.ended_at, run.status,

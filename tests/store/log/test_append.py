@@ -115,7 +115,8 @@ def test_all_or_none_when_asked(store: Store) -> None:
         ("value_hash", "WRONG"), ("value_hash", VALUE_HASH.upper()),
         ("transaction_time", float("nan")), ("transaction_time", 1e13), ("valid_time", float("inf")),
         ("schema_version", 0), ("if_seq", -1), ("producer", {"x": "y" * 17000}), ("derivation", {"x": "y" * 17000}),
-        ("origin_epoch", 0), ("rev", (0, 2**63)),
+        ("origin_epoch", 0), ("rev", (0, 2**63)), ("rev", (1,)),
+        ("origin", ""), ("origin", "half \ud800"), ("origin", "o" * 513),
     ],
 )  # fmt: skip
 def test_each_rule_names_its_field(store: Store, field: str, value: Any) -> None:
