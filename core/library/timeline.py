@@ -15,6 +15,7 @@ from core.library.days import bounds, day_at, day_of_whole, whole_day
 from core.library.shelves import Shelf, Shelves, Skipped
 from core.model.errors import BadRequest
 from core.model.fact import Record
+from core.model.manifest import spec_of
 from core.store import Almanac, Reading, one_line, place_of, word_of
 
 MOMENTS_MAX = 500
@@ -145,7 +146,7 @@ class _ShelfDay:
             mine, theirs = (self._shelf.service, name), (place.service, place.type)
             end = min(end, place.at if mine <= theirs else _just_after(place.at))
             seq = place.seq if mine == theirs else None
-        reading = Reading(self._almanac.spec(name))
+        reading = Reading(spec_of(self._shelf.types, name))
         for record in self._records(name, start, end, seq):
             if self._almanac.is_whole_day(record) == is_whole:
                 yield self._shown(record, reading, is_whole=is_whole)

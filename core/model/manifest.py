@@ -37,6 +37,11 @@ class TypeSpec(msgspec.Struct, frozen=True, kw_only=True):
     common: Mapping[str, str] = {}
 
 
+def spec_of(types: Mapping[str, TypeSpec], name: str) -> TypeSpec:
+    """How records of the type `name` are read; one that nobody declares has no paths of its own."""
+    return types.get(name) or TypeSpec(name=name)
+
+
 class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One thing a connector pulls; `frequency_s` is how often a run is due."""
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.model.fact import JsonObject
-
-_PLACE_DIGITS_MAX = 9
+from core.model.filter import found_at, is_place
 
 
 def value_at(document: Any, path: str) -> Any:
@@ -17,14 +16,7 @@ def value_at(document: Any, path: str) -> Any:
     """
     if "." not in path and isinstance(document, dict):
         return document.get(path)
-    for name in path.split("."):
-        if isinstance(document, dict):
-            document = document.get(name)
-        elif isinstance(document, (list, tuple)) and _is_place(name, document):
-            document = document[int(name)]
-        else:
-            return None
-    return document
+    return found_at(document, path.split("."))
 
 
 def without(document: JsonObject, paths: tuple[str, ...]) -> JsonObject:
@@ -45,14 +37,9 @@ def _dropped(document: Any, path: str) -> Any:
         if not rest:
             return {kept: value for kept, value in document.items() if kept != name}
         return {**document, name: _dropped(document[name], rest)}
-    if isinstance(document, (list, tuple)) and _is_place(name, document):
-        place = int(name)
+    if isinstance(document, (list, tuple)) and is_place(name) and (place := int(name)) < len(document):
         return [*document[:place], _dropped(document[place], rest) if rest else None, *document[place + 1 :]]
     return document
-
-
-def _is_place(name: str, items: list[Any] | tuple[Any, ...]) -> bool:
-    return name.isdecimal() and len(name) <= _PLACE_DIGITS_MAX and int(name) < len(items)
 
 
 def json_path(path: str) -> str:
@@ -61,11 +48,7 @@ def json_path(path: str) -> str:
     >>> json_path("photos.0.url")
     '$."photos"[0]."url"'
     """
-    return "$" + "".join(f"[{int(name)}]" if _is_number(name) else f'."{_escaped(name)}"' for name in path.split("."))
-
-
-def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdecimal() and len(name) <= _PLACE_DIGITS_MAX
+    return "$" + "".join(f"[{int(name)}]" if is_place(name) else f'."{_escaped(name)}"' for name in path.split("."))
 
 
 def _escaped(name: str) -> str:

@@ -81,7 +81,8 @@ class Reader(Reads):
                 return [] if db is None else self._fetched(db, statement, parameters, bytes_max)
             except (OverflowError, UnicodeEncodeError) as err:
                 raise BadRequest(
-                    "the question holds a number past 64 bits, or half a letter", remedy="Ask for positions below 2^63, and in whole letters."
+                    "the question holds a number past 64 bits, or half a letter",
+                    remedy="Ask for positions below 2^63, and in whole letters.",
                 ) from err
             except (apsw.Error, OSError, ValueError, LockerError) as err:
                 self._drop()

@@ -14,7 +14,7 @@ import msgspec
 from core.model.errors import BadRequest, FactDamaged, FileDamaged
 from core.model.fact import Fact, JsonObject, Record
 from core.model.filter import Filter, Path
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, spec_of
 from core.store.asking import changes, query
 from core.store.asking.asof import AsOf, AtSeq, AtTime, floor_of, settled
 from core.store.asking.changes import ChangePage
@@ -244,7 +244,7 @@ class Reads(ABC):
         return current.record_of(row, self._spec(row[2]))
 
     def _spec(self, type_name: str) -> TypeSpec:
-        return self._types.get(type_name) or TypeSpec(name=type_name)
+        return spec_of(self._types, type_name)
 
     def _page(self, read: Callable[[Row], T], statement: str, parameters: Row, *, limit: int) -> tuple[list[T], bool]:
         """At most `limit` answers, and whether there may be more."""

@@ -21,6 +21,7 @@ from core.store.paths import value_at, without
         ("title.length", None),
         ("nothing", None),
         ("photos.-1", None),
+        ("photos.\u0661.url", None),
         ("photos.99999999999999999999", None),
     ],
 )

@@ -13,7 +13,7 @@ A name means `value`, else `common`; `common->at` looks in `common` alone, and a
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from core.model.filter.tree import And, Compare, Contains, Every, Filter, Has, In, Literal, Missing, Or, Path, Symbol
@@ -91,7 +91,7 @@ def _look(path: Path, declared: frozenset[tuple[str, ...]]) -> _Look:
     return look
 
 
-def found_at(document: Any, steps: tuple[str, ...]) -> Any:
+def found_at(document: Any, steps: Sequence[str]) -> Any:
     """What the names lead to from the top of a document; None for nothing."""
     for step in steps:
         if isinstance(document, Mapping):

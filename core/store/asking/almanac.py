@@ -9,7 +9,7 @@ import msgspec
 
 from core.model.errors import FileDamaged
 from core.model.fact import Record
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, spec_of
 from core.store.log.current import record_of
 from core.store.log.facts import SEQ_MAX
 from core.store.log.receipts import OWN_TYPES
@@ -46,7 +46,7 @@ class Almanac:
 
     def __init__(self, rows: BoundedRows, types: Mapping[str, TypeSpec]) -> None:
         self._rows = rows
-        self._specs = types
+        self._types = types
 
     def types(self) -> list[str]:
         """The types whose records have a time of their own: by declaration, or as some of their records have."""
@@ -66,7 +66,7 @@ class Almanac:
 
     def is_whole_day(self, record: Record) -> bool:
         """Whether the record speaks of a day and of no moment: its time is then the day's first moment in UTC."""
-        path = self.spec(record.type).time
+        path = spec_of(self._types, record.type).time
         said = record.common.get("at") if path is None else value_at(record.value, path)
         return isinstance(said, str) and _DAY.fullmatch(said.strip()) is not None and moment(said) == record.at
 
@@ -79,18 +79,13 @@ class Almanac:
         return next(iter(self._records(_FROM_ON, (type_name, time))), None)
 
     def _is_timed(self, type_name: str) -> bool:
-        spec = self._specs.get(type_name)
-        if spec is not None and spec.time is not None:
+        if spec_of(self._types, type_name).time is not None:
             return True
         return any(said is not None for (said,) in self._rows(_TIMES, (type_name,)))
 
     def _records(self, statement: str, parameters: Row) -> list[Record]:
         rows = self._rows(statement, parameters, bytes_max=BYTES_MAX)
         try:
-            return [record_of(row, self.spec(row[2])) for row in rows]
+            return [record_of(row, spec_of(self._types, row[2])) for row in rows]
         except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as err:
             raise FileDamaged("a record cannot be read") from err
-
-    def spec(self, name: str) -> TypeSpec:
-        """How records of that type are read."""
-        return self._specs.get(name) or TypeSpec(name=name)

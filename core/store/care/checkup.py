@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from core.model.errors import FileDamaged, LockerError
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, spec_of
 from core.store.care.seal import is_seal_broken
 from core.store.care.seriescheck import series_differ
 from core.store.care.soundness import TALLIES, UNFOLDED
@@ -107,7 +107,7 @@ def _records_differ(db: apsw.Connection, types: Mapping[str, TypeSpec], wait: Wa
         began = time.monotonic()
         page: Any = db.execute(_KEYS, (*place, RECORDS_PER_REST)).fetchall()
         for type_id, key in page:
-            spec = types.get(names[type_id]) or TypeSpec(name=names[type_id])
+            spec = spec_of(types, names[type_id])
             if all(_record_differs(db, type_id, key, spec) for _ in range(TRIES)):
                 return True
         if len(page) < RECORDS_PER_REST:

@@ -11,7 +11,7 @@ import msgspec
 
 from core.model.errors import BadRequest, NotFound
 from core.model.fact import JsonObject
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, spec_of
 from core.store.care.checkpoint import Chain, Mark
 from core.store.care.findings import spans_of
 from core.store.log import current
@@ -177,7 +177,7 @@ class Retention:
             self._db.execute(_DELETE_PASTS, (type_id, key))
             live = False
             if versions:
-                spec = self._types.get(type_name) or TypeSpec(name=type_name)
+                spec = spec_of(self._types, type_name)
                 row, past = current.rows_of(self._db, type_id, key, versions, spec)
                 self._db.execute(current.UPSERT, row)
                 self._db.executemany(current.PUT_PAST, past)

@@ -20,7 +20,7 @@ import msgspec
 from core.model.errors import FactDamaged, FileDamaged, NotFound
 from core.model.fact import Fact, JsonObject
 from core.model.ids import key_to_path
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, spec_of
 from core.store.binaries.shelves import DIGEST
 from core.store.exchange.columns import Column, Columns, csv_row, moment_text, safe_text
 from core.store.exchange.framed import framed_snapshot
@@ -121,7 +121,7 @@ class Export:
         self._add(SCHEMA, [_pretty(self._schema)])
         self._add_facts()
         for name in sorted(self._types):
-            self._add_records(name, specs.get(name) or TypeSpec(name=name), forms)
+            self._add_records(name, spec_of(specs, name), forms)
         self._add_series(forms)
         if forms.snapshot:
             self._add_snapshot()

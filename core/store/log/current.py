@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from core.model.fact import Record
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, spec_of
 from core.store.log.facts import KNOWN_AT, REV_ORDER, object_of
 from core.store.log.fold import Span, Version, at_of, common_of, declared_at, weighed
 from core.store.log.prepare import change_hash
@@ -137,7 +137,7 @@ def rebuild(db: apsw.Connection, types: Mapping[str, TypeSpec]) -> None:
 
 
 def _folded(db: apsw.Connection, types: Mapping[str, TypeSpec]) -> Iterator[tuple[Row, list[Past]]]:
-    specs = {number: types.get(name) or TypeSpec(name=name) for number, name in db.execute(_TYPES)}
+    specs = {number: spec_of(types, name) for number, name in db.execute(_TYPES)}
     for (type_id, key), rows in groupby(db.execute(_VERSIONS), key=lambda row: (row[0], row[1])):
         versions = [Version(seq, (gen, order), known, at) for _, _, seq, gen, order, known, at in rows]
         yield rows_of(db, type_id, key, versions, specs[type_id])

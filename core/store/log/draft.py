@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from core.model.errors import BadRecord
 from core.model.fact import Change
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, spec_of
 from core.store.log.current import Latest
 from core.store.log.facts import Replaced, json_text, object_of
 from core.store.log.fold import declared_at
@@ -74,10 +74,9 @@ class Draft:
         return "new" if latest.deleted else "updated"
 
     def _is_same(self, change: Change, replaced: Replaced) -> bool:
-        spec = self._types.get(change.type)
         stored = (object_of(replaced.value), object_of(replaced.common))
         try:
-            return is_same((change.value, change.common), stored, spec.volatile if spec is not None else ())
+            return is_same((change.value, change.common), stored, spec_of(self._types, change.type).volatile)
         except BadRecord:
             return False  # Whoever adds it says what is wrong.
 
@@ -91,8 +90,7 @@ class Draft:
         except BadRecord as err:  # INV-09.
             self.refused.append(refusal_of(change, err))
             return False
-        spec = self._types.get(change.type)
-        declared = declared_at(spec, change.value) if spec is not None else None
+        declared = declared_at(spec_of(self._types, change.type), change.value)
         new = New(
             self._sheet.fresh_id(),
             change.type,

@@ -21,7 +21,7 @@ from core.model.errors import (
 )
 from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Fact, JsonObject
 from core.model.ids import KEY_BYTES_MAX
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, spec_of
 from core.store.log import facts
 from core.store.log.fold import declared_at
 from core.store.log.hashes import is_hash_of
@@ -67,13 +67,11 @@ def judge(entry: Entry, types: Mapping[str, TypeSpec]) -> Judged | LockerError:
         # What was erased elsewhere has the hash of what it said, or none: neither is that of nothing.
         if given is not None and not _may_be_erased(entry) and not is_hash_of(value, canonical, given):
             return HashMismatch(f"{entry.type} {entry.key}: value_hash is not that of the value")
-        spec = types.get(entry.type)
-        volatile = spec.volatile if spec is not None else ()
         return Judged(
             entry,
             canonical,
             hashlib.sha256(canonical).digest() if given is None else bytes.fromhex(given),
-            change_hash(value, common, volatile) if entry.action == "put" else None,
+            change_hash(value, common, spec_of(types, entry.type).volatile) if entry.action == "put" else None,
             facts.json_text(value),
             facts.json_text(common) if common else None,
             _document(entry.producer, "producer"),
@@ -138,8 +136,7 @@ class Intake:
         source: Source | None,
     ) -> New:
         entry = judged.entry
-        spec = self._types.get(entry.type)
-        declared = None if spec is None or entry.action == "delete" else declared_at(spec, entry.value)
+        declared = None if entry.action == "delete" else declared_at(spec_of(self._types, entry.type), entry.value)
         return New(
             fact_id,
             entry.type,
@@ -175,7 +172,7 @@ class Intake:
             return None
         for row in self._db.execute(facts.BY_ID, (fact_id,)):
             known = facts.fact_of(row)
-            if not _is_same(known, judged, self._types.get(entry.type)):
+            if not _is_same(known, judged, spec_of(self._types, entry.type)):
                 raise ConflictingDuplicate(f"another fact has the id {entry.id}")
             return Appended(
                 seq=known.seq,
@@ -213,11 +210,11 @@ def _said(judged: Judged) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _is_same(known: Fact, judged: Judged, spec: TypeSpec | None) -> bool:
+def _is_same(known: Fact, judged: Judged, spec: TypeSpec) -> bool:
     """Whether the stored fact says what the entry says; a valid time that the type declares is filled in by us."""
     entry = judged.entry
     valid_time = entry.valid_time
-    if valid_time is None and spec is not None and entry.action == "put":
+    if valid_time is None and entry.action == "put":
         valid_time = declared_at(spec, entry.value)
     return (
         (known.type, known.key, known.action) == (entry.type, entry.key, entry.action)

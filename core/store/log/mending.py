@@ -9,7 +9,7 @@ import msgspec
 from core.model.clock import Clock
 from core.model.errors import BadRequest, NotFound, Skip
 from core.model.fact import Change
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, spec_of
 from core.store.log.ledger import Ledger
 from core.store.log.prepare import Batch, canonical_value, prepare
 from core.store.log.quarantine import Tryable
@@ -98,8 +98,7 @@ class Mending:
 
     def _batch(self, change: Change) -> Batch:
         """The batch of one change; raises BadRecord for one that is as bad as before."""
-        spec = self._types.get(change.type)
-        prepared = prepare(change, volatile=spec.volatile if spec is not None else ())
+        prepared = prepare(change, volatile=spec_of(self._types, change.type).volatile)
         if change.action == "put":
             canonical_value(change)
         now = self._clock.now()

@@ -14,7 +14,7 @@ from core.model.canonical import canonical_json, is_canonical, sorted_json
 from core.model.errors import BadRecord, BadRequest, Skip
 from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change, JsonObject, check_change
 from core.model.ids import KEY_BYTES_MAX
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, spec_of
 from core.store.log.receipts import OWN_TYPES
 from core.store.log.refused import whole_change, whole_value
 from core.store.paths import without
@@ -74,8 +74,7 @@ def prepare_all(changes: Sequence[Change], types: Mapping[str, TypeSpec]) -> tup
     bad: list[Refusal] = []
     for change in changes:
         try:
-            spec = types.get(change.type)
-            good.append(prepare(change, volatile=spec.volatile if spec is not None else ()))
+            good.append(prepare(change, volatile=spec_of(types, change.type).volatile))
         except Skip as bad_one:  # INV-09.
             bad.append(refusal_of(change, bad_one))
         except (TypeError, AttributeError, ValueError, RecursionError):

@@ -15,7 +15,7 @@ import msgspec
 
 from core.model.errors import BadRequest, FileDamaged
 from core.model.fact import JsonObject, Record
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, spec_of
 from core.store.asking.asof import AsOf, AtSeq, settled
 from core.store.log.facts import KNOWN_AT, SEQ_MAX, object_of
 from core.store.log.fold import common_of
@@ -196,7 +196,7 @@ class Search:
         for match in matches:
             if match.seq in texts:
                 name = self._names[match.type]
-                spec = self._specs.get(name) or TypeSpec(name=name)
+                spec = spec_of(self._specs, name)
                 reading = readings.setdefault(name, Reading(spec))
                 hits.append(_hit(match, top, spec, reading, marker, *texts[match.seq]))
         return hits
