@@ -26,7 +26,7 @@ from core.store.log.entries import Judged, judge
 from core.store.log.indexer import Indexer
 from core.store.log.ledger import INDEX_FACTS, Ledger
 from core.store.log.mending import RETRY_MAX, Mending, Retried
-from core.store.log.prepare import Batch, checked, prepare_all, provenance, set_aside
+from core.store.log.prepare import Batch, check_count, prepare_all, provenance, set_aside
 from core.store.log.receipts import Verb
 from core.store.log.streams import cursor_text, run_row
 from core.store.log.writer import GROUP_BULK_FACTS_MAX, Writer
@@ -183,7 +183,8 @@ class Store(Reads):
         there in the same transaction; `samples` are numbers of points. `bulk=False` lets a single write pass between
         bulk batches.
         """
-        prepared, refused = prepare_all(checked(changes, aside), self._types)
+        check_count(len(changes) + len(aside))
+        prepared, refused = prepare_all(changes, self._types)
         batch = Batch(
             prepared=prepared,
             refused=[*refused, *set_aside(aside)],
@@ -193,7 +194,7 @@ class Store(Reads):
         )
         size = sum(good.size_bytes for good in prepared)
         recording = prepare_samples(samples) if samples else None
-        done = self._mine().submit(
+        done = self._submit(
             lambda ledger: ledger.apply(batch, recording, index=bulk),
             bulk=bulk,
             changes=len(changes) + len(samples),
@@ -221,7 +222,7 @@ class Store(Reads):
 
     def _append(self, judged: Sequence[Judged | LockerError], *, atomic: bool) -> list[Appended | LockerError]:
         bulk = len(judged) > 1
-        done = self._mine().submit(
+        done = self._submit(
             lambda ledger: ledger.append(judged, atomic=atomic),
             bulk=bulk,
             changes=len(judged),
@@ -234,28 +235,28 @@ class Store(Reads):
     def set_cursor(self, stream: str, value: Any) -> None:
         """Set where the stream resumes, apart from any records; None forgets it."""
         stream, text = cursor_text(stream, value)
-        self._mine().submit(lambda ledger: ledger.set_cursor(stream, text), bulk=False)
+        self._submit(lambda ledger: ledger.set_cursor(stream, text), bulk=False)
 
     def note_run(self, run: Run) -> None:
         """Keep how a run went; the same id again replaces it."""
         row = run_row(run)
-        self._mine().submit(lambda ledger: ledger.note_run(row), bulk=False)
+        self._submit(lambda ledger: ledger.note_run(row), bulk=False)
 
     def set_policy(self, type_name: str, policy: Policy, *, actor: str) -> None:
         """Keep how long superseded facts of a type are kept; it takes effect with the next `compact`."""
-        self._mine().submit(lambda ledger: ledger.retention(actor=actor).set_policy(type_name, policy), bulk=False)
+        self._submit(lambda ledger: ledger.retention(actor=actor).set_policy(type_name, policy), bulk=False)
 
     def compact(self, *, actor: str) -> list[JsonObject]:
         """Let go what the types' policies let go, in steps between which others write; the receipts."""
         receipts: list[JsonObject] = []
-        while done := self._mine().submit(lambda ledger: ledger.retention(actor=actor).compact(), bulk=True):
+        while done := self._submit(lambda ledger: ledger.retention(actor=actor).compact(), bulk=True):
             receipts.append(done)
             self.on_removed()
         return receipts
 
     def prune(self, ids: Sequence[str], *, actor: str) -> JsonObject:
         """Remove the facts with these ids (1000 at most); the receipt. Raises NotFound where there is none."""
-        receipt = self._mine().submit(lambda ledger: ledger.retention(actor=actor).prune(ids), bulk=True)
+        receipt = self._submit(lambda ledger: ledger.retention(actor=actor).prune(ids), bulk=True)
         self.on_removed()
         return receipt
 
@@ -274,7 +275,7 @@ class Store(Reads):
         """
         what = Erasable(ids=tuple(ids), record=record, drop_hash=drop_hash)
         folder = self.path.parent
-        receipt = self._mine().submit(lambda ledger: ledger.erase(folder, what, actor=actor), bulk=True)
+        receipt = self._submit(lambda ledger: ledger.erase(folder, what, actor=actor), bulk=True)
         self.on_removed()
         finish_in(folder, self.path, connect=self._home.connect)
         return receipt
@@ -282,14 +283,12 @@ class Store(Reads):
     def verify(self, *, wait: Callable[[float], object] = time.sleep) -> Verification:
         """As every reader's, and what it found is kept for the status."""
         found = super().verify(wait=wait)
-        self._mine().submit(lambda ledger: ledger.note_verify(found), bulk=False)
+        self._submit(lambda ledger: ledger.note_verify(found), bulk=False)
         return found
 
     def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
         """Keep for good what was done to this store from elsewhere; the receipt's number."""
-        return self._mine().submit(
-            lambda ledger: ledger.leave_receipt(verb, actor=actor, document=document), bulk=False
-        )
+        return self._submit(lambda ledger: ledger.leave_receipt(verb, actor=actor, document=document), bulk=False)
 
     def retry_quarantined(
         self, types: Sequence[str] | None = None, *, limit: int = RETRY_MAX, after: int = 0
@@ -307,7 +306,7 @@ class Store(Reads):
 
     def rebuild(self) -> None:
         """Fold all facts into the current state again, in one transaction; it ends as it was."""
-        self._mine().submit(lambda ledger: ledger.rebuild(), bulk=True)
+        self._submit(lambda ledger: ledger.rebuild(), bulk=True)
 
     def close(self) -> None:
         """Commit what waits, close, and let the next process write; again does nothing. Reads raise Retry after it."""
@@ -326,7 +325,7 @@ class Store(Reads):
                     self._home.release(clean=clean)
 
     def _index_text(self) -> bool:
-        return self._mine().submit(lambda ledger: ledger.index_text(), bulk=True, changes=INDEX_FACTS)
+        return self._submit(lambda ledger: ledger.index_text(), bulk=True, changes=INDEX_FACTS)
 
     def _after_commit(self, head: int) -> None:
         self.on_commit(head)
@@ -341,13 +340,10 @@ class Store(Reads):
             timezone=self._timezone,
         )
 
-    def _submit(self, do: Callable[[Ledger], T], *, bulk: bool, changes: int = 1) -> T:
-        return self._mine().submit(do, bulk=bulk, changes=changes)
-
-    def _mine(self) -> Writer:
+    def _submit(self, do: Callable[[Ledger], T], *, bulk: bool, changes: int = 1, size_bytes: int = 0) -> T:
         if not self._home.is_mine:
             raise Broken(f"{self.path} is closed, or open in the process that this one was forked from")
-        return self._writer
+        return self._writer.submit(do, bulk=bulk, changes=changes, size_bytes=size_bytes)
 
 
 def _producer(document: JsonObject | None) -> str | None:

@@ -19,13 +19,13 @@ from core.model.errors import (
     LockerError,
     SeqMoved,
 )
-from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Fact, JsonObject
+from core.model.fact import VALUE_BYTES_MAX, Fact, JsonObject
 from core.model.ids import KEY_BYTES_MAX
 from core.model.manifest import TypeSpec, spec_of
 from core.store.log import facts
 from core.store.log.fold import declared_at
 from core.store.log.hashes import is_hash_of
-from core.store.log.prepare import TYPE_BYTES_MAX, change_hash, is_name, is_reserved
+from core.store.log.prepare import TYPE_BYTES_MAX, change_hash, is_name, is_reserved, provenance
 from core.store.log.receipts import TYPES
 from core.store.log.sheet import New, Sheet, Source
 from core.store.values import Appended, Entry
@@ -42,17 +42,21 @@ _EMPTY = b"{}"
 _RECEIPTS = frozenset(TYPES.values())
 
 
-class Judged(msgspec.Struct, frozen=True, gc=False):
-    """An entry that can be stored, with what storing it needs; texts are JSON."""
+class Judged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An entry that can be stored, with what storing it needs.
+
+    `canonical` is the canonical form of its value; `value`, `common`, `producer` and `derivation` are JSON.
+    `change_hash` is None for a deletion.
+    """
 
     entry: Entry
     canonical: bytes
     value_hash: bytes
     change_hash: bytes | None
     value: str
-    common: str | None
-    producer: str | None
-    derivation: str | None
+    common: str | None = None
+    producer: str | None = None
+    derivation: str | None = None
 
 
 def judge(entry: Entry, types: Mapping[str, TypeSpec]) -> Judged | LockerError:
@@ -63,19 +67,20 @@ def judge(entry: Entry, types: Mapping[str, TypeSpec]) -> Judged | LockerError:
         value, common = (entry.value, entry.common) if entry.action == "put" else ({}, {})
         canonical = _canonical(value, "value")
         _canonical(common, "common")
+        volatile = spec_of(types, entry.type).volatile
         given = entry.value_hash
         # What was erased elsewhere has the hash of what it said, or none: neither is that of nothing.
         if given is not None and not _may_be_erased(entry) and not is_hash_of(value, canonical, given):
             return HashMismatch(f"{entry.type} {entry.key}: value_hash is not that of the value")
         return Judged(
-            entry,
-            canonical,
-            hashlib.sha256(canonical).digest() if given is None else bytes.fromhex(given),
-            change_hash(value, common, spec_of(types, entry.type).volatile) if entry.action == "put" else None,
-            facts.json_text(value),
-            facts.json_text(common) if common else None,
-            _document(entry.producer, "producer"),
-            _document(entry.derivation, "derivation"),
+            entry=entry,
+            canonical=canonical,
+            value_hash=hashlib.sha256(canonical).digest() if given is None else bytes.fromhex(given),
+            change_hash=change_hash(value, common, volatile) if entry.action == "put" else None,
+            value=facts.json_text(value),
+            common=facts.json_text(common) if common else None,
+            producer=_provenance(entry.producer, "producer"),
+            derivation=_provenance(entry.derivation, "derivation"),
         )
     except LockerError as err:
         return err
@@ -86,9 +91,13 @@ def judge(entry: Entry, types: Mapping[str, TypeSpec]) -> Judged | LockerError:
 def own_fact(type_name: str, key: str, value: JsonObject) -> Judged:
     """A fact that the store itself has to say, under a type that nobody else may write."""
     canonical = canonical_json(value)
-    value_hash, changed = hashlib.sha256(canonical).digest(), change_hash(value, {}, ())
-    entry = Entry(type=type_name, key=key, value=value)
-    return Judged(entry, canonical, value_hash, changed, facts.json_text(value), None, None, None)
+    return Judged(
+        entry=Entry(type=type_name, key=key, value=value),
+        canonical=canonical,
+        value_hash=hashlib.sha256(canonical).digest(),
+        change_hash=change_hash(value, {}, ()),
+        value=facts.json_text(value),
+    )
 
 
 class Intake:
@@ -138,17 +147,17 @@ class Intake:
         entry = judged.entry
         declared = None if entry.action == "delete" else declared_at(spec_of(self._types, entry.type), entry.value)
         return New(
-            fact_id,
-            entry.type,
-            entry.key,
-            entry.value,
-            entry.common,
-            judged.value,
-            judged.common,
-            judged.value_hash,
-            judged.change_hash,
-            declared,
-            entry.valid_time if entry.valid_time is not None or entry.rev is not None else declared,
+            id=fact_id,
+            type_name=entry.type,
+            key=entry.key,
+            value=entry.value,
+            common=entry.common,
+            value_text=judged.value,
+            common_text=judged.common,
+            value_hash=judged.value_hash,
+            change_hash=judged.change_hash,
+            declared=declared,
+            valid_time=entry.valid_time if entry.valid_time is not None or entry.rev is not None else declared,
             causation=causation,
             transaction_time=self._sheet.now if entry.transaction_time is None else entry.transaction_time,
             schema_version=entry.schema_version,
@@ -222,8 +231,8 @@ def _is_same(known: Fact, judged: Judged, spec: TypeSpec) -> bool:
         and canonical_json(known.common) == _common(judged)
         and known.valid_time in (valid_time, entry.valid_time)
         and known.schema_version == entry.schema_version
-        and _document(known.producer, "producer") == judged.producer
-        and _document(known.derivation, "derivation") == judged.derivation
+        and _provenance(known.producer, "producer") == judged.producer
+        and _provenance(known.derivation, "derivation") == judged.derivation
     )
 
 
@@ -307,10 +316,8 @@ def _canonical(document: JsonObject, field: str) -> bytes:
     return encoded
 
 
-def _document(document: JsonObject | None, field: str) -> str | None:
-    if document is None:
-        return None
-    encoded = _canonical(document, field)
-    if len(encoded) > PROVENANCE_BYTES_MAX:
-        raise InvalidFact(f"{field} has {len(encoded)} bytes, allowed are {PROVENANCE_BYTES_MAX}", field=field)
-    return encoded.decode()
+def _provenance(document: JsonObject | None, field: str) -> str | None:
+    try:
+        return provenance(document, field)
+    except BadRecord as err:
+        raise InvalidFact(str(err), field=field) from err

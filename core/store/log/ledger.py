@@ -155,12 +155,12 @@ class Ledger:
         """Keep numbers of points, and in quarantine what is none."""
         kept = self._samples.put(recording.prepared)
         self.quarantine.clear((SAMPLE_TYPE, point) for point in recording.prepared)
-        self.quarantine.put(recording.refused, now=self._now(), head=self.head)
+        self.quarantine.put(recording.refused, now=self.now(), head=self.head)
         return Sampled(kept=kept, quarantined=len(recording.refused))
 
     def delete_samples(self, point: str, *, since: float, until: float, actor: str) -> tuple[int, float | None]:
         """Delete numbers of the range, as many as go at once; how many, and where the rest begins."""
-        return self._samples.delete(point, since=since, until=until, now=self._now(), actor=actor)
+        return self._samples.delete(point, since=since, until=until, now=self.now(), actor=actor)
 
     @property
     def is_indexed(self) -> bool:
@@ -181,12 +181,13 @@ class Ledger:
         return self._db.execute(statement, parameters).fetchall()
 
     def now(self) -> float:
-        """The time of the transaction under way."""
-        return self._now()
+        """The time of the transaction under way: it never goes back, whatever is done to the owner's clock."""
+        self._recorded_at = max(self._clock.now(), self._recorded_at)
+        return self._recorded_at
 
     def set_cursor(self, stream: str, text: str | None) -> None:
         """Set where the stream resumes."""
-        streams.put_cursor(self._db, stream, text, now=self._now())
+        streams.put_cursor(self._db, stream, text, now=self.now())
 
     def note_run(self, row: tuple[Any, ...]) -> None:
         """Keep how a run went."""
@@ -208,7 +209,7 @@ class Ledger:
 
     def retention(self, *, actor: str) -> Retention:
         """What lets facts go, for `actor`, within the transaction that is under way."""
-        return Retention(self._db, types=self._types, chain=self._chain, note=self._note, now=self._now(), actor=actor)
+        return Retention(self._db, types=self._types, chain=self._chain, note=self._note, now=self.now(), actor=actor)
 
     def erase(self, folder: Path, what: Erasable, *, actor: str) -> JsonObject:
         """Erase what facts said, within the transaction that is under way; `finish_erasing` after its commit."""
@@ -226,7 +227,7 @@ class Ledger:
 
     def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
         """Keep for good what was done; the receipt's number."""
-        return put_receipt(self._db, verb, actor=actor, at=self._now(), document=document)
+        return put_receipt(self._db, verb, actor=actor, at=self.now(), document=document)
 
     def close(self) -> None:
         """Close properly: the chain ended, the small tables sealed, the write-ahead log folded into the file."""
@@ -247,7 +248,7 @@ class Ledger:
     def _sheet(self) -> tuple[Sheet, Place]:
         place = Place(seq=self.head, origin_seq=self._origin_seq)
         sheet = Sheet(
-            self._db, types=self._types, number_of=self._type_number, place=place, own=self._own, now=self._now()
+            self._db, types=self._types, number_of=self._type_number, place=place, own=self._own, now=self.now()
         )
         return sheet, place
 
@@ -318,11 +319,6 @@ class Ledger:
         if own != facts.FIRST_ORIGIN:
             return numbered
         return max(numbered, self._db.execute(facts.LAST_UNNUMBERED, (own,)).get or 0)
-
-    def _now(self) -> float:
-        """The commit's time: it never goes back, whatever is done to the owner's clock."""
-        self._recorded_at = max(self._clock.now(), self._recorded_at)
-        return self._recorded_at
 
 
 def _taken(judged: Sequence[Judged | LockerError], answers: Sequence[Appended | LockerError]) -> list[tuple[str, str]]:

@@ -117,9 +117,7 @@ def prepare(change: Change, *, volatile: tuple[str, ...]) -> Prepared:
     if not isinstance(value, dict) or not isinstance(common, dict):
         raise BadRecord(f"{change.type} {change.key}: value and common must be JSON objects")
     try:
-        encoded = sorted_json(without(value, volatile) if volatile else value)
-        if common:
-            encoded = b"%b\n%b" % (encoded, sorted_json(common))
+        encoded = _compared(value, common, volatile)
     except (TypeError, ValueError, OverflowError, RecursionError):
         canonical_json(value)  # It names what is wrong.
         canonical_json(common)
@@ -137,10 +135,7 @@ def change_hash(value: JsonObject, common: JsonObject, volatile: tuple[str, ...]
 
     Equal means that nothing worth a fact changed. Different may still mean so: 1 and 1.0 are one number.
     """
-    encoded = sorted_json(without(value, volatile) if volatile else value)
-    if common:
-        encoded = b"%b\n%b" % (encoded, sorted_json(common))
-    return _sha256(encoded).digest()[:CHANGE_HASH_BYTES]
+    return _sha256(_compared(value, common, volatile)).digest()[:CHANGE_HASH_BYTES]
 
 
 def is_same(
@@ -180,14 +175,18 @@ def provenance(document: JsonObject | None, name: str) -> str | None:
     return encoded.decode()
 
 
-def checked(changes: Sequence[Change], aside: Sequence[Aside] = ()) -> Sequence[Change]:
-    """`changes`, unless with `aside` they are more than one transaction takes: BadRequest."""
-    count = len(changes) + len(aside)
+def check_count(count: int) -> None:
+    """Raise BadRequest for more changes than one transaction takes."""
     if count > BATCH_CHANGES_MAX:
         raise BadRequest(
             f"{count} changes in one commit, allowed are {BATCH_CHANGES_MAX}", remedy="Commit smaller batches."
         )
-    return changes
+
+
+def _compared(value: JsonObject, common: JsonObject, volatile: tuple[str, ...]) -> bytes:
+    """What is hashed of a record to tell whether it changed."""
+    encoded = sorted_json(without(value, volatile) if volatile else value)
+    return b"%b\n%b" % (encoded, sorted_json(common)) if common else encoded
 
 
 @functools.lru_cache(maxsize=256)

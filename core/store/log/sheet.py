@@ -47,22 +47,24 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
 
 
-class New(msgspec.Struct, frozen=True):
-    """A fact to be written, as far as its maker says; `value` and `common` are JSON, `document` and `own` what they
-    say, `declared` is the moment that the type's time path names. `rev`, `known_at` and `origin_seq` are None for one
-    made here.
+class New(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact to be written, as its maker gives it.
+
+    `value` and `common` are the documents, `value_text` and `common_text` the JSON that is stored of them;
+    `change_hash` is None for a deletion. `declared` is the moment at the type's time path, `producer` a row's number
+    and its document. `source`, `origin_seq`, `known_at` and `rev` are None for a fact made here.
     """
 
     id: bytes | str
     type_name: str
     key: str
-    document: JsonObject
-    own: JsonObject
-    value: str
-    common: str | None
+    value: JsonObject = {}
+    common: JsonObject = {}
+    value_text: str = "{}"
+    common_text: str | None = None
     value_hash: bytes
-    change_hash: bytes | None
-    declared: float | None
+    change_hash: bytes | None = None
+    declared: float | None = None
     valid_time: float | None
     order_key: int | None = None
     causation: bytes | str | None = None
@@ -158,7 +160,7 @@ class Sheet:
         rev = new.rev or rev_above(None if before is None else before.rev, order_key=new.order_key, known_at=known_at)
         self._facts.append(self._row(new, seq, type_id, known_at, rev))
         if new.change_hash is not None:
-            self.puts.append(Put(seq, type_id, new.type_name, new.document, new.own))
+            self.puts.append(Put(seq, type_id, new.type_name, new.value, new.common))
         at = at_of(new.declared, valid_time=new.valid_time, known_at=known_at)
         row = (type_id, new.key, seq, new.change_hash is None, new.change_hash, at)
         if latest is None or before is None:
@@ -206,8 +208,8 @@ class Sheet:
         number, producer = (None, None) if new.producer is None else new.producer
         said = (
             int(new.change_hash is None),
-            new.value,
-            new.common,
+            new.value_text,
+            new.common_text,
             new.value_hash,
             new.causation,
             None if new.transaction_time == now else new.transaction_time,

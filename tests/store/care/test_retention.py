@@ -116,7 +116,7 @@ def test_compaction_goes_in_steps(store: Store) -> None:
         _put(store, "a", number)
     store.set_policy("note", Policy(kind="ephemeral"), actor="owner")
     retention_steps = []
-    while done := store._mine().submit(lambda one: one.retention(actor="owner").compact(facts_max=10), bulk=True):
+    while done := store._submit(lambda one: one.retention(actor="owner").compact(facts_max=10), bulk=True):
         retention_steps.append(done["count"])
 
     assert [10, 10, 9] == retention_steps

@@ -63,6 +63,6 @@ def test_rebuilding_makes_the_same_index(store: Store) -> None:
     store.commit([put("a", "milk"), put("b", "bread")])
     store.commit([put("a", "oat milk"), Change(type="note", key="b", action="delete")])
     before = indexed(store)
-    store._mine().submit(Ledger.rebuild, bulk=True)
+    store._submit(Ledger.rebuild, bulk=True)
 
     assert [1, 2, 3] == before == indexed(store)

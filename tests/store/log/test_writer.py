@@ -143,7 +143,7 @@ def test_single_write_passes_between_bulk_batches(store: Store) -> None:
     def noting(name: str) -> Callable[[Ledger], None]:
         return lambda ledger: order.append(name)
 
-    submit = store._mine().submit
+    submit = store._submit
     threads = [threading.Thread(target=submit, args=(blocking,), kwargs={"bulk": True})]
     threads[0].start()
     assert inside.wait(DEADLINE_S)
@@ -152,11 +152,11 @@ def test_single_write_passes_between_bulk_batches(store: Store) -> None:
             threading.Thread(target=submit, args=(noting(f"bulk-{number}"),), kwargs={"bulk": True, "changes": 500})
         )
         threads[-1].start()
-        until(lambda number=number: len(store._mine()._bulk) == number + 1)  # type: ignore[misc]
+        until(lambda number=number: len(store._writer._bulk) == number + 1)  # type: ignore[misc]
     for number in range(2):
         threads.append(threading.Thread(target=submit, args=(noting(f"single-{number}"),), kwargs={"bulk": False}))
         threads[-1].start()
-        until(lambda number=number: len(store._mine()._singles) == number + 1)  # type: ignore[misc]
+        until(lambda number=number: len(store._writer._singles) == number + 1)  # type: ignore[misc]
     gate.set()
     for thread in threads:
         thread.join(DEADLINE_S)
@@ -179,18 +179,18 @@ def test_work_that_fails_spoils_no_other_in_its_group(store: Store) -> None:
 
     def poison() -> None:
         try:
-            store._mine().submit(poisoned, bulk=False)
+            store._submit(poisoned, bulk=False)
         except Broken as err:
             failures.append(err)
 
-    threads = [threading.Thread(target=store._mine().submit, args=(blocking,), kwargs={"bulk": False})]
+    threads = [threading.Thread(target=store._submit, args=(blocking,), kwargs={"bulk": False})]
     threads[0].start()
     assert inside.wait(DEADLINE_S)
     threads.append(threading.Thread(target=poison))
     threads += [threading.Thread(target=store.commit, args=([put(f"k{n}")],), kwargs={"bulk": False}) for n in range(5)]
     for count, thread in enumerate(threads[1:], start=1):
         thread.start()
-        until(lambda count=count: len(store._mine()._singles) == count)  # type: ignore[misc]
+        until(lambda count=count: len(store._writer._singles) == count)  # type: ignore[misc]
     gate.set()
     for thread in threads:
         thread.join(DEADLINE_S)
@@ -237,13 +237,13 @@ def test_close_commits_what_waits(folder: Path, clock: ManualClock) -> None:
         inside.set()
         assert gate.wait(DEADLINE_S)
 
-    threads = [threading.Thread(target=store._mine().submit, args=(blocking,), kwargs={"bulk": True})]
+    threads = [threading.Thread(target=store._submit, args=(blocking,), kwargs={"bulk": True})]
     threads[0].start()
     assert inside.wait(DEADLINE_S)
     threads += [threading.Thread(target=store.commit, args=([put(f"k{number}")],)) for number in range(5)]
     for count, thread in enumerate(threads[1:], start=1):
         thread.start()
-        until(lambda count=count: len(store._mine()._bulk) == count)  # type: ignore[misc]
+        until(lambda count=count: len(store._writer._bulk) == count)  # type: ignore[misc]
     closing = threading.Thread(target=store.close)
     closing.start()
     gate.set()
