@@ -382,6 +382,7 @@ class BodyTooLarge(Reject):
 class ManifestInvalid(Reject):
     """connector.toml has faults; `faults` names each with its key."""
 
+    members = ("faults",)
     code, status, title = "manifest_invalid", 422, "The connector's manifest has faults"
     default_remedy = "Correct the named keys in connector.toml; docs/connectors.md describes them."
 

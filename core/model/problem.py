@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from core.model.errors import Broken, LockerError, ManifestInvalid, MethodNotAllowed
+from core.model.errors import Broken, LockerError, MethodNotAllowed
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -25,10 +25,7 @@ def problem_document(error: LockerError) -> dict[str, Any]:
         document["retry_after_s"] = round(error.retry_after_s, 3)
     if error.parts:
         document["parts"] = [{"name": name, "detail": detail} for name, detail in error.parts]
-    document |= {name: getattr(error, name) for name in error.members}
-    if isinstance(error, ManifestInvalid):
-        document["faults"] = list(error.faults)
-    return document
+    return document | {name: getattr(error, name) for name in error.members}
 
 
 def problem_response(error: LockerError) -> tuple[int, list[tuple[str, str]], bytes]:

@@ -75,13 +75,14 @@ class _Place:
     """A column and a path in it, under the conditions that make it what the filter's path means."""
 
     def __init__(self, column: str, path: str, guards: Sequence[str], add: Callable[[Any], str]) -> None:
-        self.column, self.path, self.guards, self._add = column, add(path), tuple(guards), add
+        self.guards = tuple(guards)
         self.spot = _in_column(column, path, add)
-        self.items = f"json_each({column}, {self.path}) e"
+        named = add(path)
+        self.items = f"json_each({column}, {named}) e"
         self.item = _Spot(
             type_="e.type",
             value="e.value",
-            digits=f"({column} -> ({self.path} || '[' || e.key || ']'))",
+            digits=f"({column} -> ({named} || '[' || e.key || ']'))",
             # What is no object is no JSON document either, so its members must not be asked for.
             member=lambda name: _in_column("CASE e.type WHEN 'object' THEN e.value END", "$" + _step(name), add),
         )
