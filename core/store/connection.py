@@ -129,7 +129,7 @@ def check_is_file(path: Path) -> None:
         identity(path.with_name(name))
 
 
-def fault_of(err: Exception, path: Path) -> LockerError:
+def fault_of(err: BaseException, path: Path) -> LockerError:
     """What an error of SQLite or of a row's reading means; the text of `err` stays out, it may quote content."""
     if isinstance(err, LockerError):
         return err

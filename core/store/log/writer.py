@@ -60,6 +60,7 @@ class Work(Generic[T]):
         self.changes = changes
         self.size_bytes = size_bytes
         self.is_done = False
+        self.has_turn = False
         self._result: T | None = None
         self._error: LockerError | None = None
         self._turn = threading.Lock()
@@ -78,6 +79,7 @@ class Work(Generic[T]):
 
     def lead(self) -> None:
         """Let the one who waits be the next to write."""
+        self.has_turn = True
         self._turn.release()
 
     @property
@@ -107,6 +109,13 @@ class Lane:
     def first(self) -> Work[Any]:
         """The work that waits longest."""
         return self._works[0]
+
+    def withdraw(self, work: Work[Any]) -> bool:
+        """Let `work` wait no more; whether it still did."""
+        if work not in self._works:
+            return False
+        self._works.remove(work)
+        return True
 
     def take(self) -> list[Work[Any]]:
         """The next group: one work of any size, or as many as fit together."""
@@ -152,12 +161,13 @@ class Writer:
                 raise Broken(f"{self._path}: a callback after a commit may not write")
             if self._closing:
                 raise Broken(f"{self._path} is closed")
-            (self._bulk if bulk else self._singles).put(work)
+            lane = self._bulk if bulk else self._singles
+            lane.put(work)
             leads = self._leader is None
             if leads:
                 self._leader = me
-        if leads or work.wait():
-            self._lead(work)
+        if leads or self._is_turn(work, lane):
+            self._lead(work, lane)
         return work.result
 
     def close(self) -> bool:
@@ -193,14 +203,28 @@ class Writer:
             self._state.wait(_BREAK_OFF_PAUSE_S)
         return self.is_at_rest
 
-    def _lead(self, mine: Work[T]) -> None:
+    def _is_turn(self, work: Work[Any], lane: Lane) -> bool:
+        """Wait for the answer, or for the turn to write: whether it is the turn."""
+        try:
+            return work.wait()
+        except BaseException:  # Interrupted, as by Ctrl-C: the turn of one who left would never end.
+            with self._state:
+                if lane.withdraw(work) and work.has_turn:
+                    self._hand_on()
+            raise
+
+    def _lead(self, mine: Work[T], lane: Lane) -> None:
         """Commit groups until the one with `mine` is done, then hand on."""
         with self._state:
             self._leader = threading.get_ident()
         try:
             while not mine.is_done:
-                self._commit(self._next_group())
+                self._commit_or_refuse(self._next_group())
                 self._tell()
+        except BaseException:
+            with self._state:
+                lane.withdraw(mine)
+            raise
         finally:
             self._hand_on()
 
@@ -220,6 +244,15 @@ class Writer:
             self._turn_of_bulk = not from_bulk
             return (self._bulk if from_bulk else self._singles).take()
 
+    def _commit_or_refuse(self, group: list[Work[Any]]) -> None:
+        """As `_commit`; where this thread is interrupted in it, nobody in the group is left to wait."""
+        try:
+            self._commit(group)
+        except BaseException as err:
+            self._abandon()
+            self._refuse([work for work in group if not work.is_done], err)
+            raise
+
     def _commit(self, group: list[Work[Any]]) -> None:
         """One transaction for all; if a work in it cannot be done, each gets a transaction of its own."""
         try:
@@ -233,13 +266,16 @@ class Writer:
                     self._commit([work])
                 return
             log.warning("commit failed path=%s error=%s", self._path, type(err).__name__)
-            for work in group:
-                fault = fault_of(err, self._path)
-                fault.__cause__ = err
-                work.finish(error=fault)
+            self._refuse(group, err)
         else:
             for work, result in zip(group, results, strict=True):
                 work.finish(result=result)
+
+    def _refuse(self, group: list[Work[Any]], err: BaseException) -> None:
+        for work in group:
+            fault = fault_of(err, self._path)
+            fault.__cause__ = err
+            work.finish(error=fault)
 
     def _abandon(self) -> None:
         ledger, self._ledger = self._ledger, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -198,6 +199,78 @@ def test_work_that_fails_spoils_no_other_in_its_group(store: Store) -> None:
     assert 1 == len(failures)
     assert "fault in our own code" not in str(failures[0])
     assert {"note": 5} == store.counts()
+
+
+def _at_once(store: Store, started: threading.Event) -> threading.Thread:
+    """A thread that interrupts the main one as Ctrl-C does, as soon as it waits behind a write that began."""
+
+    def interrupt() -> None:
+        assert started.wait(DEADLINE_S)
+        until(lambda: len(store._writer._bulk) == 1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    return threading.Thread(target=interrupt)
+
+
+def test_one_who_is_interrupted_while_waiting_holds_up_nobody(store: Store) -> None:
+    """Ctrl-C while another writes: what waited is not written, and the turn goes to those who are still there."""
+    gate = threading.Event()
+    inside = threading.Event()
+
+    def blocking(ledger: Ledger) -> None:
+        inside.set()
+        assert gate.wait(DEADLINE_S)
+
+    threads = [threading.Thread(target=store._submit, args=(blocking,), kwargs={"bulk": True}), _at_once(store, inside)]
+    for thread in threads:
+        thread.start()
+    assert inside.wait(DEADLINE_S)
+    with pytest.raises(KeyboardInterrupt):
+        store.commit([put("left")])
+    gate.set()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+
+    assert 1 == store.commit([put("stayed")]).new
+    assert {"note": 1} == store.counts()
+
+
+def test_one_who_is_interrupted_while_writing_leaves_nobody_waiting(store: Store) -> None:
+    """Those whose writes went together with his are told that theirs failed, and later ones are done."""
+    failures: list[Exception] = []
+    gate = threading.Event()
+    inside = threading.Event()
+
+    def interrupted(ledger: Ledger) -> None:
+        raise KeyboardInterrupt
+
+    def blocking(ledger: Ledger) -> None:
+        inside.set()
+        assert gate.wait(DEADLINE_S)
+
+    def commit() -> None:
+        try:
+            store.commit([put("a")], bulk=False)
+        except Broken as err:
+            failures.append(err)
+
+    def interrupt() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            store._submit(interrupted, bulk=False)
+
+    threads = [threading.Thread(target=store._submit, args=(blocking,), kwargs={"bulk": False})]
+    threads += [threading.Thread(target=interrupt), threading.Thread(target=commit)]
+    threads[0].start()
+    assert inside.wait(DEADLINE_S)
+    for count, thread in enumerate(threads[1:], start=1):
+        thread.start()
+        until(lambda count=count: len(store._writer._singles) == count)  # type: ignore[misc]
+    gate.set()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+
+    assert 1 == len(failures)
+    assert 1 == store.commit([put("b")]).new
 
 
 def _work(*, changes: int = 1, size_bytes: int = 0) -> Work[None]:
