@@ -90,7 +90,8 @@ class Charge:
             if isinstance(self.state, Running) and self.endpoint is not None:
                 self.use.touch()
                 return self.endpoint
-            if isinstance(self.state, lifecycle.Stopping):
+            if isinstance(self.state, Running | lifecycle.Stopping):
+                # Told to end, or ended by itself: either way it is not put away yet.
                 await self.gone()
                 continue
             outcome = await asyncio.shield(self._starting_now())

@@ -30,8 +30,8 @@ KILL_RESERVE_S = 1.5
 
 
 class Supervisor:
-    """The children of one core. Owned by the loop it was started on; only `state`, `details` and `service_of_token`
-    may be called from other threads. Whoever made `zygote` and `logs` closes them, after this."""
+    """The children of one core. Owned by the loop it was started on; other threads may only call `state`, `details`,
+    `pid_of` and `service_of_token`. Whoever made `zygote` and `logs` closes them, after this."""
 
     def __init__(
         self,
@@ -174,9 +174,10 @@ class Supervisor:
         )
 
     def pid_of(self, service_id: str) -> int | None:
-        """The process of the service's child, from its start on; None where none runs. Asked from any thread."""
+        """The process of the service's child, from its start on; None where none runs."""
         charge = self._charges.get(service_id)
-        return None if charge is None or charge.child is None else charge.child.pid
+        child = None if charge is None else charge.child
+        return None if child is None else child.pid
 
     def service_of_token(self, token: str) -> str | None:
         """The service whose living child was given `token`; every one is compared, each in constant time."""

@@ -73,6 +73,23 @@ def test_request_while_stopping(make_yard: MakeYard) -> None:
     asyncio.run(scenario())
 
 
+def test_request_while_a_dead_child_is_put_away(make_yard: MakeYard) -> None:
+    """A request that comes after the child's end and before all it left is gone gets a new one, and no error."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard, asyncio.timeout(10):
+            name = yard.add("obedient")
+            endpoint = await yard.supervisor.ensure_running(name)
+            os.kill(endpoint.pid, signal.SIGKILL)
+            while endpoint.generation == 1:
+                await asyncio.sleep(0)
+                endpoint = await yard.supervisor.ensure_running(name)
+
+            assert ["starting", "running", "failed", "starting", "running"] == yard.states(name)
+
+    asyncio.run(scenario())
+
+
 def test_stop_while_starting(make_yard: MakeYard) -> None:
     """A stop overtakes a start; who waited is told why there is no next one, or gets it."""
 
