@@ -173,6 +173,7 @@ class ServiceLog:
             self._is_failing = True
 
     def _open(self) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         self._file = os.fdopen(os.open(self._path, flags, 0o600), "ab", buffering=0)
         self._size = self._file.tell()
@@ -203,7 +204,6 @@ class ChildLogs:
     def of(self, service_id: str) -> ServiceLog:
         """The log of one service, made when first asked for."""
         if service_id not in self._logs:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._logs[service_id] = ServiceLog(self._path(service_id), clock=self._clock, limits=self._limits)
         return self._logs[service_id]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,12 +138,24 @@ def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path, caplog: pytes
     folder = tmp_path / "logs"
     logs = ChildLogs(folder, clock=ManualClock())
     log = logs.of("github")
-    (folder / "github.log").mkdir()
+    (folder / "github.log").mkdir(parents=True)
     log.write("err", "one")
     log.write("err", "two")
 
     assert ["service log cannot be written"] == [r.getMessage().split(" path")[0] for r in caplog.records]
     assert ["one", "two"] == log.last_lines(5)
+
+
+def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    """Somebody cleared the logs away: what is printed from then on is kept."""
+    logs = ChildLogs(tmp_path / "logs", clock=ManualClock())
+    for number in range(2):
+        logs.of("foo").write("out", f"line {number}")
+        logs.close()
+        said = logs.tail("foo", 10)
+        shutil.rmtree(tmp_path / "logs")
+
+    assert ["line 1"] == [line.partition(" | ")[2] for line in said]
 
 
 def test_a_link_in_place_of_the_log_is_not_followed(tmp_path: Path) -> None:
