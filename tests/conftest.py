@@ -91,7 +91,8 @@ def _guarded(original: Any) -> Any:
 
 def _is_here(host: str) -> bool:
     try:
-        return ip_address(host.partition("%")[0]).is_loopback
+        address = ip_address(host.partition("%")[0])
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
 

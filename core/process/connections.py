@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
-import struct
 import sys
 from enum import Enum
 from pathlib import Path
 
 import psutil
 
-from core.process.ports import sockets_in
-
-Address = tuple[str, int]
-
-# linux/inet_diag.h: one socket is asked for by its two ends.
-_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
-_NLM_F_REQUEST, _NLMSG_ERROR = 0x1, 2
-_HEADER = struct.Struct("=IHHII")
-_QUESTION = struct.Struct("=BBBBI2s2s16s16sIII")
-_NO_COOKIE = 0xFFFFFFFF
-_ALL_STATES = 0xFFFFFFFF
-_UID_AND_INODE = struct.Struct("=64xII")
-_ANSWER_BYTES = 64 * 1024
+from core.process.sockets import Address, socket_between, sockets_in
+from core.process.tree import descendants
 
 
 class Holder(Enum):
@@ -45,10 +32,10 @@ def holder_of(client: Address, server: Address) -> Holder:
     if not sys.platform.startswith("linux"):
         is_known = any(_holds_elsewhere(pid, client, server) for pid in _descendants())
         return Holder.BELOW if is_known else Holder.OUTSIDE
-    found = _end(client, server)
-    if found is None:
+    found = socket_between(client, server)
+    if found is None or found.inode == "0":
         return Holder.BELOW
-    inode, uid = found
+    inode, uid = found.inode, found.uid
     holder, hidden = _outside(inode)
     if holder is not None:
         return Holder.BELOW if is_below(holder) else Holder.OUTSIDE
@@ -123,66 +110,7 @@ def _is_ours(pid: int) -> bool:
 
 
 def _descendants() -> list[int]:
-    with contextlib.suppress(psutil.Error):
-        return [child.pid for child in psutil.Process().children(recursive=True)]
-    return []
-
-
-def _end(client: Address, server: Address) -> tuple[str, int] | None:
-    """The inode of the client's socket and who opened it; None when there is none, or none that is held."""
-    try:
-        return _diagnosed(client, server)
-    except (OSError, struct.error):
-        return _tabled(client, server)
-
-
-def _diagnosed(client: Address, server: Address) -> tuple[str, int] | None:
-    family = _family(client)
-    ends = [_port(client), _port(server), _packed(client, family), _packed(server, family)]
-    question = _QUESTION.pack(family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES, *ends, 0, _NO_COOKIE, _NO_COOKIE)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as line:
-        line.settimeout(1.0)
-        size = _HEADER.size + len(question)
-        line.sendto(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 0, 0) + question, (0, 0))
-        data = line.recv(_ANSWER_BYTES)
-    if _HEADER.unpack_from(data)[1] == _NLMSG_ERROR:
-        number = -struct.unpack_from("=i", data, _HEADER.size)[0]
-        if number == 2:  # No such socket.
-            return None
-        raise OSError(number, os.strerror(number))
-    uid, inode = _UID_AND_INODE.unpack_from(data, _HEADER.size)
-    return (str(inode), uid) if inode else None
-
-
-def _tabled(client: Address, server: Address) -> tuple[str, int] | None:
-    """The same from the table under /proc, for a kernel that has no socket diagnosis."""
-    family = _family(client)
-    ends = [f"{_shown(_packed(end, family), family)}:{end[1]:04X}" for end in (client, server)]
-    with contextlib.suppress(OSError):
-        table = Path("/proc/self/net/tcp6" if family == socket.AF_INET6 else "/proc/self/net/tcp")
-        for row in table.read_text().splitlines():
-            fields = row.split()
-            if fields[1:3] == ends and fields[9] != "0":
-                return fields[9], int(fields[7])
-    return None
-
-
-def _family(end: Address) -> int:
-    return socket.AF_INET6 if ":" in end[0] else socket.AF_INET
-
-
-def _port(end: Address) -> bytes:
-    return end[1].to_bytes(2, "big")
-
-
-def _packed(end: Address, family: int) -> bytes:
-    return socket.inet_pton(family, end[0])
-
-
-def _shown(address: bytes, family: int) -> str:
-    """An address as the table has it: words in the machine's own order, in hex."""
-    words = range(0, 16 if family == socket.AF_INET6 else 4, 4)
-    return "".join(f"{int.from_bytes(address[at : at + 4], sys.byteorder):08X}" for at in words)
+    return descendants(os.getpid())
 
 
 def _holds_elsewhere(pid: int, client: Address, server: Address) -> bool:

@@ -47,11 +47,16 @@ def boot_id() -> str:
 
 def members(leader: Member) -> frozenset[Member]:
     """The process, its descendants, its process group and its session, as far as they live; none once it is gone."""
-    pids = {leader.pid, *_followers(leader.pid)}
-    with contextlib.suppress(psutil.Error):
-        pids.update(child.pid for child in psutil.Process(leader.pid).children(recursive=True))
-    found = frozenset(_marked(pids))
+    found = frozenset(_marked({leader.pid, *_followers(leader.pid), *descendants(leader.pid)}))
     return found if leader in found else frozenset()
+
+
+def descendants(pid: int) -> list[int]:
+    """All that the process started and what they started, as far as they live; none where it is gone itself."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return []
 
 
 def alive(known: Iterable[Member]) -> frozenset[Member]:

@@ -108,18 +108,6 @@ def test_a_port_shared_with_a_stranger_is_not_owned(listener: tuple[int, int]) -
         assert (True, False) == (alone, shared)
 
 
-@LINUX
-def test_both_ways_of_asking_the_kernel_agree() -> None:
-    """Socket diagnosis and the tables under /proc name the same sockets."""
-    for address, family in (("127.0.0.1", socket.AF_INET), ("0.0.0.0", socket.AF_INET), ("::", socket.AF_INET6)):
-        with listening(address, family) as server:
-            port = server.getsockname()[1]
-            inode = os.readlink(f"/proc/self/fd/{server.fileno()}")
-
-            assert {inode} == {f"socket:[{n}]" for n in ports._diagnosed(port)}
-            assert ports._diagnosed(port) == ports._tabled(os.getpid(), port)
-
-
 def test_elsewhere_the_process_table_is_asked(listener: tuple[int, int]) -> None:
     """The way for systems without /proc gives the same answers."""
     pid, port = listener
