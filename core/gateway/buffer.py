@@ -68,7 +68,10 @@ class Intake:
         return await self.piece() if self._memory else b""
 
     async def piece(self) -> bytes:
-        """The next part of the body; empty at its end. Only one caller at a time."""
+        """The next part of the body; empty at its end. Only one caller at a time.
+
+        Raises TooBusy or StorageFull where what was spooled cannot be read.
+        """
         self._flowing = True
         while True:
             if self._memory:
@@ -153,7 +156,10 @@ class Intake:
 
     async def _from_file(self) -> bytes:
         assert self._file is not None
-        piece = await asyncio.to_thread(self._file.read, self._file_read)
+        try:
+            piece = await asyncio.to_thread(self._file.read, self._file_read)
+        except OSError as err:
+            raise disk_error(err) from err
         self._file_read += len(piece)
         return piece
 

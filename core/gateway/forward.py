@@ -34,19 +34,20 @@ class Exchange:
     async def run(self, endpoint: Endpoint, send: Send, *, on_sent: Callable[[], None]) -> None:
         """Carry the exchange out; `on_sent` is called once the request's head is on its way."""
         first = await self._body.first_piece() if self._request.has_body else b""
-        connection, answer = await self._answered(endpoint, first, on_sent)
         try:
-            await self._hand_on(answer, endpoint, send)
-        except BaseException:
-            connection.close()
-            raise
+            connection, answer = await self._answered(endpoint, first, on_sent)
+            try:
+                await self._hand_on(answer, endpoint, send)
+            except BaseException:
+                connection.close()
+                raise
+            if answer.reusable and self._body.is_drained and (self._upload is None or self._upload.done()):
+                self._pool.give(self._service_id, endpoint, connection)
+            else:
+                connection.close()
         finally:
             if self._upload is not None:
                 self._upload.cancel()
-        if answer.reusable and self._body.is_drained and (self._upload is None or self._upload.done()):
-            self._pool.give(self._service_id, endpoint, connection)
-        else:
-            connection.close()
 
     async def _answered(
         self, endpoint: Endpoint, first: bytes, on_sent: Callable[[], None]
@@ -85,8 +86,6 @@ class Exchange:
             return None
         except BaseException:
             connection.close()
-            if self._upload is not None:
-                self._upload.cancel()
             raise
         return answer
 

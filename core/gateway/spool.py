@@ -92,7 +92,7 @@ class SpoolFile:
 
 
 def disk_error(err: OSError) -> StorageFull | TooBusy:
-    """What a failed write means to the caller."""
+    """What a failed write or read means to the caller."""
     if err.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull("there is no room on the disk for a request's body that waits for its service")
     return TooBusy("a request's body could not be kept while its service starts", retry_after_s=RETRY_AFTER_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -21,6 +22,8 @@ from core.model.errors import NotFound
 DEADLINE_S = 20.0
 HOST = "127.0.0.1"
 TOKEN = "t" * 43
+EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -264,3 +267,41 @@ def fields_of(response: bytes) -> dict[str, str]:
 def short(limits: GatewayLimits | None = None, **changes: Any) -> GatewayLimits:
     """Limits with some of them small."""
     return replace(limits or GatewayLimits(), **changes)
+
+
+def read_body(peer: socket.socket, head: bytes) -> bytes:
+    """A request's body as its head declares it."""
+    length = int(fields_of(head).get("content-length", 0))
+    body = b""
+    if fields_of(head).get("transfer-encoding") == "chunked":
+        while not body.endswith(b"0\r\n\r\n"):
+            body += peer.recv(65536)
+        return body_of(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + body)
+    while len(body) < length:
+        piece = peer.recv(65536)
+        if not piece:
+            raise ConnectionResetError
+        body += piece
+    return body
+
+
+def echo(peer: socket.socket) -> None:
+    """A child that tells what it was asked, as JSON, over kept-alive connections."""
+    while True:
+        head = read_head(peer)
+        body = read_body(peer, head)
+        line, _, _ = head.partition(b"\r\n")
+        told = {"line": line.decode("latin-1"), "fields": fields_of(head), "body": body.decode("latin-1")}
+        payload = json.dumps(told).encode()
+        if line.startswith(b"HEAD"):
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(payload))
+        else:
+            peer.sendall(answer("200 OK", payload, "Content-Type: application/json"))
+
+
+def scripted(script: Callable[[socket.socket], None], tmp_path: Path, **limits: float) -> Core:
+    """A core whose child foo follows a script, not yet entered."""
+    child = RawChild(script)
+    core = Core(Backends({"foo": child.port}), tmp_path, limits=short(**limits))
+    core.closing.enter_context(child)
+    return core

@@ -220,6 +220,29 @@ def test_a_disk_that_refuses_is_told_by_its_kind(number: int, kind: type[LockerE
     assert isinstance(disk_error(OSError(number, "x")), kind)
 
 
+def test_a_spool_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """Whoever takes the body hears of it as of any other trouble of the exchange."""
+
+    class Failing(SpoolFile):
+        def read(self, offset: int) -> bytes:
+            raise OSError(errno.EIO, "input/output error")
+
+    class Disk(Spool):
+        def open(self) -> SpoolFile:
+            return Failing(tmp_path)
+
+    async def scenario() -> None:
+        with Watch(asyncio.get_running_loop()) as watch:
+            intake = intake_of(Client(b"x" * (MEMORY + 1)), watch, Disk(tmp_path, bytes_total_max=WHOLE))
+            intake.begin()
+            await until(lambda: intake.ended)
+            with pytest.raises(TooBusy):
+                await intake.piece()
+            intake.close()
+
+    run(scenario())
+
+
 def test_a_spool_that_cannot_be_made_refuses_the_request(tmp_path: Path) -> None:
     """A file stands where the folder should be."""
     (tmp_path / "spool").write_text("in the way")
