@@ -124,3 +124,8 @@ def registry(tmp_path: Path) -> Registry:
 def tree() -> Callable[[Path], set[str]]:
     """The names of everything below a folder."""
     return lambda folder: {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def everything_in(folder: Path) -> bytes:
+    """The content of every file below the folder, joined."""
+    return b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())

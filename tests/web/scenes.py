@@ -7,7 +7,9 @@ from pathlib import Path
 from core.model.manifest import parse_manifest
 from core.registry import FolderFault
 from core.web import ChildDetails, ChildState, Notice
-from tests.web.fakes import NOTES, FakeReader, World, letter, pending, run, set_aside
+from tests.web.fake_reader import FakeReader
+from tests.web.fakes import World
+from tests.web.samples import NOTES, letter, pending, run, set_aside
 
 MINUTE = 60.0
 HOUR = 3600.0

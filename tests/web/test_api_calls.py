@@ -9,7 +9,7 @@ import pytest
 from core.schedule.plan import AHEAD_S_MAX, PATH_CHARS_MAX
 from core.web.api.schedules import HOLD_MAX_S
 from tests.web.conftest import Answer, Site
-from tests.web.fakes import letter
+from tests.web.samples import letter
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from core.model.manifest import parse_manifest
 from core.registry import FolderFault
 from core.web import ChildDetails, ChildState
 from tests.web.conftest import Site
-from tests.web.fakes import NOTES
+from tests.web.samples import NOTES
 
 SECRETS = {
     "accounts": [{"host": "h", "password": "secret-one"}, {"host": "i", "password": "secret-two"}],

@@ -21,7 +21,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from core.web import ChildState
 from tests.web.conftest import DEADLINE_S, Site
-from tests.web.fakes import FakeReader, run
+from tests.web.fake_reader import FakeReader
+from tests.web.samples import run
 from tests.web.scenes import furnish
 
 pytestmark = pytest.mark.browser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.web import ChildDetails, ChildState
 from tests.web.conftest import Site
-from tests.web.fakes import FakeReader
+from tests.web.fake_reader import FakeReader
 
 
 def test_figures_of_services_and_requests(site: Site) -> None:

@@ -19,9 +19,9 @@ from core.store import Run
 from core.web import ChildState
 from core.web.dashboard.condition import SENTENCE_LENGTH_MAX, Condition, condition_of, last_of_each, next_sync
 from core.web.dashboard.words import Words
-from tests.web.fakes import FEEDS, pending
-from tests.web.fakes import run as a_run
-from tests.web.fakes import service as a_service
+from tests.web.samples import FEEDS, pending
+from tests.web.samples import run as a_run
+from tests.web.samples import service as a_service
 
 NOW = 1_000_000.0
 SERVICE = a_service("feeds", "feeds", "Feeds")

@@ -12,7 +12,7 @@ from core.model.manifest import parse_manifest
 from core.registry import validate
 from core.web.dashboard.form_faults import Fault, fault_names, spoken
 from core.web.dashboard.forms import ROWS_MAX, Input, inputs, settings_of, typed_of, with_row, without_row
-from tests.web.fakes import MAIL
+from tests.web.samples import MAIL
 
 MAIL_SETTINGS = parse_manifest(MAIL, "/c/mail").settings
 SCHEMA: dict[str, Any] = {

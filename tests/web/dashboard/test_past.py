@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import cast
 from urllib.parse import urlencode
@@ -16,7 +16,8 @@ from core.model.fact import Change
 from core.model.manifest import parse_manifest
 from core.store import Origin, Policy, Store
 from tests.web.conftest import Answer, Site
-from tests.web.fakes import FakeReader
+from tests.web.dashboard.conftest import Browse
+from tests.web.fake_reader import FakeReader
 from tests.web.scenes import furnish
 
 REPOS = """
@@ -35,14 +36,6 @@ types = ["repo", "issue"]
 """
 DAY = 86_400.0
 LIST = "/services/repos/records/repo"
-Browse = Callable[[str], Answer]
-
-
-@pytest.fixture
-def browse(site: Site) -> Browse:
-    """Ask as the owner's browser does."""
-    cookie = site.login()
-    return lambda path: site.browse(path, cookie)
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -15,23 +14,14 @@ from core.model.fact import Change
 from core.store import Origin, Store
 from core.web.dashboard.set_aside import CALLS_MAX
 from tests.web.conftest import Answer, Site
+from tests.web.dashboard.conftest import Browse
 from tests.web.scenes import furnish
 
-Browse = Callable[..., Answer]
 
-
-@pytest.fixture
-def browse(site: Site) -> Browse:
-    """Asks as the logged-in owner's browser; fields make it a POST."""
+@pytest.fixture(autouse=True)
+def furnished(site: Site) -> None:
+    """A house in full use."""
     furnish(site.world)
-    cookie = site.login()
-
-    def ask(path: str, fields: dict[str, str] | None = None) -> Answer:
-        if fields is None:
-            return site.browse(path, cookie)
-        return site.browse(path, cookie, method="POST", body=urlencode(fields).encode())
-
-    return ask
 
 
 @pytest.fixture
