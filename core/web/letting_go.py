@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from core.model.errors import AnswerInvalid, BadRequest, Conflict, LockerError, NotFound, TooBusy
+from core.model.errors import AnswerInvalid, NotFound
 from core.records import Erasing, Policies
 from core.records import erase as erase_here
 from core.records import set_policies as set_policies_here
+from core.web.caller import OWNER
+from core.web.child_answers import ask_child
 from core.web.parts import Parts
 
 CALL_S = 120.0
-OWNER = "owner"
-
-_REFUSALS: dict[int, type[LockerError]] = {400: BadRequest, 404: NotFound, 503: TooBusy}
-
-
-class _Problem(msgspec.Struct):
-    detail: str = "The connector refused."
-    remedy: str | None = None
 
 
 def erase(parts: Parts, service_id: str, what: Erasing) -> dict[str, Any]:
@@ -29,7 +22,7 @@ def erase(parts: Parts, service_id: str, what: Erasing) -> dict[str, Any]:
     record = what.record  # Judged before anything is woken.
     store = parts.kept_store(service_id)
     if store is not None:
-        receipt = erase_here(store, what, actor=OWNER)
+        receipt = erase_here(store, what, actor=OWNER.actor)
     else:
         receipt = _call(parts, service_id, "POST", "/retention/erase", what)
     # What the store forgot is not to be told by an event that nobody could take.
@@ -43,7 +36,7 @@ def set_policies(parts: Parts, service_id: str, wanted: Policies) -> None:
         policy.check()
     store = parts.kept_store(service_id)
     if store is not None:
-        set_policies_here(store, wanted, actor=OWNER)
+        set_policies_here(store, wanted, actor=OWNER.actor)
     else:
         _call(parts, service_id, "PUT", "/retention", wanted)
 
@@ -55,15 +48,7 @@ def _call(parts: Parts, service_id: str, method: str, path: str, body: msgspec.S
             raise NotFound(
                 f"{service_id} has no store of Locker's", remedy="What it keeps by itself, only it can erase."
             )
-    status, answer = parts.children.call(
-        service_id, method=method, path=path, body=msgspec.json.encode(body), content_type="application/json",
-        timeout_s=CALL_S,
-    )  # fmt: skip
-    if status >= 400:
-        problem = _Problem()
-        with suppress(msgspec.MsgspecError):
-            problem = msgspec.json.decode(answer, type=_Problem)
-        raise _REFUSALS.get(status, Conflict)(problem.detail, remedy=problem.remedy)
+    answer = ask_child(parts, service_id, method=method, path=path, body=msgspec.json.encode(body), timeout_s=CALL_S)
     try:
         return msgspec.json.decode(answer, type=dict[str, Any])
     except msgspec.MsgspecError as err:

@@ -209,8 +209,8 @@ class Events(Protocol):
         """Give it up for good, or NotFound."""
 
 
-class Reader(Protocol):
-    """A service's store, read-only; a store that is not there yet gives empty answers."""
+class Holdings(Protocol):
+    """What a service holds, wherever it lies; where there is nothing yet, answers are empty."""
 
     def epoch(self) -> str:
         """The store's incarnation; empty where there is no store."""
@@ -232,6 +232,11 @@ class Reader(Protocol):
         """A page of records; BadRequest for an unknown order, CursorTooOld for what is not retained any more."""
 
     def count(self, type_name: str, /, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count: ...
+    def history(self, type_name: str, key: str, /, *, limit: int, after: str | None) -> FactPage: ...
+
+
+class Reader(Holdings, Protocol):
+    """A service's store, read-only: what it holds, and what became of it."""
 
     def changes(
         self,
@@ -245,7 +250,6 @@ class Reader(Protocol):
     ) -> ChangePage:
         """The records that are not the same at both moments."""
 
-    def history(self, type_name: str, key: str, /, *, limit: int, after: str | None) -> FactPage: ...
     def runs(self, stream: str | None = None, /, *, limit: int) -> Sequence[Run]: ...
     def quarantined(self, limit: int, /) -> Sequence[Quarantined]: ...
     def receipts(self, limit: int, /, *, before: int | None = None) -> Sequence[Receipt]: ...
@@ -301,13 +305,14 @@ class Parts:
     session is gone. `service_of_token` and `is_open_door`, of a path as it stands on the wire, are asked on the event
     loop for every request that needs them, so they answer from memory. `owner_token` is the one given in the
     environment at start; `host_names` are further names the owner gave the core.
+
     `log_file` names the file in `Me/logs` that holds a service's log, whether it is there yet or not.
-    `kept_store` gives the store of a service, where the core writes it, `stranded` a reader of one that is damaged and
-    waits for its owner: no child is started over it. Asked on the event loop, so they answer from memory.
-    `store_socket` says where the owner's programs
-    reach a service's store over the wire, where they may. `cared_for` tells when the core last did what for a service's
-    store (`verify`, `verify_files`, `compact`, `collect`), and what was wrong.
-    `holder_of` says who holds the client's end of a connection (client's end, core's end); it may block.
+    `kept_store` gives the store of a service where the core writes it, `stranded` a reader of one that is damaged and
+    waits for its owner: no child is started over it. Both are asked on the event loop and answer from memory.
+    `store_socket` says where the owner's programs reach a service's store over the wire, where they may.
+    `cared_for` tells when the core last did what for a service's store (`verify`, `verify_files`, `compact`,
+    `collect`), and what was wrong. `holder_of` says who holds the client's end of a connection (client's end, core's
+    end); it may block.
     """
 
     port: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
 import threading
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from core.model.errors import BadRequest, Conflict, NotFound
 from core.store import CoreDb, Documents
 from core.web.caller import SCOPES, Caller
 from core.web.passes import SECRET_BYTES, digest
+
+log = logging.getLogger(__name__)
 
 TOKENS_MAX = 100
 LABEL_LENGTH_MAX = 80
@@ -57,8 +60,12 @@ class AppTokens:
         self._rows: dict[bytes, _Row] = {}
         self._noted: dict[str, float] = {}
         for document in documents.table(_TABLE).all():
-            row = msgspec.convert(dict(document), _Row)
-            self._rows[bytes.fromhex(row.hash)] = row
+            try:
+                row = msgspec.convert(dict(document), _Row)
+                self._rows[bytes.fromhex(row.hash)] = row
+            except (msgspec.ValidationError, ValueError) as err:
+                # After an edit by hand; it opens nothing, and keeps neither the others nor the core from working.
+                log.error("a token in locker.json cannot be read number=%d reason=%s", document.doc_id, err)
 
     def list(self) -> Sequence[AppToken]:
         """Every token, oldest first, with its last use to the minute."""
@@ -98,7 +105,7 @@ class AppTokens:
             if len(kept) == len(self._rows):
                 raise NotFound(f"There is no token {token_id[:20]!r}.")
             with self._documents.lock:
-                self._documents.table(_TABLE).remove(lambda document: document["id"] == token_id)
+                self._documents.table(_TABLE).remove(lambda document: document.get("id") == token_id)
             self._rows = kept
             self._noted.pop(token_id, None)
         self._coredb.write(lambda connection: connection.execute(_FORGET_USE, (token_id,)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,19 @@ def test_a_token_is_known_after_a_restart_and_kept_as_a_hash(office: Office) -> 
     assert (f"app:{made.id}", ("read", "sync")) == (caller.actor, caller.scopes)
     assert token not in office.path.read_text()
     assert token.removeprefix("lk_") not in office.path.read_text()
+
+
+def test_a_row_that_cannot_be_read_opens_nothing_and_stops_nobody(office: Office) -> None:
+    """After an edit by hand: the other tokens work, and can be deleted."""
+    made, token = office.tokens.create("backup", ["all"])
+    content = json.loads(office.path.read_text())
+    content["tokens"] |= {"8": {"label": "half"}, "9": {**content["tokens"]["1"], "id": "x", "hash": "no hash"}}
+    office.path.write_text(json.dumps(content))
+    tokens = office.open()
+    known = tokens.caller_of(token)
+    tokens.delete(made.id)
+
+    assert (f"app:{made.id}", []) == (known.actor if known else None, list(tokens.list()))
 
 
 def test_a_deleted_token_opens_nothing(office: Office) -> None:

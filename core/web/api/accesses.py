@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from core.model.errors import BadRequest
 from core.web.accesses import ENTRIES_MAX, Access
+from core.web.numbers import POSITION_MAX, whole
 from core.web.routes import Ask, Field, Route
 
 
@@ -18,17 +18,10 @@ class AccessPage(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_accesses(ask: Ask) -> AccessPage:
     """List the requests of people and apps that could change something, newest first."""
-    limit = whole(ask.query.get("limit", "100"), "limit", most=ENTRIES_MAX)
-    before = whole(ask.query["before"], "before", most=2**62) if "before" in ask.query else None
+    limit = whole(ask.query, "limit", otherwise=100, most=ENTRIES_MAX)
+    before = whole(ask.query, "before", otherwise=0, most=POSITION_MAX) or None
     entries = ask.desk.accesses.entries(before=before, limit=limit)
     return AccessPage(entries=entries, next=entries[-1].id if entries and len(entries) == limit else None)
-
-
-def whole(text: str, name: str, *, most: int) -> int:
-    """The number that a query gives, from 1 on; BadRequest for anything else."""
-    if not (text.isascii() and text.isdecimal()) or len(text) > 19 or not 1 <= int(text) <= most:
-        raise BadRequest(f"{name} must be a whole number from 1 to {most}.")
-    return int(text)
 
 
 _QUERY = (

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import msgspec
 
-from core.model.errors import BadRequest
 from core.web.diary import ENTRIES_MAX, LEVEL_MAX, MESSAGE_LENGTH_MAX, Entry
+from core.web.numbers import POSITION_MAX, whole
 from core.web.routes import CHILD, READ, Ask, Field, Route
 
 
@@ -33,23 +33,16 @@ def write_diary(ask: Ask) -> Sentence:
 
 def read_diary(ask: Ask) -> DiaryPage:
     """Read the diary, newest first: today in the owner's time zone unless told otherwise."""
-    limit = _whole(ask, "limit", default=100, least=1, most=ENTRIES_MAX)
+    limit = whole(ask.query, "limit", otherwise=100, most=ENTRIES_MAX)
     entries = ask.desk.diary.entries(
         since=ask.query.get("since", ""),
         until=ask.query.get("until", ""),
         service_id=ask.query.get("service"),
-        level=_whole(ask, "level", default=0, most=LEVEL_MAX),
-        before=_whole(ask, "before", default=0, most=2**62) or None,
+        level=whole(ask.query, "level", otherwise=0, least=0, most=LEVEL_MAX),
+        before=whole(ask.query, "before", otherwise=0, least=0, most=POSITION_MAX) or None,
         limit=limit,
     )
     return DiaryPage(entries=entries, next=entries[-1].id if len(entries) == limit else None)
-
-
-def _whole(ask: Ask, name: str, *, default: int, least: int = 0, most: int) -> int:
-    text = ask.query.get(name, str(default))
-    if not text.isdecimal() or len(text) > 18 or not least <= int(text) <= most:
-        raise BadRequest(f"{name} must be a whole number from {least} to {most}.")
-    return int(text)
 
 
 _QUERY = (

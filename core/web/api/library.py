@@ -9,6 +9,7 @@ import msgspec
 from core.library import Match, Moment, Skipped
 from core.model.errors import BadRequest
 from core.model.ids import key_to_path
+from core.web.numbers import whole
 from core.web.routes import READ, Ask, Field, Route
 
 HITS_SENT_MAX = 200
@@ -101,7 +102,7 @@ def search(ask: Ask) -> SearchPage:
         services=_names(ask, "services"),
         types=_names(ask, "types"),
         as_of=None if moment is None else ask.parts.library.moment(moment),
-        limit=_limit(ask, usual=HITS_SENT, most=HITS_SENT_MAX),
+        limit=whole(ask.query, "limit", otherwise=HITS_SENT, most=HITS_SENT_MAX),
         after=ask.query.get("after"),
     )
     return SearchPage(
@@ -121,7 +122,7 @@ def read_timeline(ask: Ask) -> TimelineDay:
         ask.query.get("day"),
         services=_names(ask, "services"),
         types=_names(ask, "types"),
-        limit=_limit(ask, usual=MOMENTS_SENT, most=MOMENTS_SENT_MAX),
+        limit=whole(ask.query, "limit", otherwise=MOMENTS_SENT, most=MOMENTS_SENT_MAX),
         after=ask.query.get("after"),
     )
     return TimelineDay(
@@ -174,13 +175,6 @@ def _skipped(services: Sequence[Skipped]) -> list[SkippedService]:
 
 def _names(ask: Ask, name: str) -> list[str]:
     return [word for word in ask.query.get(name, "").split(",") if word]
-
-
-def _limit(ask: Ask, *, usual: int, most: int) -> int:
-    text = ask.query.get("limit", str(usual))
-    if not (text.isascii() and text.isdecimal()) or len(text) > 9 or not 1 <= int(text) <= most:
-        raise BadRequest(f"limit must be a whole number from 1 to {most}.")
-    return int(text)
 
 
 _WHERE = (

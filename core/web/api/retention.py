@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.model.errors import BadRequest
 from core.records import Erasing, Policies
 from core.store import Receipt
 from core.web import letting_go
+from core.web.numbers import POSITION_MAX, whole
 from core.web.routes import READ, Ask, Field, Route
 
 RECEIPTS_DEFAULT = 100
@@ -33,19 +33,10 @@ def erase_facts(ask: Ask) -> dict[str, Any]:
 
 def read_receipts(ask: Ask) -> list[Receipt]:
     """List the receipts of what left the service's store or came by other than the usual way, the latest first."""
-    limit = _number(ask, "limit", RECEIPTS_DEFAULT)
-    if not 1 <= limit <= RECEIPTS_MAX:
-        raise BadRequest(f"limit must be a whole number from 1 to {RECEIPTS_MAX}.")
-    before = _number(ask, "before", 0)
+    limit = whole(ask.query, "limit", otherwise=RECEIPTS_DEFAULT, most=RECEIPTS_MAX)
+    before = whole(ask.query, "before", otherwise=0, least=0, most=POSITION_MAX)
     with ask.parts.reader(ask.service_id) as reader:
         return list(reader.receipts(limit, before=before or None))
-
-
-def _number(ask: Ask, name: str, otherwise: int) -> int:
-    text = ask.query.get(name, str(otherwise))
-    if not (text.isascii() and text.isdecimal() and len(text) < 19):
-        raise BadRequest(f"{name} must be a whole number.")
-    return int(text)
 
 
 _PAGE = (

@@ -11,6 +11,7 @@ from core.model.errors import BadRequest, SettingsInvalid
 from core.model.ids import is_service_id
 from core.vault import merge_settings, split_settings
 from core.web.marks import mark_faults
+from core.web.numbers import whole
 from core.web.records import ServiceRecord, service_record
 from core.web.routes import CHILD, Ask, Field, Route
 
@@ -160,10 +161,7 @@ def read_log(ask: Ask) -> Log:
 
 def log_lines(query: Mapping[str, str]) -> int:
     """How many lines of a log the query asks for; BadRequest for what is no such number."""
-    text = query.get("lines", str(LOG_LINES_DEFAULT))
-    if not text.isdecimal() or not 1 <= int(text[:10]) <= LOG_LINES_MAX:
-        raise BadRequest(f"lines must be a whole number from 1 to {LOG_LINES_MAX}.")
-    return int(text)
+    return whole(query, "lines", otherwise=LOG_LINES_DEFAULT, most=LOG_LINES_MAX)
 
 
 _LINES = Field(

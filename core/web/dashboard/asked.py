@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
-from urllib.parse import urlencode
 
 from core.model.errors import BadRequest, CursorTooOld, LockerError, TooBusy
 from core.model.fact import Record
@@ -14,7 +13,7 @@ from core.model.filter import Filter, Path, parse, predicate
 from core.model.manifest import TypeSpec
 from core.store import AsOf, AtTime
 from core.web.dashboard.values import at_path
-from core.web.dashboard.visit import Trouble, Visit
+from core.web.dashboard.visit import Trouble, Visit, query_of
 
 NEWEST = "newest"
 EXAMPLES_MAX = 3
@@ -54,7 +53,7 @@ class Asked:
         said = {"filter": self.filter, "order": self.order, "as_of": self.as_of, **changes}
         if said["order"] == NEWEST:
             del said["order"]
-        return f"?{urlencode({name: text for name, text in said.items() if text})}"
+        return query_of(said)
 
 
 def asked_of(visit: Visit) -> Asked:
@@ -92,13 +91,7 @@ def day_words(text: str) -> str:
 def trouble_of(error: LockerError) -> Trouble:
     """Why a question had no answer, as the page says it."""
     if isinstance(error, CursorTooOld):
-        return Trouble.told(
-            BadRequest.code,
-            "",
-            "What was before that day is not retained here",
-            remedy="Choose a later day.",
-            status=error.status,
-        )
+        return Trouble("", "What was before that day is not retained here.", "Choose a later day.", error.status)
     return Trouble.of(error)
 
 

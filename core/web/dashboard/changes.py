@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
-from urllib.parse import urlencode
 
 from flask import Response
 
@@ -19,7 +17,7 @@ from core.web.dashboard.overview import types_of
 from core.web.dashboard.records import record_href, spec_of, title_of
 from core.web.dashboard.values import at_path
 from core.web.dashboard.versions import Changes, changes_between
-from core.web.dashboard.visit import Page, Visit
+from core.web.dashboard.visit import Page, Visit, query_of
 from core.web.parts import Reader
 from core.web.records import manifest_of
 
@@ -84,8 +82,8 @@ def changes(visit: Visit) -> Response:
         types=types_of(counts, manifest),
         spans=_spans(today, asked),
         rows=rows,
-        next_page=_address({**asked, "after": page.next}) if page.next else None,
-        first_page=_address(asked) if after else None,
+        next_page=query_of({**asked, "after": page.next}) if page.next else None,
+        first_page=query_of(asked) if after else None,
     )
 
 
@@ -138,12 +136,8 @@ def _spans(today: date, asked: Mapping[str, str]) -> Sequence[Span]:
     for days, label in SPANS_DAYS:
         chosen = {"from": str(today - timedelta(days=days)), "to": str(today)}
         is_chosen = all(asked[name] == day for name, day in chosen.items())
-        found.append(Span(label, _address({**asked, **chosen}), is_chosen))
+        found.append(Span(label, query_of({**asked, **chosen}), is_chosen))
     return found
-
-
-def _address(asked: Mapping[str, Any]) -> str:
-    return f"?{urlencode({name: said for name, said in asked.items() if said})}"
 
 
 PAGES = (Page("GET", "/services/<id>/changes", changes),)

@@ -10,6 +10,7 @@ from core.model.manifest import Manifest
 from core.registry import Service
 from core.schedule import Pending
 from core.store import Run
+from core.web.dashboard.values import plain
 from core.web.dashboard.words import Words
 from core.web.parts import ChildState
 
@@ -163,8 +164,7 @@ def _outcome(run: Run, problem: Mapping[str, Any]) -> Condition:
 
 
 def _short(text: object) -> str:
-    words = " ".join(str(text).split())
-    return words if len(words) <= SENTENCE_LENGTH_MAX else words[: SENTENCE_LENGTH_MAX - 1] + "…"
+    return plain(" ".join(str(text).split()), SENTENCE_LENGTH_MAX)
 
 
 def sentence_of(text: object) -> str:

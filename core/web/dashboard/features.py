@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from core.model.manifest import Manifest
+from core.web.dashboard.values import plain
 
 SENTENCE_LENGTH_MAX = 600
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,80}/[A-Za-z0-9!#$&^_.+-]{1,80}")
@@ -65,5 +66,4 @@ def _counted(answer: Mapping[str, Any]) -> str:
 
 
 def _cut(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= SENTENCE_LENGTH_MAX else text[: SENTENCE_LENGTH_MAX - 1] + "…"
+    return plain(" ".join(text.split()), SENTENCE_LENGTH_MAX)

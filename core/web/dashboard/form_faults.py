@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.web.dashboard.forms import Input, Schema, entries, escaped, kind_of
+from core.web.dashboard.values import plain
 
 LINE_LENGTH_MAX = 80
 OWN_TITLES = {"/@id": "Id", "@id": "Id", "@title": "Name"}
@@ -73,13 +74,9 @@ def _place(schema: Schema, name: str, parts: Sequence[str], typed: Mapping[str, 
         if int(head) < len(found):
             entry = found[int(head)]
             if entry.line:
-                return f"{name}/@lines", f"Line {entry.line}, {_shortened(entry.value)}:"
+                return f"{name}/@lines", f"Line {entry.line}, {plain(entry.value, LINE_LENGTH_MAX)}:"
             return _place(items, entry.row, rest, typed)
     inner = schema.get("properties", {}).get(head)
     if inner is not None:
         return _place(inner, f"{name}/{escaped(head)}", rest, typed)
     return "/".join((name, *parts)), ""
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LINE_LENGTH_MAX else text[: LINE_LENGTH_MAX - 1] + "…"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -15,7 +15,7 @@ from core.model.fact import Fact, Record
 from core.model.filter import Filter
 from core.model.ids import TYPE_NAME, key_to_path
 from core.store import AsOf, Count, FactPage, Page
-from core.web.parts import Children, Parts
+from core.web.parts import Children, Holdings, Parts
 
 # A page waits in one of the few threads that read, so the questions of one look share this time.
 ASK_S = 2.0
@@ -50,27 +50,6 @@ class _TheirFacts(msgspec.Struct):
 
 class _Told(msgspec.Struct):
     counts: dict[str, int] = {}
-
-
-class Holdings(Protocol):
-    """What can be looked at, wherever it lies."""
-
-    def epoch(self) -> str: ...
-    def counts(self) -> Mapping[str, int]: ...
-    def record(self, type_name: str, key: str, /, *, as_of: AsOf | None = None) -> Record | None: ...
-    def records(
-        self,
-        type_name: str,
-        /,
-        *,
-        limit: int,
-        after: str | None,
-        order: str,
-        where: Filter | None = None,
-        as_of: AsOf | None = None,
-    ) -> Page: ...
-    def count(self, type_name: str, /, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count: ...
-    def history(self, type_name: str, key: str, /, *, limit: int, after: str | None) -> FactPage: ...
 
 
 @contextmanager

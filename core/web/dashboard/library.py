@@ -13,7 +13,7 @@ from flask import Response
 from core.library import Match, Matches, Moment
 from core.model.errors import BadRequest
 from core.web.dashboard.records import record_href
-from core.web.dashboard.visit import Page, Trouble, Visit
+from core.web.dashboard.visit import Page, Trouble, Visit, query_of
 from core.web.dashboard.words import plural
 
 HITS_SHOWN = 20
@@ -51,8 +51,8 @@ def search(visit: Visit) -> Response:
         titles=_titles(visit),
         narrowings=_narrowings(visit, asked, found) if found is not None else [],
         href_of=partial(_href, as_of=asked["as_of"]),
-        next_page=_address(asked, after=found.next) if found is not None and found.next else None,
-        first_page=_address(asked) if "after" in visit.query else None,
+        next_page=query_of({**asked, "after": found.next}) if found is not None and found.next else None,
+        first_page=query_of(asked) if "after" in visit.query else None,
         today=visit.words.day(visit.words.now),
     )
 
@@ -111,21 +111,21 @@ def _narrowings(visit: Visit, asked: dict[str, str], found: Matches) -> list[Nar
     titles = _titles(visit)
     services = sorted(((sum(types.values()), service) for service, types in found.counts.items()), reverse=True)
     ways = [
-        Narrowing(titles.get(service, service), count, _address({**asked, "service": service}), is_chosen=False)
+        Narrowing(titles.get(service, service), count, query_of({**asked, "service": service}), is_chosen=False)
         for count, service in services
         if not asked["service"] and len(services) > 1
     ]
     if asked["service"]:
         label = titles.get(asked["service"], asked["service"])
-        ways.append(Narrowing(label, found.count, _address({**asked, "service": ""}), is_chosen=True))
+        ways.append(Narrowing(label, found.count, query_of({**asked, "service": ""}), is_chosen=True))
     types: Counter[str] = Counter()
     for counted in found.counts.values():
         types.update(counted)
     if asked["type"]:
-        ways.append(Narrowing(plural(asked["type"]), found.count, _address({**asked, "type": ""}), is_chosen=True))
+        ways.append(Narrowing(plural(asked["type"]), found.count, query_of({**asked, "type": ""}), is_chosen=True))
     elif len(types) > 1:
         ways += [
-            Narrowing(plural(name), count, _address({**asked, "type": name}), is_chosen=False)
+            Narrowing(plural(name), count, query_of({**asked, "type": name}), is_chosen=False)
             for name, count in types.most_common()
         ]
     return ways
@@ -140,10 +140,6 @@ def _titles(visit: Visit) -> dict[str, str]:
 
 def _href(record: Match | Moment, *, as_of: str = "") -> str:
     return record_href(record.service, record.type, record.key, as_of=as_of)
-
-
-def _address(asked: dict[str, str], *, after: str = "") -> str:
-    return f"?{urlencode({name: said for name, said in {**asked, 'after': after}.items() if said})}"
 
 
 def _heading(day: date, today: str) -> str:

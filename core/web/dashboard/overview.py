@@ -51,9 +51,7 @@ class Overview:
     @property
     def keeps_itself(self) -> bool:
         """Whether what it holds is out of sight while it sleeps: no store is there, and no sync will bring one."""
-        if self.has_store or self.manifest is None:
-            return False
-        return not self.manifest.streams or not self.manifest.is_python
+        return not self.has_store and keeps_itself(self.manifest)
 
     @property
     def can_wake(self) -> bool:
@@ -141,6 +139,11 @@ def overview(parts: Parts, service: Service, words: Words, *, asks_child: bool =
         has_store=store.is_there,
         receipts=store.receipts,
     )
+
+
+def keeps_itself(manifest: Manifest | None) -> bool:
+    """Whether no sync brings what it holds into a store of Locker's: it has no streams, or is not on the SDK."""
+    return manifest is not None and not (manifest.streams and manifest.is_python)
 
 
 def types_of(counts: Mapping[str, int], manifest: Manifest | None) -> list[str]:

@@ -9,6 +9,7 @@ from flask import Response
 from core.model.errors import BadRequest, LockerError
 from core.web.caller import SCOPES
 from core.web.dashboard.visit import Page, Trouble, Visit
+from core.web.numbers import POSITION_MAX, whole
 from core.web.tokens import actor_of
 
 ENTRIES_SHOWN = 500
@@ -82,15 +83,13 @@ def drop_letter(visit: Visit) -> Response:
 
 def accesses(visit: Visit) -> Response:
     """What the owner and the apps changed, a page at a time."""
-    before = visit.query.get("before")
-    if before is not None and not (before.isascii() and before.isdecimal() and len(before) <= 18):
-        raise BadRequest("before must be a whole number.")
-    entries = visit.desk.accesses.entries(before=int(before) if before else None, limit=ACCESSES_SHOWN)
+    before = whole(visit.query, "before", otherwise=0, least=0, most=POSITION_MAX) or None
+    entries = visit.desk.accesses.entries(before=before, limit=ACCESSES_SHOWN)
     return visit.show(
         "accesses",
         entries=entries,
         older=entries[-1].id if len(entries) == ACCESSES_SHOWN else None,
-        is_first_page=before is None,
+        is_first_page="before" not in visit.query,
         labels={actor_of(token.id): token.label for token in visit.desk.tokens.list()},
     )
 

@@ -27,11 +27,12 @@ from core.web.dashboard.asked import (
     sorted_by,
     trouble_of,
 )
-from core.web.dashboard.holdings import Holdings, holdings
-from core.web.dashboard.overview import types_of
+from core.web.dashboard.holdings import holdings
+from core.web.dashboard.overview import keeps_itself, types_of
 from core.web.dashboard.values import at_path, first_words, plain, tree
 from core.web.dashboard.versions import versions_of
 from core.web.dashboard.visit import Page, Trouble, Visit
+from core.web.parts import Holdings
 from core.web.records import manifest_of
 
 RECORDS_SHOWN = 50
@@ -106,7 +107,7 @@ def records(visit: Visit) -> Response:
         rows=[_row(service.id, spec, record, as_of=asked.as_of, path=path) for record in looked.records],
         next_page=asked.href(after=looked.next) if looked.next else None,
         is_first_page="after" not in visit.query,
-        must_wake=is_asleep and _keeps_itself(manifest),
+        must_wake=is_asleep and keeps_itself(manifest),
         can_wake=service.enabled,
         has_streams=bool(manifest and manifest.streams),
     )
@@ -246,10 +247,6 @@ def _ordered(common: Mapping[str, Any], title: str) -> list[str]:
     """The shared fields in the list; a title that heads the page is not said again, and the text stands by itself."""
     known = [name for name in COMMON_ORDER if name in common and name != "text" and common[name] != title]
     return [*known, *sorted(name for name in common if name not in COMMON_ORDER)]
-
-
-def _keeps_itself(manifest: Manifest | None) -> bool:
-    return manifest is not None and not (manifest.streams and manifest.is_python)
 
 
 def spec_of(manifest: Manifest | None, type_name: str) -> TypeSpec:

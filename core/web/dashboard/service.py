@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-import msgspec
 from flask import Response
 
 from core.model.errors import BadRequest, BodyTooLarge, LockerError
 from core.model.ids import TYPE_NAME
 from core.vault import merge_settings, split_settings
+from core.web.child_answers import problem_in
 from core.web.dashboard import forms
 from core.web.dashboard.condition import is_syncing
 from core.web.dashboard.features import content_type_of, feature, said
@@ -251,7 +251,7 @@ def _sync_with_new_settings(visit: Visit) -> str:
     return "settings-unsynced" if _begin_sync(visit, "/sync") else "settings-sync"
 
 
-def _deed(visit: Visit, deed: Any, done: str) -> Response:
+def _deed(visit: Visit, deed: Callable[[], object], done: str) -> Response:
     visit.parts.services.get(visit.service_id)
     try:
         deed()
@@ -299,7 +299,7 @@ def _uninstall(visit: Visit, *, fault: str = "") -> Response:
     )
 
 
-def _schema(visit: Visit) -> Any:
+def _schema(visit: Visit) -> forms.Schema:
     service = visit.parts.services.get(visit.service_id)
     manifest = manifest_of(visit.parts, service)
     if manifest is None:
@@ -311,15 +311,12 @@ def _schema(visit: Visit) -> Any:
 
 def _refusal(status: int, body: bytes) -> Trouble:
     """What the child's problem document says."""
-    try:
-        problem = msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        problem = {}
+    problem = problem_in(body)
     return Trouble.told(
-        str(problem.get("type", "")),
-        str(problem.get("title") or "The connector refused"),
-        str(problem.get("detail") or f"The connector answered {status}."),
-        remedy=str(problem.get("remedy") or "Look at the service's log."),
+        problem.type or "",
+        problem.title or "The connector refused",
+        problem.detail or f"The connector answered {status}.",
+        remedy=problem.remedy or "Look at the service's log.",
         status=status if status < 600 else 502,
     )
 

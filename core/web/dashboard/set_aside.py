@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import msgspec
 from flask import Response
 
-from core.model.errors import AnswerInvalid, BadRequest, Conflict
+from core.model.errors import AnswerInvalid
 from core.store import Retried
+from core.web.caller import OWNER
+from core.web.child_answers import ask_child
 from core.web.dashboard.visit import Page, Visit
 from core.web.dashboard.words import count
+from core.web.numbers import POSITION_MAX, whole
 
 CALL_S = 30.0
 CALLS_MAX = 20
-
-
-class _Problem(msgspec.Struct):
-    detail: str = "The connector refused."
-    remedy: str | None = None
 
 
 def retry(visit: Visit) -> Response:
@@ -39,14 +35,12 @@ def retry(visit: Visit) -> Response:
 def drop(visit: Visit) -> Response:
     """Let go of one; a receipt of that stays."""
     visit.parts.services.get(visit.service_id)
-    position = visit.form.get("position", "")
-    if not (position.isascii() and position.isdecimal() and len(position) < 19):
-        raise BadRequest("position must be a number.")
+    position = whole(visit.form, "position", otherwise=None, least=0, most=POSITION_MAX)
     store = visit.parts.kept_store(visit.service_id)
     if store is not None:
-        store.drop_quarantined(int(position), actor="owner")
+        store.drop_quarantined(position, actor=OWNER.actor)
     else:
-        _call(visit, "DELETE", f"/quarantine/{position}")
+        ask_child(visit.parts, visit.service_id, method="DELETE", path=f"/quarantine/{position}", timeout_s=CALL_S)
     return visit.go(f"/services/{visit.service_id}", said=visit.desk.once.put("The record is let go."))
 
 
@@ -54,24 +48,14 @@ def _retry(visit: Visit, after: int) -> Retried:
     store = visit.parts.kept_store(visit.service_id)
     if store is not None:
         return store.retry_quarantined(after=after)
-    body = _call(visit, "POST", "/quarantine/retry", msgspec.json.encode({"after": after}))
+    asked = msgspec.json.encode({"after": after})
+    body = ask_child(
+        visit.parts, visit.service_id, method="POST", path="/quarantine/retry", body=asked, timeout_s=CALL_S
+    )
     try:
         return msgspec.json.decode(body, type=Retried)
     except msgspec.MsgspecError as err:
         raise AnswerInvalid(f"{visit.service_id} does not tell what became of its records") from err
-
-
-def _call(visit: Visit, method: str, path: str, body: bytes = b"") -> bytes:
-    """What the child answers; raises Conflict with the words of its refusal."""
-    status, answer = visit.parts.children.call(
-        visit.service_id, method=method, path=path, body=body, content_type="application/json", timeout_s=CALL_S
-    )
-    if status >= 400:
-        problem = _Problem()
-        with suppress(msgspec.MsgspecError):
-            problem = msgspec.json.decode(answer, type=_Problem)
-        raise Conflict(problem.detail, remedy=problem.remedy)
-    return answer
 
 
 PAGES = (

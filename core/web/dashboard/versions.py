@@ -85,9 +85,9 @@ def _version(fact: Fact, before: Fact | None) -> Version:
 def _field(path: str, op: str, before: Any, after: Any) -> FieldChange:
     old, new = _text(before), _text(after)
     if op == "added":
-        return FieldChange(name_of(path), None, (Piece(_cut(new), False),))
+        return FieldChange(name_of(path), None, (Piece(plain(new, PIECE_LETTERS_MAX), False),))
     if op == "removed":
-        return FieldChange(name_of(path), (Piece(_cut(old), False),), None)
+        return FieldChange(name_of(path), (Piece(plain(old, PIECE_LETTERS_MAX), False),), None)
     first, last = _alike(old, new)
     return FieldChange(name_of(path), _pieces(old, first, last), _pieces(new, first, last))
 
@@ -135,15 +135,11 @@ def _is_of_word(letter: str) -> bool:
 
 def _pieces(text: str, first: int, last: int) -> tuple[Piece, ...]:
     if not first and not last:
-        return (Piece(_cut(text), False),)
+        return (Piece(plain(text, PIECE_LETTERS_MAX), False),)
     lead, differing, tail = text[:first], text[first : len(text) - last], text[len(text) - last :]
     if len(lead) > AROUND_LETTERS:
         lead = "…" + lead[-AROUND_LETTERS:]
     if len(tail) > AROUND_LETTERS:
         tail = tail[:AROUND_LETTERS] + "…"
-    pieces = (Piece(lead, False), Piece(_cut(differing), True), Piece(tail, False))
+    pieces = (Piece(lead, False), Piece(plain(differing, PIECE_LETTERS_MAX), True), Piece(tail, False))
     return tuple(piece for piece in pieces if piece.text)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= PIECE_LETTERS_MAX else text[: PIECE_LETTERS_MAX - 1] + "…"

@@ -117,6 +117,15 @@ class Visit:
         return Response(status=303, headers={"Location": path + (f"?{urlencode(query)}" if query else "")})
 
 
+def query_of(said: Mapping[str, str]) -> str:
+    """The query of an address within the same page, with its `?`; what is empty is left out.
+
+    >>> query_of({"q": "light house", "type": ""}), query_of({})
+    ('?q=light+house', '?')
+    """
+    return f"?{urlencode({name: text for name, text in said.items() if text})}"
+
+
 @dataclass(frozen=True)
 class Page:
     """One method of one address of the dashboard."""
