@@ -75,7 +75,7 @@ class ListenerTable:
         def write(connection: apsw.Connection) -> None:
             _insert(connection, listener, heads)
             if since is not None:
-                _put(connection, listener.place, _earlier(self._read(connection, listener.place), since))
+                put_positions(connection, listener.place, _earlier(self._read(connection, listener.place), since))
 
         self._db.write(write)
 
@@ -131,7 +131,7 @@ class ListenerTable:
 
     def advance(self, place: Place, positions: Positions) -> None:
         """Keep that the path has heard so far."""
-        self._db.write(lambda connection: _put(connection, place, positions))
+        self._db.write(lambda connection: put_positions(connection, place, positions))
 
     @staticmethod
     def _read(connection: apsw.Connection, place: Place) -> dict[str, Position]:
@@ -140,8 +140,9 @@ class ListenerTable:
 
 
 def put_positions(connection: apsw.Connection, place: Place, positions: Positions) -> None:
-    """Keep the positions inside a transaction that another table has opened."""
-    _put(connection, place, positions)
+    """Keep how far the path has heard these logs, inside the transaction that the caller has opened."""
+    rows = [(*place, log, position.epoch, position.seq) for log, position in positions.items()]
+    connection.executemany(_PUT_POSITION, rows)
 
 
 def _insert(connection: apsw.Connection, listener: Listener, heads: Positions) -> None:
@@ -153,12 +154,7 @@ def _insert(connection: apsw.Connection, listener: Listener, heads: Positions) -
             f"{listener.service} listens to {LISTENERS_PER_SERVICE_MAX} types already", remedy="Deafen some first."
         )
     if connection.execute(_HAS_POSITION, listener.place).get is None:
-        _put(connection, listener.place, heads)
-
-
-def _put(connection: apsw.Connection, place: Place, positions: Positions) -> None:
-    rows = [(*place, log, position.epoch, position.seq) for log, position in positions.items()]
-    connection.executemany(_PUT_POSITION, rows)
+        put_positions(connection, listener.place, heads)
 
 
 def _earlier(known: Positions, since: Positions) -> dict[str, Position]:
