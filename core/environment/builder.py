@@ -50,7 +50,7 @@ def make_environment(blueprint: Blueprint, progress: Progress | None = None) -> 
     """
     progress = progress or Progress(sys.stderr)
     try:
-        with _words_for_os_errors(Path(blueprint.folder)), _alone(Path(blueprint.folder), progress) as locked_fd:
+        with told_as_faults(Path(blueprint.folder)), _alone(Path(blueprint.folder), progress) as locked_fd:
             if not blueprint.is_ready(blueprint.folder, blueprint.requirements):
                 _Builder(blueprint, progress, locked_fd).make()
     finally:
@@ -92,7 +92,7 @@ class _Builder:
         """Whether all is well but the place: the checkout was moved, or copied, since."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             rest = (folder / self._blueprint.stamp_name).read_bytes().partition(b"\n")[2]
-            return rest == self._stamp(folder).partition(b"\n")[2] and _python_of(folder).exists()
+            return rest == self._stamp(folder).partition(b"\n")[2] and python_of(folder).exists()
         return False
 
     def _sweep(self) -> Path | None:
@@ -120,7 +120,7 @@ class _Builder:
             EnvBuilder(with_pip=False, symlinks=os.name != "nt").create(self._new)
             log = self._beside("log")
             log.unlink(missing_ok=True)
-            installer = Installer(_python_of(self._new), self._progress, log=log, locked_fd=self._locked_fd)
+            installer = Installer(python_of(self._new), self._progress, log=log, locked_fd=self._locked_fd)
             count = installer.install(Path(self._blueprint.requirements), hashed=self._blueprint.hashed)
             self._repoint(self._new, old=str(self._new))
             self._seal(self._new)
@@ -131,7 +131,7 @@ class _Builder:
 
     def _repoint(self, folder: Path, *, old: str) -> None:
         """Make the programs in the environment name the place it has, or is about to have, instead of `old`."""
-        for path in [folder / "pyvenv.cfg", *_python_of(folder).parent.iterdir()]:
+        for path in [folder / "pyvenv.cfg", *python_of(folder).parent.iterdir()]:
             if path.is_symlink() or not path.is_file() or path.stat().st_size > SCRIPT_BYTES_MAX:
                 continue
             before = path.read_bytes()
@@ -164,7 +164,8 @@ def repointed(content: bytes, *, old: str, new: str) -> bytes:
     return whole.sub(lambda _: os.fsencode(new), content)
 
 
-def _python_of(folder: Path) -> Path:
+def python_of(folder: Path) -> Path:
+    """The interpreter of the environment in `folder`."""
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
@@ -219,8 +220,11 @@ def _take(handle: int) -> bool:
 
 
 @contextlib.contextmanager
-def _words_for_os_errors(folder: Path) -> Iterator[None]:
-    """Every way in which the disk can refuse, as something the owner can act on."""
+def told_as_faults(folder: Path) -> Iterator[None]:
+    """Every way in which the disk can refuse to hold the environment in `folder`, as something to act on.
+
+    Raises FolderUnusable or StorageFull in place of OSError.
+    """
     try:
         yield
     except OSError as err:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from core.environment import Blueprint, Progress, make_environment
+from core.environment import Blueprint, Progress, make_environment, python_of, told_as_faults
 from core.model.errors import Broken, RunMissing
 from core.model.manifest import Manifest
 
@@ -48,6 +48,7 @@ class Environments:
         self._folder = folder
         self._python = python
         self._beneath = sysconfig.get_path("purelib")
+        self._writing = threading.Lock()
 
     def folder_for(self, manifest: Manifest) -> Path | None:
         """The environment that a child of `manifest` must be able to read; None when the core's own will do."""
@@ -64,7 +65,7 @@ class Environments:
         if not self._is_ready(str(folder), str(_requirements(folder))):
             raise RunMissing(f"the packages that {manifest.name} needs are not installed", remedy=_MEND)
         self._lay_beneath(folder)
-        return _python_of(folder)
+        return python_of(folder)
 
     def prepare(self, manifest: Manifest, on_line: OnLine) -> None:
         """Install what `manifest` needs, unless it is there; `on_line` hears each line of progress.
@@ -75,9 +76,10 @@ class Environments:
         folder = self.folder_for(manifest)
         if folder is None:
             return
-        self._folder.mkdir(exist_ok=True)
         requirements = _requirements(folder)
-        requirements.write_text("".join(f"{pin}\n" for pin in _pins(manifest)), encoding="utf-8")
+        with told_as_faults(folder), self._writing:
+            self._folder.mkdir(exist_ok=True)
+            _write("".join(f"{pin}\n" for pin in _pins(manifest)), requirements)
         blueprint = Blueprint(
             folder=str(folder),
             requirements=str(requirements),
@@ -97,16 +99,14 @@ class Environments:
     def _is_ready(self, folder: str, requirements: str) -> bool:
         try:
             stamp = (Path(folder) / _STAMP).read_bytes()
-            return stamp == _stamp_of(folder, requirements, None) and _python_of(Path(folder)).exists()
+            return stamp == _stamp_of(folder, requirements, None) and python_of(Path(folder)).exists()
         except OSError:
             return False
 
     def _lay_beneath(self, folder: Path) -> None:
         """Let the core's packages be found after the environment's own, wherever the checkout stands today."""
         scheme = sysconfig.get_path("purelib", "venv", vars={"base": str(folder), "platbase": str(folder)})
-        path = Path(scheme) / _BENEATH
-        if not path.exists() or path.read_text(encoding="utf-8") != f"{self._beneath}\n":
-            path.write_text(f"{self._beneath}\n", encoding="utf-8")
+        _write(f"{self._beneath}\n", Path(scheme) / _BENEATH)
 
 
 class _Lines(io.StringIO):
@@ -133,11 +133,13 @@ def _requirements(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.txt")
 
 
+def _write(text: str, path: Path) -> None:
+    """Leave a file alone that says this already: another install may be reading it."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
 def _stamp_of(folder: str, requirements: str, place: str | None) -> bytes:
     """Where it stands, whose Python it uses, and what was installed."""
-    python = _python_of(Path(folder)).resolve()
+    python = python_of(Path(folder)).resolve()
     return f"{place or folder}\n{python}\n".encode() + Path(requirements).read_bytes()
-
-
-def _python_of(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core.model.errors import LockerError, RunMissing
+from core.model.errors import FolderUnusable, LockerError, RunMissing
 from core.model.manifest import Manifest
 from core.registry import Environments
 from core.registry.environments import REQUIRES_MAX, requires_faults
@@ -63,6 +63,15 @@ def test_without_requirements_the_core_will_do(environments: Environments, tmp_p
     assert environments.python_for(manifest()) == Path(sys.executable)
     assert environments.folder_for(manifest()) is None
     assert not (tmp_path / ".venv.connectors").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """As something the owner can act on, before anything is fetched."""
+    (tmp_path / "checkout").write_text("no folder")
+    environments = Environments(tmp_path / "checkout" / ".venv.connectors", python=Path(sys.executable))
+
+    with pytest.raises(FolderUnusable, match="could not be made"):
+        environments.prepare(manifest("tinypack==1.0"), print)
 
 
 def test_packages_are_installed_with_progress(environments: Environments, tmp_path: Path) -> None:
