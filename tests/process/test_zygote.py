@@ -266,7 +266,7 @@ def test_descriptors_do_not_leak(tmp_path: Path, make_yard: Callable[..., Yard],
             name, failing = yard.add("obedient"), yard.add("dies_early")
             yard.add("obedient", service_id="missing", argv=("python", "absent.py"))
             parent = zygote.pid if zygote is not None else None
-            counts = []
+            first: tuple[int, int] | None = None
             gc.collect()  # What an earlier test left to the collector is none of ours.
             for cycle in range(CYCLES):
                 await yard.supervisor.ensure_running(name)
@@ -275,9 +275,10 @@ def test_descriptors_do_not_leak(tmp_path: Path, make_yard: Callable[..., Yard],
                     if cycle % 10 == 0:
                         with pytest.raises(Exception, match=broken):
                             await yard.supervisor.ensure_running(broken)
-                counts.append((held(os.getpid()), held(parent)))
+                first = first or (held(os.getpid()), held(parent))
 
-            assert all(last <= first for first, last in zip(counts[0], counts[-1], strict=True)), counts
+            # The patrol opens files under /proc now and then, so one look may find one of those.
+            await until(lambda: first is not None and held(os.getpid()) <= first[0] and held(parent) <= first[1])
             assert isinstance(yard.supervisor.state(failing), Failed)
 
     asyncio.run(scenario())
