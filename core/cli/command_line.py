@@ -13,6 +13,7 @@ import click
 
 from core.cli import exits
 from core.cli.checkout import version
+from core.cli.cures import cure_of
 from core.cli.login_token import take_login_token
 from core.cli.screen import plain
 from core.model.errors import ConfigInvalid, LockerError
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     except LockerError as err:
         # Faults of the configuration are many and ours; nobody else's words may take more than a line.
         said = err.detail.splitlines() if isinstance(err, ConfigInvalid) else [err.detail]
-        click.echo("\n".join(plain(line) for line in (*said, err.remedy)), err=True)
+        click.echo("\n".join(plain(line) for line in (*said, cure_of(err))), err=True)
         return exits.exit_code(err)
     except click.ClickException as err:
         err.show()

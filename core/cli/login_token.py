@@ -7,25 +7,27 @@ from collections.abc import MutableMapping
 
 from core.model.errors import ConfigInvalid
 
-TOKEN = "LOCKER_TOKEN"  # noqa: S105 - the name of a variable
-TOKEN_FD = "LOCKER_TOKEN_FD"  # noqa: S105 - likewise
+VARIABLE = "LOCKER_TOKEN"
+PIPE_VARIABLE = "LOCKER_TOKEN_FD"
 TOKEN_BYTES_MAX = 4096
 TOKEN_CHARS_MIN = 32
 
 
 def take_login_token(environment: MutableMapping[str, str]) -> str | None:
     """The token, taken out of the environment so that no child inherits it; None if none was given, or an empty one."""
-    given = environment.pop(TOKEN, None) or None
-    handle = environment.pop(TOKEN_FD, None)
+    given = environment.pop(VARIABLE, None) or None
+    handle = environment.pop(PIPE_VARIABLE, None)
     if handle is None:
         return given
     if not handle.isdecimal():
-        raise ConfigInvalid(f"{TOKEN_FD} is not a file descriptor.", remedy=f"Set {TOKEN} instead.")
+        raise ConfigInvalid(f"{PIPE_VARIABLE} is not a file descriptor.", remedy=f"Set {VARIABLE} instead.")
     try:
         with os.fdopen(int(handle), "rb") as pipe:
             return pipe.read(TOKEN_BYTES_MAX + 1).decode("utf-8", "surrogateescape")
     except OSError as err:
-        raise ConfigInvalid(f"{TOKEN_FD} cannot be read: {err.strerror}.", remedy=f"Set {TOKEN} instead.") from err
+        raise ConfigInvalid(
+            f"{PIPE_VARIABLE} cannot be read: {err.strerror}.", remedy=f"Set {VARIABLE} instead."
+        ) from err
 
 
 def checked_login_token(token: str | None) -> str | None:
@@ -34,12 +36,12 @@ def checked_login_token(token: str | None) -> str | None:
         return None
     if not TOKEN_CHARS_MIN <= len(token) <= TOKEN_BYTES_MAX:
         raise ConfigInvalid(
-            f"{TOKEN} has {len(token)} characters; it needs {TOKEN_CHARS_MIN} to {TOKEN_BYTES_MAX}.",
+            f"{VARIABLE} has {len(token)} characters; it needs {TOKEN_CHARS_MIN} to {TOKEN_BYTES_MAX}.",
             remedy="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
     if not (token.isascii() and token.isprintable() and " " not in token):
         raise ConfigInvalid(
-            f"{TOKEN} holds blanks or characters beyond ASCII, which cannot be sent in a header.",
+            f"{VARIABLE} holds blanks or characters beyond ASCII, which cannot be sent in a header.",
             remedy="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
     return token

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from core.cli.cures import cure_of
 from core.cli.neighbours import running_places
 from core.model.errors import (
     Broken,
@@ -20,7 +21,6 @@ from core.model.errors import (
     MethodNotAllowed,
     NotFound,
     Reject,
-    ServiceDisabled,
     UserActionNeeded,
 )
 from core.netstore import socket_path
@@ -33,11 +33,6 @@ ANSWER_S_MAX = 40.0
 START_IT = "Start it with: python3 locker.py"
 SEE_LIST = "See: python3 locker.py list"
 SEE_AVAILABLE = "See: python3 locker.py list --available"
-# What the core advises by default is meant for programs; these are the words for a terminal.
-CURES: Mapping[type[LockerError], str] = {
-    ServiceDisabled: "Press Switch on on its page; for its address, see: python3 locker.py status",
-    Reject: "Correct the command; --help after it tells what it takes.",
-}
 # The one name under which a browser's session counts; 127.0.0.1 is for programs.
 PAGES_HOST = "locker.localhost"
 
@@ -135,9 +130,10 @@ def error_of(status: int, problem: Any) -> LockerError:
     cls: type[LockerError] = Reject if 400 <= status < 500 else Broken
     if known is not None and not issubclass(known, MethodNotAllowed):
         cls = known
-    if not remedy or (known is not None and remedy == known.default_remedy):
-        remedy = next((cure for group, cure in CURES.items() if issubclass(cls, group)), None)
-    return cls(detail, remedy=str(remedy) if remedy else None)
+    if known is not None and remedy == known.default_remedy:
+        remedy = None
+    error = cls(detail, remedy=str(remedy) if remedy else None)
+    return cls(detail, remedy=cure_of(error))
 
 
 def class_of(code: str) -> type[LockerError] | None:

@@ -59,9 +59,15 @@ def _grant_of(token_file: Path | None, *, no_token: bool) -> Callable[[str], Gra
         raise TokenRequired("Over TCP a token is needed.", remedy="Give --token-file FILE, or --no-token.")
     if token_file is None:
         return None
-    token = token_file.read_text(encoding="utf-8").strip()
+    try:
+        token = token_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as err:
+        raise BadRequest(f"{token_file} cannot be read as text.", remedy="Save the token as plain text.") from err
     if len(token) < TOKEN_LETTERS_MIN:
-        raise BadRequest(f"The token in {token_file} has fewer than {TOKEN_LETTERS_MIN} letters.")
+        raise BadRequest(
+            f"The token in {token_file} has fewer than {TOKEN_LETTERS_MIN} letters.",
+            remedy="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
     return lambda given: OWNER if _equal(given, token) else None
 
 

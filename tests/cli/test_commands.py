@@ -85,6 +85,15 @@ def test_an_error_is_two_lines(locker: Locker) -> None:
     assert "Start it with: python3 locker.py --me" in done.err
 
 
+def test_what_helps_is_said_in_the_words_of_a_terminal(locker: Locker, tmp_path: Path) -> None:
+    """Not as the core advises programs, also where the command itself finds the fault."""
+    (tmp_path / "settings").write_text("no JSON")
+    done = locker("install", "feeds", "--settings-json", str(tmp_path / "settings"))
+
+    assert exits.REFUSED == done.code
+    assert "Correct the command; --help after it tells what it takes." == done.err.splitlines()[1]
+
+
 @pytest.mark.parametrize(
     "words",
     [

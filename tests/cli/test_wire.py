@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from core.cli import exits
 from core.model.errors import TokenRequired
 from core.model.fact import Change
 from core.netstore import NetworkStore
+from tests.cli.conftest import Locker
 from tests.fakes.house import ROOT
 
 TOKEN = "a-token-of-more-than-thirty-two-letters"
@@ -52,6 +54,18 @@ def test_over_tcp_a_token_is_needed(tmp_path: Path) -> None:
             store.commit([Change(type="note", key="a", value={})])
         with pytest.raises(TokenRequired), NetworkStore(f"127.0.0.1:{port}", token="x" * 40) as store:
             store.counts()
+
+
+@pytest.mark.parametrize(("content", "told"), [(b"\xff\xfe", "cannot be read as text"), (b"short", "fewer than 32")])
+def test_a_token_that_is_none_is_refused(tmp_path: Path, locker: Locker, content: bytes, told: str) -> None:
+    """With what to do, and before anything is made."""
+    (tmp_path / "token").write_bytes(content)
+    done = locker("store", "serve", str(tmp_path / "shelf"), "--tcp", "--token-file", str(tmp_path / "token"))
+
+    assert exits.REFUSED == done.code
+    assert told in done.err.splitlines()[0]
+    assert 2 == len(done.err.splitlines())
+    assert not (tmp_path / "shelf").exists()
 
 
 def test_tcp_without_token_or_its_renunciation_is_refused(tmp_path: Path) -> None:
