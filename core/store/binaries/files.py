@@ -209,8 +209,8 @@ class Files:
         """Remove what a killed writer began; only for the one who holds the writer's lock."""
         try:
             self._shelves.clear_unfinished()
-        except OSError as err:
-            log.warning("unfinished files not removed folder=%s error=%s", self._shelves.folder, err.strerror)
+        except (OSError, FileDamaged) as err:
+            log.warning("unfinished files not removed folder=%s error=%s", self._shelves.folder, err)
 
     def _put(self, source: ByteSource, unfinished: int, bytes_max: int) -> str:
         name = secrets.token_hex(16)

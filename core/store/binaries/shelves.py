@@ -116,18 +116,30 @@ class Shelves:
 
     def _on_shelf(self, name: str) -> list[Kept]:
         found: list[Kept] = []
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self.opened(FOLDER, name) as shelf:
+        with self._tolerant(name), self.opened(FOLDER, name) as shelf:
             for rest in _listed(shelf):
                 with contextlib.suppress(FileNotFoundError):
                     found.append(_look(shelf, name + rest))
         return found
 
     def _names(self, *names: str) -> list[str]:
+        found: list[str] = []
+        with self._tolerant(names[-1]), self.opened(*names) as handle:
+            found += _listed(handle)
+        return found
+
+    @contextlib.contextmanager
+    def _tolerant(self, name: str) -> Iterator[None]:
+        """What is not there, or no folder, holds nothing; one that cannot be looked into is FileDamaged."""
         try:
-            with self.opened(*names) as handle:
-                return _listed(handle)
+            yield
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            pass
+        except OSError as err:
+            raise FileDamaged(
+                f"the folder {name} of the files of {self.folder.name} cannot be looked into: {err.strerror}",
+                remedy="Let its owner read it again, and look at the disk.",
+            ) from err
 
 
 def _listed(folder: int) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 import msgspec
 
+from core.model.errors import FileDamaged
 from core.store.care.findings import QUARANTINE, damage_of
 from core.store.care.verify import Verification
 from core.store.rows import Rows
@@ -43,7 +44,14 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def condition_of(path: Path, rows: Rows) -> Condition:
-    """The condition of the store at `path`, whose small tables `rows` reads."""
+    """The condition of the store at `path`, whose small tables `rows` reads; raises FileDamaged for a strange one."""
+    try:
+        return _condition(path, rows)
+    except (msgspec.MsgspecError, ValueError, TypeError) as err:
+        raise FileDamaged(f"{path} holds a row that cannot be read") from err
+
+
+def _condition(path: Path, rows: Rows) -> Condition:
     told = rows(_META, ("last_verify",))
     return Condition(
         floor_seq=_number(rows, "floor_seq"),

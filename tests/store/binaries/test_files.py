@@ -67,6 +67,19 @@ def test_what_the_disk_does_not_give_is_damage(files: Files, monkeypatch: pytest
     assert (1, (DIGEST,)) == (found.files, found.damaged)
 
 
+def test_a_folder_that_cannot_be_looked_into_is_damage(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are neither whole nor missing: whoever wants to know is told, with what may help."""
+    files.put_file(io.BytesIO(CONTENT))
+
+    def refusing(_handle: int) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("os.listdir", refusing)
+    with pytest.raises(FileDamaged, match="cannot be looked into: Permission denied"):
+        files.verify_files(wait=lambda _: None)
+    files.clear_unfinished()
+
+
 def test_same_content_is_kept_once(files: Files, folder: Path) -> None:
     """Two enclosures with one content are one file."""
     files.put_file(io.BytesIO(CONTENT))

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import apsw
 import msgspec
+import pytest
 
 from core.model.clock import ManualClock
+from core.model.errors import FileDamaged
 from core.model.fact import Change
 from core.store import Reader
 from core.store.care.condition import LastVerify
@@ -57,6 +59,18 @@ def test_damage_and_copies_are_told(open_store: OpenStore, folder: Path) -> None
         told = reader.storage_status()
 
     assert (True, ("20261120T000000Z-wal",)) == (told.damaged, told.quarantine)
+
+
+@pytest.mark.parametrize(("name", "value"), [("last_verify", "no JSON"), ("floor_seq", "many")])
+def test_a_strange_row_is_damage(open_store: OpenStore, folder: Path, name: str, value: str) -> None:
+    """Told as such: the status of one store must not bring down that of all."""
+    open_store().close()
+    db = apsw.Connection(str(folder / "store.db"))
+    db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, value))
+    db.close()
+
+    with Reader.open(folder, types=TYPES) as reader, pytest.raises(FileDamaged, match="a row that cannot be read"):
+        reader.storage_status()
 
 
 def test_a_store_that_is_not_there_has_a_condition(folder: Path) -> None:
