@@ -14,7 +14,7 @@ from core.store.binaries.files import Files
 from core.store.binaries.named import spare_named, spare_since
 from core.store.binaries.shelves import Kept
 from core.store.log.ledger import Ledger
-from core.store.numbers.recorder import Submit
+from core.store.log.writer import Submit
 from core.store.rows import Rows
 
 GRACE_S = 86_400.0

@@ -14,7 +14,7 @@ from core.store.log.ledger import Ledger
 from core.store.log.prepare import Batch, canonical_value, prepare
 from core.store.log.quarantine import Tryable
 from core.store.log.refused import change_in, head_in
-from core.store.numbers.recorder import Submit
+from core.store.log.writer import Submit
 from core.store.values import Commit, Quarantined
 
 RETRY_MAX = 500

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import apsw
 
@@ -50,6 +50,13 @@ _EVERYBODYS = (
     apsw.InterruptError,
     OSError,
 )
+
+
+class Submit(Protocol):
+    """Has something done within a transaction of the store's writer."""
+
+    def __call__(self, do: Callable[[Ledger], T], *, bulk: bool, changes: int = 1) -> T:
+        """What `do` returns, once it is flushed."""
 
 
 class Work(Generic[T]):

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
 
 from core.store.log.ledger import Ledger
+from core.store.log.writer import Submit
 from core.store.numbers.samples import Sample, Sampled, prepare_samples
 from core.store.numbers.series import Series, moment_of
 from core.store.rows import Rows
-
-T = TypeVar("T")
-
-
-class Submit(Protocol):
-    """Has something done within a transaction of the store's writer."""
-
-    def __call__(self, do: Callable[[Ledger], T], *, bulk: bool, changes: int = 1) -> T:
-        """What `do` returns, once it is flushed."""
 
 
 class Recorder(Series):
