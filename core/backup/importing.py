@@ -161,7 +161,7 @@ class _Service:
         self.id = service_id
         self._store = store
         self._taking = taking
-        self._facts = -1
+        self._facts = 0
         self._digest = ""
         self._said: Exported | None = None
 

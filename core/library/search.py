@@ -8,6 +8,7 @@ from itertools import islice
 
 import msgspec
 
+from core.library.links import link_of
 from core.library.shelves import Shelf, Shelves, Skipped
 from core.model.errors import BadRequest
 from core.store import AtTime, Found, Hit, Marked, Search, parse_query, place_of, word_of
@@ -131,7 +132,6 @@ def _worth(found: tuple[Hit, str]) -> float:
 
 
 def _match(hit: Hit, service: str) -> Match:
-    link = hit.common.get("link")
     return Match(
         service=service,
         type=hit.type,
@@ -141,5 +141,5 @@ def _match(hit: Hit, service: str) -> Match:
         rank=hit.rank,
         title=hit.title if hit.title.text else Marked(hit.key),
         snippet=hit.snippet,
-        link=link if isinstance(link, str) and link.startswith(("https://", "http://")) else None,
+        link=link_of(hit.common),
     )

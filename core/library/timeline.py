@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from core.library.days import bounds, day_at, day_of_whole, whole_day
+from core.library.links import link_of
 from core.library.shelves import Shelf, Shelves, Skipped
 from core.model.errors import BadRequest
 from core.model.fact import Record
@@ -162,7 +163,6 @@ class _ShelfDay:
             end, seq, limit = records[-1].at, records[-1].seq, _READ
 
     def _shown(self, record: Record, reading: Reading, *, is_whole: bool) -> tuple[_Place, Moment]:
-        link = record.common.get("link")
         title = one_line(reading.title(record.value, record.common))
         text = one_line(reading.body(record.value, record.common, letters_max=_TEXT_LOOKED_AT))
         moment = Moment(
@@ -174,7 +174,7 @@ class _ShelfDay:
             is_whole_day=is_whole,
             title=_cut(title, TEXT_LETTERS_MAX) or record.key,
             text=_cut(text, TEXT_LETTERS_MAX),
-            link=link if isinstance(link, str) and link.startswith(("https://", "http://")) else None,
+            link=link_of(record.common),
         )
         return _Place(is_whole, record.at, self._shelf.service, record.type, record.seq), moment
 

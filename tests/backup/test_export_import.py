@@ -302,6 +302,16 @@ def test_a_damaged_log_gives_all_that_is_whole(me: Path, tmp_path: Path) -> None
         assert done.damages == store.receipts(1)[0].document["damages"]
 
 
+def test_an_export_without_its_facts_is_told(me: Path, tmp_path: Path) -> None:
+    """How many there should be, and that none came."""
+    send(me, tmp_path / "x", ids=("feeds",))
+    (tmp_path / "x" / "feeds" / "facts.jsonl").unlink()
+
+    done = bring(tmp_path / "x", tmp_path / "New").services["feeds"]
+
+    assert ["facts.jsonl is not what was written: 22 facts were, 0 came"] == done.damages
+
+
 def test_a_partial_snapshot_is_told(me: Path, tmp_path: Path) -> None:
     """The header's count is compared: 5 of 11 facts are never 11. S3."""
     header = {"type": "snapshot_header", "fact_count": 22, "written_at": 1.0}
