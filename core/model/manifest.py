@@ -12,6 +12,7 @@ import msgspec
 
 from core.model.errors import ManifestInvalid
 from core.model.ids import TYPE_NAME, is_service_id
+from core.model.manifest_table import ManifestTable
 
 MANIFEST_BYTES_MAX = 256 * 1024
 COMMON_FIELDS = frozenset({"title", "text", "at", "people", "place", "link", "author", "summary", "thumbnail"})
@@ -116,15 +117,15 @@ def parse_manifest(
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as err:
         raise ManifestInvalid(f"{folder}/connector.toml is not TOML: {err}", faults=(f"(file): {err}",)) from err
-    reader = _Reader(document)
-    manifest = _read(reader, folder)
-    faults = (*reader.faults, *further(manifest))
+    top = ManifestTable(document)
+    manifest = _read(top, folder)
+    faults = (*top.faults, *further(manifest))
     if faults:
         raise ManifestInvalid(f"{folder}/connector.toml: " + "; ".join(faults), faults=faults)
     return manifest
 
 
-def _read(top: _Reader, folder: str) -> Manifest:
+def _read(top: ManifestTable, folder: str) -> Manifest:
     name = top.text("name", required=True)
     if name and not is_service_id(name):
         top.fault("name", "must be lower case letters, digits and hyphens, at most 64, and no reserved word")
@@ -148,17 +149,17 @@ def _read(top: _Reader, folder: str) -> Manifest:
         uses=top.texts("uses", check=_is_provided),
         doors=_doors(top),
         features=_features(top.table("features")),
-        points=top.table("points").leave(),
+        points=top.table("points").rest(),
         limits=_limits(top.table("limits")),
     )
     top.finish()
     return manifest
 
 
-def _type(name: str, table: _Reader) -> TypeSpec:
+def _type(name: str, table: ManifestTable) -> TypeSpec:
     if not TYPE_NAME.fullmatch(name):
         table.fault("", "a type's name is lower case letters, digits and _, beginning with a letter")
-    common = table.table("common").leave()
+    common = table.table("common").rest()
     for field, path in common.items():
         if field not in COMMON_FIELDS:
             table.fault(f"common.{field}", f"is no shared field; there are {', '.join(sorted(COMMON_FIELDS))}")
@@ -178,7 +179,7 @@ def _type(name: str, table: _Reader) -> TypeSpec:
     return spec
 
 
-def _stream(name: str, table: _Reader, types: Mapping[str, TypeSpec]) -> StreamSpec:
+def _stream(name: str, table: ManifestTable, types: Mapping[str, TypeSpec]) -> StreamSpec:
     if not TYPE_NAME.fullmatch(name):
         table.fault("", "a stream's name is lower case letters, digits and _, beginning with a letter")
     names = table.texts("types", default=(name,))
@@ -192,7 +193,7 @@ def _stream(name: str, table: _Reader, types: Mapping[str, TypeSpec]) -> StreamS
     return spec
 
 
-def _frequency_s(text: str, table: _Reader) -> int:
+def _frequency_s(text: str, table: ManifestTable) -> int:
     match = _FREQUENCY.fullmatch(text.strip())
     if match is None or int(match[1]) == 0:
         table.fault("frequency", f"{text!r} is not a number and one of s m h d w, such as 30m")
@@ -200,7 +201,7 @@ def _frequency_s(text: str, table: _Reader) -> int:
     return int(match[1]) * FREQUENCY_UNITS_S[match[2]]
 
 
-def _run(top: _Reader) -> tuple[str, ...]:
+def _run(top: ManifestTable) -> tuple[str, ...]:
     text = top.text("run", default="python connector.py")
     try:
         words = tuple(shlex.split(text))
@@ -212,9 +213,9 @@ def _run(top: _Reader) -> tuple[str, ...]:
     return words
 
 
-def _settings(top: _Reader) -> Mapping[str, Any]:
+def _settings(top: ManifestTable) -> Mapping[str, Any]:
     table = top.table("settings")
-    settings = table.leave()
+    settings = table.rest()
     for name, schema in settings.items():
         if not isinstance(schema, dict) or "type" not in schema:
             table.fault(name, "must be a table with at least a type")
@@ -224,21 +225,21 @@ def _settings(top: _Reader) -> Mapping[str, Any]:
     return settings
 
 
-def _auth(top: _Reader) -> str:
+def _auth(top: ManifestTable) -> str:
     table = top.table("auth")
     kind = table.choice("kind", ("none", "token", "password", *_AUTH_KEPT_FREE))
     if kind in _AUTH_KEPT_FREE:
-        table.leave()
+        table.rest()
     table.finish()
     return kind
 
 
-def _features(table: _Reader) -> Mapping[str, Any]:
+def _features(table: ManifestTable) -> Mapping[str, Any]:
     found = {name: _feature(name, table.table(name)) for name in ("import", "export") if name in table}
-    return {**found, **table.leave()}
+    return {**found, **table.rest()}
 
 
-def _feature(name: str, table: _Reader) -> Mapping[str, str]:
+def _feature(name: str, table: ManifestTable) -> Mapping[str, str]:
     feature = {"path": table.text("path", required=True), "title": table.text("title", required=True)}
     path = feature["path"]
     if path and (path == "/" or ".." in path or not _PATH.fullmatch(path)):
@@ -251,23 +252,23 @@ def _feature(name: str, table: _Reader) -> Mapping[str, str]:
     return feature
 
 
-def _events(top: _Reader) -> Mapping[str, str]:
+def _events(top: ManifestTable) -> Mapping[str, str]:
     table = top.table("events")
-    events = table.leave()
+    events = table.rest()
     for kind, path in events.items():
         if not isinstance(path, str) or not _PATH.fullmatch(path):
             table.fault(kind, "must be a callback path that begins with /")
     return {str(k): str(v) for k, v in events.items()}
 
 
-def _doors(top: _Reader) -> tuple[str, ...]:
+def _doors(top: ManifestTable) -> tuple[str, ...]:
     table = top.table("doors")
     paths = table.texts("paths", check=lambda path: _PATH.fullmatch(path) is not None and ".." not in path)
     table.finish()
     return paths
 
 
-def _limits(table: _Reader) -> Limits:
+def _limits(table: ManifestTable) -> Limits:
     reads = table.take("reads", [])
     if not isinstance(reads, list) or not all(_is_folder(item) for item in reads):
         table.fault("reads", 'must be a list of absolute folders or of {setting = "name"}')
@@ -294,91 +295,3 @@ def _is_folder(item: Any) -> bool:
 def _is_provided(text: str) -> bool:
     primary, slash, network = text.partition("/")
     return TYPE_NAME.fullmatch(primary) is not None and (not slash or is_service_id(network))
-
-
-class _Reader:
-    """Takes keys out of one TOML table and gathers faults under their full names."""
-
-    def __init__(self, table: dict[str, Any], prefix: str = "", faults: list[str] | None = None) -> None:
-        self._left = dict(table)
-        self._prefix = prefix
-        self.faults: list[str] = [] if faults is None else faults
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._left
-
-    def fault(self, key: str, what: str) -> None:
-        name = ".".join(part for part in (self._prefix, key) if part)
-        self.faults.append(f"{name}: {what}")
-
-    def take(self, key: str, default: Any) -> Any:
-        return self._left.pop(key, default)
-
-    def text(self, key: str, *, default: str = "", required: bool = False) -> str:
-        value = self.take(key, None)
-        if value is None:
-            if required:
-                self.fault(key, "is missing")
-            return default
-        if not isinstance(value, str) or (required and not value.strip()):
-            self.fault(key, "must be text")
-            return default
-        return value
-
-    def texts(
-        self, key: str, *, default: tuple[str, ...] = (), check: Callable[[str], bool] | None = None
-    ) -> tuple[str, ...]:
-        value = self.take(key, None)
-        if value is None:
-            return default
-        if isinstance(value, str):
-            value = [value]
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            self.fault(key, "must be a list of texts")
-            return default
-        for item in value:
-            if check is not None and not check(item):
-                self.fault(key, f"{item!r} is not allowed here")
-        return tuple(value)
-
-    def choice(self, key: str, choices: tuple[str, ...]) -> str:
-        value = self.text(key, default=choices[0])
-        if value not in choices:
-            self.fault(key, f"{value!r} is none of {', '.join(choices)}")
-            return choices[0]
-        return value
-
-    def number(self, key: str, default: float, *, least: float, most: float) -> float:
-        value = self.take(key, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-            self.fault(key, f"must be a number from {least:g} to {most:g}")
-            return default
-        return float(value)
-
-    def flag(self, key: str) -> bool:
-        value = self.take(key, False)
-        if not isinstance(value, bool):
-            self.fault(key, "must be true or false")
-            return False
-        return value
-
-    def table(self, key: str) -> _Reader:
-        value = self.take(key, {})
-        if not isinstance(value, dict):
-            self.fault(key, "must be a table")
-            value = {}
-        return _Reader(value, ".".join(part for part in (self._prefix, key) if part), self.faults)
-
-    def tables(self, key: str) -> list[tuple[str, _Reader]]:
-        outer = self.table(key)
-        return [(name, outer.table(name)) for name in list(outer._left)]
-
-    def leave(self) -> dict[str, Any]:
-        """Everything not yet taken, as it stands."""
-        left, self._left = self._left, {}
-        return left
-
-    def finish(self) -> None:
-        """Name every key that nobody took."""
-        for key in self._left:
-            self.fault(key, "is not a key of connector.toml")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.model import manifest
 from core.model.errors import ManifestInvalid
 from core.model.manifest import COMMON_FIELDS, parse_manifest
+from core.model.manifest_table import ManifestTable
 from tests.guards.source import ROOT
 
 PAGE = (ROOT / "docs" / "connectors.md").read_text()
@@ -26,14 +26,14 @@ HEADING = re.compile(r"^### (.+)$", flags=re.M)
 def taken(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The keys that the parser looks for, by their full names; `<name>` stands where the author chooses."""
     seen: set[str] = set()
-    take = manifest._Reader.take
+    take = ManifestTable.take
 
-    def watched(reader: manifest._Reader, key: str, default: object) -> object:
-        full = ".".join(part for part in (reader._prefix, key) if part)
+    def watched(reader: ManifestTable, key: str, default: object) -> object:
+        full = ".".join(part for part in (reader.prefix, key) if part)
         seen.add(re.sub(r"^(types|streams|settings)\.each\b", r"\1.<name>", full))
         return take(reader, key, default)
 
-    monkeypatch.setattr(manifest._Reader, "take", watched)
+    monkeypatch.setattr(ManifestTable, "take", watched)
     parse_manifest(WHOLE, "/docs")
     return seen
 
