@@ -10,9 +10,8 @@ import pytest
 from tests.guards.source import modules, tree
 
 ROOMS = [
-    "core.backup", "core.store", "core.vault", "core.process", "core.registry", "core.events", "core.gateway",
-    "core.schedule",
-    "core.library", "core.netstore", "core.web", "connectors.sdk",
+    "core.backup", "core.config", "core.store", "core.vault", "core.process", "core.registry", "core.events",
+    "core.gateway", "core.schedule", "core.library", "core.netstore", "core.web", "connectors.sdk",
 ]  # fmt: skip
 
 
