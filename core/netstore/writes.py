@@ -21,8 +21,6 @@ from core.netstore.protocol import Refusal
 from core.store import Appended, Entry
 
 SINGLE = "write_fact"
-# A batch passes the store in pieces of this many facts, so that single writes of others get between.
-PIECE_FACTS = 64
 
 _DRAINING = Refusal("draining", "The server is about to stop; write again when it is back.")
 _LEFT_OUT = Conflict("Not added, since another fact of the same request could not be.")
@@ -76,7 +74,7 @@ def write_facts(call: Call) -> Answer:
         raise BadRequest(f"{len(batch.facts)} facts in one request, allowed are {WRITE_FACTS_MAX}.")
     check_not_draining(call)
     entries = _entries(call, batch.facts)
-    results = _append_all(call, entries) if batch.atomic else _append_in_pieces(call, entries)
+    results = _append_all(call, entries) if batch.atomic else _append(call, entries)
     failed = _first_fault(results) if batch.atomic else None
     if failed is None:
         return protocol.spliced({"ok": True}, "results", [_result(result) for result in results], {})
@@ -198,20 +196,6 @@ def _check_all(call: Call, entries: Sequence[Entry | InvalidFact]) -> None:
         results = call.store.append([*piece, never], atomic=True)[:-1]
         if (failed := _first_fault(results)) is not None:
             raise failed
-
-
-def _append_in_pieces(call: Call, entries: Sequence[Entry | InvalidFact]) -> list[Appended | LockerError]:
-    """Piece by piece: where the disk fails, the pieces before it stay added and say so."""
-    results: list[Appended | LockerError] = []
-    for start in range(0, len(entries), PIECE_FACTS):
-        piece = entries[start : start + PIECE_FACTS]
-        try:
-            results += _append(call, piece)
-        except LockerError as error:
-            if not start:
-                raise
-            return results + [error] * (len(entries) - start)
-    return results
 
 
 def _first_fault(results: Sequence[Appended | LockerError]) -> LockerError | None:

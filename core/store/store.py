@@ -29,7 +29,7 @@ from core.store.log.mending import RETRY_MAX, Mending, Retried
 from core.store.log.prepare import Batch, check_count, prepare_all, provenance, set_aside
 from core.store.log.receipts import Verb
 from core.store.log.streams import cursor_text, run_row
-from core.store.log.writer import GROUP_BULK_FACTS_MAX, Writer
+from core.store.log.writer import PIECE_FACTS, Work, Writer
 from core.store.numbers.recorder import Recorder
 from core.store.numbers.samples import Sample, prepare_samples
 from core.store.reader import STORE_NAME
@@ -209,28 +209,24 @@ class Store(Reads):
 
         Nothing is compared but ids: a fact that is there already is answered as a duplicate and adds nothing. One
         that cannot be added is answered by its error, InvalidFact, HashMismatch, ConflictingDuplicate or SeqMoved,
-        and the others go on; with `atomic`, none is added then.
+        and the others go on; with `atomic`, none is added then. Where the disk fails on the way, what was added before
+        stays and is answered as such, the rest by what happened; it is raised where nothing was added.
         """
         if len(entries) > APPEND_ENTRIES_MAX:
             raise BadRequest(f"{len(entries)} facts at once, allowed are {APPEND_ENTRIES_MAX}")
+        if not entries:
+            return []
         judged = [judge(entry, self._types) for entry in entries]
-        size = APPEND_ENTRIES_MAX if atomic else GROUP_BULK_FACTS_MAX
-        done: list[Appended | LockerError] = []
-        for start in range(0, len(judged), size):  # Between two of them, single writes pass.
-            done += self._append(judged[start : start + size], atomic=atomic)
-        return done
-
-    def _append(self, judged: Sequence[Judged | LockerError], *, atomic: bool) -> list[Appended | LockerError]:
         bulk = len(judged) > 1
-        done = self._submit(
-            lambda ledger: ledger.append(judged, atomic=atomic),
-            bulk=bulk,
-            changes=len(judged),
-            size_bytes=sum(len(one.canonical) for one in judged if not isinstance(one, LockerError)),
-        )
+        size = APPEND_ENTRIES_MAX if atomic else PIECE_FACTS
+        works: list[Work[list[Appended | LockerError]]] = []
+        for start in range(0, len(judged), size):
+            piece = judged[start : start + size]
+            works.append(_adding(piece, works[-1] if works else None, atomic=atomic, index=bulk))
+        self._mine().do_all(works, bulk=bulk)
         if not bulk:
             self._indexer.stir()
-        return done
+        return _answers(works)
 
     def set_cursor(self, stream: str, value: Any) -> None:
         """Set where the stream resumes, apart from any records; None forgets it."""
@@ -341,9 +337,39 @@ class Store(Reads):
         )
 
     def _submit(self, do: Callable[[Ledger], T], *, bulk: bool, changes: int = 1, size_bytes: int = 0) -> T:
+        return self._mine().submit(do, bulk=bulk, changes=changes, size_bytes=size_bytes)
+
+    def _mine(self) -> Writer:
         if not self._home.is_mine:
             raise Broken(f"{self.path} is closed, or open in the process that this one was forked from")
-        return self._writer.submit(do, bulk=bulk, changes=changes, size_bytes=size_bytes)
+        return self._writer
+
+
+def _adding(
+    judged: Sequence[Judged | LockerError], before: Work[Any] | None, *, atomic: bool, index: bool
+) -> Work[list[Appended | LockerError]]:
+    """The work that adds a piece, unless the piece before it failed: what comes again must not come behind it."""
+
+    def add(ledger: Ledger) -> list[Appended | LockerError]:
+        if before is not None and before.error is not None:
+            raise before.error
+        return ledger.append(judged, atomic=atomic, index=index)
+
+    return Work(
+        add,
+        changes=len(judged),
+        size_bytes=sum(len(one.canonical) for one in judged if not isinstance(one, LockerError)),
+    )
+
+
+def _answers(works: Sequence[Work[list[Appended | LockerError]]]) -> list[Appended | LockerError]:
+    """What became of each entry; raises what kept all of them from being added."""
+    errors = [work.error for work in works if work.error is not None]
+    if len(errors) == len(works):
+        raise errors[0]
+    return [
+        answer for work in works for answer in (work.result if work.error is None else [work.error] * work.changes)
+    ]
 
 
 def _producer(document: JsonObject | None) -> str | None:

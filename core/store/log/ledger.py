@@ -113,10 +113,19 @@ class Ledger:
             self._db.execute(_NEW_META, ("opens", 0))
             self._db.execute(_COUNT_OPEN)
 
-    def transaction(self, works: Sequence[Callable[[Ledger], T]]) -> list[T]:
-        """Do all of `works` together: flushed when this returns, undone by `abandon` when it raises."""
+    def transaction(
+        self, works: Sequence[Callable[[Ledger], T]], gives_way: Callable[[], bool] = lambda: False
+    ) -> list[T]:
+        """Do `works` together, all or as many as are done before it `gives_way`, but one at least.
+
+        They are flushed when this returns, undone by `abandon` when it raises.
+        """
+        results: list[T] = []
         self._db.execute("BEGIN IMMEDIATE")
-        results = [work(self) for work in works]
+        for work in works:
+            results.append(work(self))
+            if gives_way():
+                break
         self._db.execute("COMMIT")
         return results
 
@@ -140,14 +149,19 @@ class Ledger:
         odd = 0 if recording is None else self.record(recording).quarantined
         return draft.commit(quarantined=len(refused) + odd, head=self.head)
 
-    def append(self, judged: Sequence[Judged | LockerError], *, atomic: bool) -> list[Appended | LockerError]:
-        """Add facts as they came; what cannot be added is answered by its error. `atomic`: then none is added."""
+    def append(
+        self, judged: Sequence[Judged | LockerError], *, atomic: bool, index: bool = True
+    ) -> list[Appended | LockerError]:
+        """Add facts as they came; what cannot be added is answered by its error. `atomic`: then none is added.
+
+        `index` puts their words into the text index at once; else `index_text` does, later.
+        """
         sheet, place = self._sheet()
         intake = Intake(self._db, sheet, types=self._types)
         sheet.look_up(names([one for one in judged if isinstance(one, Judged)]))
         answers = [self._take(intake, one) for one in judged]
         if not (atomic and any(isinstance(answer, LockerError) for answer in answers)):
-            self._write(sheet, place, index=len(judged) > 1)
+            self._write(sheet, place, index=index)
             self.quarantine.clear(_taken(judged, answers))
         return answers
 

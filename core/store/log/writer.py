@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -27,9 +27,10 @@ T = TypeVar("T")
 
 GROUP_FACTS_MAX = 256
 GROUP_BYTES_MAX = 1024 * 1024
-# Small enough that a single write that comes meanwhile waits for some ms.
-GROUP_BULK_FACTS_MAX = 100
-WAITING_MAX = 1024
+GROUP_BULK_FACTS_MAX = 512
+# A bulk group ends after any of its works when a single write waits: works of this size keep it waiting for 1 ms or so.
+PIECE_FACTS = 32
+WAITING_MAX = 16 * 1024
 # How long `close` waits for what is being written, and then for what it broke off to end.
 CLOSE_WAIT_S = 30.0
 BREAK_OFF_S = 5.0
@@ -68,14 +69,14 @@ class Work(Generic[T]):
         self.size_bytes = size_bytes
         self.is_done = False
         self.has_turn = False
+        self.error: LockerError | None = None
         self._result: T | None = None
-        self._error: LockerError | None = None
         self._turn = threading.Lock()
         self._turn.acquire()
 
     def finish(self, *, result: T | None = None, error: LockerError | None = None) -> None:
         """Give the answer to the one who waits."""
-        self._result, self._error = result, error
+        self._result, self.error = result, error
         self.is_done = True
         self._turn.release()
 
@@ -92,8 +93,8 @@ class Work(Generic[T]):
     @property
     def result(self) -> T:
         """What was done, durable; raises what kept it from being done."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return cast(T, self._result)
 
 
@@ -107,22 +108,26 @@ class Lane:
     def __len__(self) -> int:
         return len(self._works)
 
-    def put(self, work: Work[Any]) -> None:
-        """Let `work` wait; raises TooBusy where too many do."""
-        if len(self._works) >= WAITING_MAX:
-            raise TooBusy(f"{WAITING_MAX} writes are waiting already")
-        self._works.append(work)
+    def put(self, works: Sequence[Work[Any]]) -> None:
+        """Let `works` wait, in order; raises TooBusy where too many would."""
+        if len(self._works) + len(works) > WAITING_MAX:
+            raise TooBusy(f"{len(self._works)} writes are waiting already")
+        self._works.extend(works)
+
+    def put_back(self, works: Sequence[Work[Any]]) -> None:
+        """Let `works`, the end of what was taken, be the next again."""
+        self._works.extendleft(reversed(works))
 
     def first(self) -> Work[Any]:
         """The work that waits longest."""
         return self._works[0]
 
-    def withdraw(self, work: Work[Any]) -> bool:
-        """Let `work` wait no more; whether it still did."""
-        if work not in self._works:
-            return False
-        self._works.remove(work)
-        return True
+    def withdraw(self, works: Sequence[Work[Any]]) -> list[Work[Any]]:
+        """Let `works` wait no more; those that still did."""
+        withdrawn = [work for work in works if work in self._works]
+        for work in withdrawn:
+            self._works.remove(work)
+        return withdrawn
 
     def take(self) -> list[Work[Any]]:
         """The next group: one work of any size, or as many as fit together."""
@@ -140,8 +145,8 @@ class Lane:
 class Writer:
     """Owns the ledger, from the first to `close`; one thread at a time works on it.
 
-    Two lanes: single writes pass between bulk batches, and neither lane starves the other. A failed group leaves
-    nothing behind; the database is closed then and opened again before the next write.
+    Two lanes: single writes pass between the works of a bulk group, and neither lane starves the other. A failed group
+    leaves nothing behind; the database is closed then and opened again before the next write.
     """
 
     def __init__(
@@ -161,21 +166,28 @@ class Writer:
 
     def submit(self, do: Callable[[Ledger], T], *, bulk: bool, changes: int = 1, size_bytes: int = 0) -> T:
         """What `do` returns, once it is flushed. Raises StorageFull, TooBusy or what else kept it from being stored."""
-        me = threading.get_ident()
         work = Work(do, changes=changes, size_bytes=size_bytes)
+        self.do_all([work], bulk=bulk)
+        return work.result
+
+    def do_all(self, works: Sequence[Work[Any]], *, bulk: bool) -> None:
+        """Do `works` in order, until each has its result or its error; others may be done between them.
+
+        Raises TooBusy, or Broken once the store is closed: then nothing was done.
+        """
+        me = threading.get_ident()
         with self._state:
             if self._leader == me:
                 raise Broken(f"{self._path}: a callback after a commit may not write")
             if self._closing:
                 raise Broken(f"{self._path} is closed")
             lane = self._bulk if bulk else self._singles
-            lane.put(work)
+            lane.put(works)
             leads = self._leader is None
             if leads:
                 self._leader = me
-        if leads or self._is_turn(work, lane):
-            self._lead(work, lane)
-        return work.result
+        if leads or self._is_turn(works, lane):
+            self._lead(works, lane)
 
     def close(self) -> bool:
         """Commit what waits, close the database; whether it was whole and closed properly.
@@ -210,23 +222,24 @@ class Writer:
             self._state.wait(_BREAK_OFF_PAUSE_S)
         return self.is_at_rest
 
-    def _is_turn(self, work: Work[Any], lane: Lane) -> bool:
-        """Wait for the answer, or for the turn to write: whether it is the turn."""
+    def _is_turn(self, works: Sequence[Work[Any]], lane: Lane) -> bool:
+        """Wait for the answers, or for the turn to write: whether it is the turn."""
         try:
-            return work.wait()
+            return any(work.wait() for work in works)
         except BaseException:  # Interrupted, as by Ctrl-C: the turn of one who left would never end.
             with self._state:
-                if lane.withdraw(work) and work.has_turn:
+                if any(work.has_turn for work in lane.withdraw(works)):
                     self._hand_on()
             raise
 
-    def _lead(self, mine: Work[T], lane: Lane) -> None:
-        """Commit groups until the one with `mine` is done, then hand on."""
+    def _lead(self, mine: Sequence[Work[Any]], lane: Lane) -> None:
+        """Commit groups until all of `mine` are done, then hand on."""
         with self._state:
             self._leader = threading.get_ident()
         try:
-            while not mine.is_done:
-                self._commit_or_refuse(self._next_group())
+            while not mine[-1].is_done:
+                group, from_bulk = self._next_group()
+                self._commit_or_refuse(group, self._is_wanted if from_bulk else _never)
                 self._tell()
         except BaseException:
             with self._state:
@@ -245,37 +258,50 @@ class Writer:
             self._leader = None
             self._state.notify_all()
 
-    def _next_group(self) -> list[Work[Any]]:
+    def _next_group(self) -> tuple[list[Work[Any]], bool]:
+        """What is committed next, and whether it is from the bulk lane."""
         with self._state:
             from_bulk = bool(self._bulk) and (self._turn_of_bulk or not self._singles)
             self._turn_of_bulk = not from_bulk
-            return (self._bulk if from_bulk else self._singles).take()
+            return (self._bulk if from_bulk else self._singles).take(), from_bulk
 
-    def _commit_or_refuse(self, group: list[Work[Any]]) -> None:
+    def _is_wanted(self) -> bool:
+        """Whether a single write waits."""
+        return bool(self._singles)
+
+    def _commit_or_refuse(self, group: list[Work[Any]], gives_way: Callable[[], bool]) -> None:
         """As `_commit`; where this thread is interrupted in it, nobody in the group is left to wait."""
         try:
-            self._commit(group)
+            self._commit(group, gives_way)
         except BaseException as err:
             self._abandon()
+            with self._state:
+                self._bulk.withdraw(group)
             self._refuse([work for work in group if not work.is_done], err)
             raise
 
-    def _commit(self, group: list[Work[Any]]) -> None:
-        """One transaction for all; if a work in it cannot be done, each gets a transaction of its own."""
+    def _commit(self, group: list[Work[Any]], gives_way: Callable[[], bool]) -> None:
+        """One transaction for all, or for those done before it `gives_way`, which has the others wait again.
+
+        If a work in it cannot be done, each gets a transaction of its own.
+        """
         try:
             if self._ledger is None:
                 self._ledger = self._reopen()
-            results = self._ledger.transaction([work.do for work in group])
+            results = self._ledger.transaction([work.do for work in group], gives_way)
         except Exception as err:  # The thread's edge: whatever it is, it goes to those who wait.
             self._abandon()
             if len(group) > 1 and not isinstance(err, _EVERYBODYS):
                 for work in group:
-                    self._commit([work])
+                    self._commit([work], _never)
                 return
             log.warning("commit failed path=%s error=%s", self._path, type(err).__name__)
             self._refuse(group, err)
         else:
-            for work, result in zip(group, results, strict=True):
+            if len(results) < len(group):
+                with self._state:
+                    self._bulk.put_back(group[len(results) :])
+            for work, result in zip(group, results, strict=False):
                 work.finish(result=result)
 
     def _refuse(self, group: list[Work[Any]], err: BaseException) -> None:
@@ -301,3 +327,8 @@ class Writer:
             self._after_commit(head)
         except Exception:  # The callback is another's; it must not end the writing.
             log.exception("callback after a commit failed path=%s", self._path)
+
+
+def _never() -> bool:
+    """Nobody is given way to."""
+    return False

@@ -14,10 +14,10 @@ import pytest
 from core.model.clock import ManualClock
 from core.model.errors import Broken, TooBusy
 from core.model.fact import Change
-from core.store import Store
+from core.store import Appended, Entry, Store
 from core.store.log import writer
 from core.store.log.ledger import Ledger
-from core.store.log.writer import GROUP_BYTES_MAX, GROUP_FACTS_MAX, Lane, Work
+from core.store.log.writer import GROUP_BYTES_MAX, GROUP_FACTS_MAX, PIECE_FACTS, Lane, Work
 from tests.store.conftest import ORIGIN, TYPES, OpenStore
 from tests.store.disks import watched_disk
 
@@ -165,6 +165,56 @@ def test_single_write_passes_between_bulk_batches(store: Store) -> None:
     assert ["single-0", "single-1", "bulk-0", "bulk-1", "bulk-2", "bulk-3"] == order
 
 
+def test_single_write_passes_within_a_batch(store: Store) -> None:
+    """A batch in pieces is one group while nobody else writes, and gives way after a piece once somebody does."""
+    order: list[str] = []
+    others: list[threading.Thread] = []
+    mine = store._writer
+
+    def piece(number: int) -> Work[None]:
+        def do(ledger: Ledger) -> None:
+            order.append(f"piece-{number}")
+            if number == 1:
+                others.append(threading.Thread(target=mine.submit, args=(single,), kwargs={"bulk": False}))
+                others[0].start()
+                until(lambda: len(mine._singles) == 1)
+
+        return Work(do, changes=1, size_bytes=0)
+
+    def single(ledger: Ledger) -> None:
+        order.append("single")
+
+    mine.do_all([piece(number) for number in range(4)], bulk=True)
+    others[0].join(DEADLINE_S)
+
+    assert ["piece-0", "piece-1", "single", "piece-2", "piece-3"] == order
+
+
+def test_batch_whose_disk_fails_on_the_way_says_what_was_added(open_store: OpenStore) -> None:
+    """The pieces that were flushed stay and say so, the rest say why not; a batch of which nothing stayed raises."""
+    with watched_disk() as disk:
+        store = open_store()
+        store._writer._bulk = Lane(PIECE_FACTS)  # A transaction for each piece.
+        entries = [Entry(type="note", key=f"k{number}", value={}) for number in range(3 * PIECE_FACTS)]
+
+        def fail_next(head: int) -> None:
+            disk.failing_flushes = int(head == PIECE_FACTS)
+
+        store.on_commit = fail_next
+        answers = store.append(entries)
+
+        assert all(isinstance(answer, Appended) for answer in answers[:PIECE_FACTS])
+        # The third piece could have been stored; it would stand before the second once that comes again.
+        assert all(isinstance(answer, Broken) for answer in answers[PIECE_FACTS:])
+        assert (len(entries), PIECE_FACTS) == (len(answers), store.head())
+        disk.failing_flushes = 1
+        with pytest.raises(Broken):
+            store.append(entries[PIECE_FACTS:])
+        assert all(isinstance(answer, Appended) for answer in store.append(entries[PIECE_FACTS:]))
+        assert len(entries) == store.head()
+        store.close()
+
+
 def test_work_that_fails_spoils_no_other_in_its_group(store: Store) -> None:
     """One poisoned write gets its error; those that waited with it are stored."""
     gate = threading.Event()
@@ -281,9 +331,8 @@ def test_group_stays_within_its_bounds() -> None:
     """Just as many changes and bytes as allowed, one more waits; a work of any size goes alone."""
     lane = Lane(GROUP_FACTS_MAX)
     for work in [_work(changes=GROUP_FACTS_MAX - 1), _work(), _work(), _work(size_bytes=GROUP_BYTES_MAX), _work()]:
-        lane.put(work)
-    lane.put(_work(size_bytes=GROUP_BYTES_MAX + 1, changes=500))
-    lane.put(_work())
+        lane.put([work])
+    lane.put([_work(size_bytes=GROUP_BYTES_MAX + 1, changes=500), _work()])
 
     assert [2, 3, 1, 1] == [len(lane.take()) for _ in range(4)]
 
@@ -292,11 +341,13 @@ def test_too_many_waiting_writes_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     """The queue is bounded: just under is taken, just over is told to come again."""
     monkeypatch.setattr(writer, "WAITING_MAX", 3)
     lane = Lane(GROUP_FACTS_MAX)
-    for _ in range(3):
-        lane.put(_work())
+    lane.put([_work(), _work()])
+    with pytest.raises(TooBusy):
+        lane.put([_work(), _work()])
+    lane.put([_work()])
 
     with pytest.raises(TooBusy):
-        lane.put(_work())
+        lane.put([_work()])
     assert 3 == len(lane)
 
 
