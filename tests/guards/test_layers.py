@@ -81,6 +81,21 @@ def test_another_room_is_entered_by_its_face() -> None:
     assert [] == faults
 
 
+def test_the_two_ends_of_the_wire_share_only_the_wire() -> None:
+    """Server and client of netstore never see each other: what both know lies above them."""
+    ends = "core.netstore.server", "core.netstore.client"
+    faults = [
+        f"{name}:{line} imports {target}"
+        for here, there in (ends, reversed(ends))
+        for name in modules()
+        if name.startswith(here)
+        for target, line in imports(name)
+        if target.startswith(there)
+    ]
+
+    assert [] == faults
+
+
 def test_no_import_cycles_inside_a_room() -> None:
     """Modules that import each other are one module, or three."""
     graph = {name: {t for t, _ in imports(name) if t in modules() and t != name} for name in modules()}

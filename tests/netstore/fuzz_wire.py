@@ -15,10 +15,10 @@ from core.model.errors import LockerError
 from core.model.fact import Fact
 from core.model.frames import BadFrame, FrameReader
 from core.netstore import Door, ServerLimits, one_store
-from core.netstore.call import Caller, LongReply
-from core.netstore.counts import Counts
-from core.netstore.desk import Desk
-from core.netstore.session import Session
+from core.netstore.server.call import Caller, LongReply
+from core.netstore.server.counts import Counts
+from core.netstore.server.desk import Desk
+from core.netstore.server.session import Session
 from core.store import Appended, Entry, FactPage, Page
 
 FRAME_BYTES_MAX = 4096

@@ -13,7 +13,7 @@ import pytest
 from core.model.errors import BadRequest, Broken, Forbidden, LockerError, Retry, StorageFull, TokenRequired
 from core.model.fact import Change
 from core.netstore import Door, Grant, NetworkStore, ServerLimits, one_store
-from core.netstore.line import Address, Backoff
+from core.netstore.client.line import Address, Backoff
 from core.store import Appended, Aside, Entry, Run, Store
 from tests.netstore.served import TOKEN, Served, fact, wait_until
 

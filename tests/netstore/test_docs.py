@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from core.netstore import protocol
-from core.netstore.ops import OPS
+from core.netstore.server.ops import OPS
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = re.split(r"^## ", (ROOT / "docs" / "protocols.md").read_text(), flags=re.M)

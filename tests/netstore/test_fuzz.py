@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.model.frames import encode_frame
-from core.netstore.ops import OPS
+from core.netstore.server.ops import OPS
 from tests.netstore.fuzz_wire import read_everything
 
 VALUES = st.recursive(

@@ -14,7 +14,7 @@ import pytest
 from core.model.errors import Retry
 from core.model.frames import encode_frame
 from core.netstore import Door, Gate, ServerLimits, connect_unix, one_store
-from core.netstore.relay import CHUNK_BYTES, Relay
+from core.netstore.server.relay import CHUNK_BYTES, Relay
 from tests.netstore.served import Bare, Served
 
 BRIEF = ServerLimits(drain_s=1.0, linger_s=0.3, connections_max=2, reply_timeout_s=0.5)

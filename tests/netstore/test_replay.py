@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from core.netstore import NetworkStore, ServerLimits
-from core.netstore import replay as replay_room
+from core.netstore.server import replay as replay_room
 from core.store import Entry
 from tests.netstore.served import Bare, Served, fact
 

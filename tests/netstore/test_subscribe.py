@@ -412,7 +412,7 @@ def test_a_new_follower_does_not_wait_for_what_nobody_followed(served: Served) -
 
 def test_a_commit_that_nobody_told_of_is_noticed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another way of writing reaches subscribers too, a little later."""
-    from core.netstore import push
+    from core.netstore.server import push
 
     monkeypatch.setattr(push, "LOOK_EVERY_S", 0.05)
     served.store.on_commit = lambda head: None

@@ -11,8 +11,8 @@ from core.model.errors import NotFound
 from core.model.fact import Fact, Record
 from core.netstore import protocol
 from core.netstore.asked import filter_of, moment
-from core.netstore.call import Answer, Call
 from core.netstore.facts import fact_text
+from core.netstore.server.call import Answer, Call
 from core.store import FactPage, Found, Page
 
 LIMIT_DEFAULT = 100

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from core.model.fact import JsonObject
-from core.netstore.counts import Counts
-from core.netstore.desk import Desk
-from core.netstore.door import Door, Grant, ServedStore
 from core.netstore.protocol import Refusal
-from core.netstore.tail import Tail
+from core.netstore.server.counts import Counts
+from core.netstore.server.desk import Desk
+from core.netstore.server.door import Door, Grant, ServedStore
+from core.netstore.server.tail import Tail
 
 ACTOR_LETTERS_MAX = 200
 

@@ -8,8 +8,8 @@ import msgspec
 
 from core.model.errors import TokenRequired
 from core.netstore import protocol
-from core.netstore.call import Answer, Call, Caller, Follow
-from core.netstore.door import READ, ServedStore
+from core.netstore.server.call import Answer, Call, Caller, Follow
+from core.netstore.server.door import READ, ServedStore
 
 AUTH = "auth"
 FEATURES = (

@@ -10,10 +10,10 @@ import msgspec
 
 from core.model.clock import Clock
 from core.model.errors import NotFound
-from core.netstore.counts import Counts
-from core.netstore.door import ServedStore
 from core.netstore.limits import ServerLimits
-from core.netstore.tail import Tail
+from core.netstore.server.counts import Counts
+from core.netstore.server.door import ServedStore
+from core.netstore.server.tail import Tail
 
 STATUS_VERSION = 1
 

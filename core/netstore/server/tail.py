@@ -15,8 +15,8 @@ import msgspec
 from core.model.errors import CursorTooOld, FactDamaged
 from core.model.frames import encode_frame
 from core.netstore import protocol
-from core.netstore.door import ServedStore
-from core.netstore.log import lines_after
+from core.netstore.server.door import ServedStore
+from core.netstore.server.log import lines_after
 
 PAGE_FACTS = 250
 

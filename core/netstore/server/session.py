@@ -12,12 +12,13 @@ import msgspec
 from core.model.errors import LockerError, TokenRequired
 from core.model.fact import JsonObject
 from core.model.frames import encode_frame
-from core.netstore import greetings, ops, protocol, writes
-from core.netstore.call import Call, Caller, Follow, LongReply, Refused, Unknown
-from core.netstore.counts import Counts
-from core.netstore.desk import Desk
-from core.netstore.door import WRITE
+from core.netstore import protocol
 from core.netstore.protocol import Refusal
+from core.netstore.server import greetings, ops, writes
+from core.netstore.server.call import Call, Caller, Follow, LongReply, Refused, Unknown
+from core.netstore.server.counts import Counts
+from core.netstore.server.desk import Desk
+from core.netstore.server.door import WRITE
 
 log = logging.getLogger(__name__)
 

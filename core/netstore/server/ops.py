@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from core.netstore import care, greetings, numbers, reads, records, replay, writes
-from core.netstore.call import Op
-from core.netstore.door import ADMIN, READ, WRITE
+from core.netstore.server import care, greetings, numbers, reads, records, replay, writes
+from core.netstore.server.call import Op
+from core.netstore.server.door import ADMIN, READ, WRITE
 
 OPS: dict[str, Op] = {
     # Those of the Ruby client.

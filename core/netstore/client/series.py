@@ -7,8 +7,8 @@ from math import inf, isinf
 
 from core.model.errors import BadRequest
 from core.model.fact import JsonObject
-from core.netstore.line import Line
-from core.netstore.replies import read, whole
+from core.netstore.client.line import Line
+from core.netstore.client.replies import read, whole
 from core.store import Moment, Moments, RollupPage, Sample, Sampled, Width
 
 

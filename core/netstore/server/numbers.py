@@ -9,9 +9,9 @@ import msgspec
 
 from core.model.errors import BadRequest
 from core.netstore import protocol
-from core.netstore.call import Answer, Call, Unknown
-from core.netstore.reads import LIMIT_DEFAULT
-from core.netstore.writes import check_not_draining
+from core.netstore.server.call import Answer, Call, Unknown
+from core.netstore.server.reads import LIMIT_DEFAULT
+from core.netstore.server.writes import check_not_draining
 from core.store import Recorder
 
 WRITE_SAMPLES_MAX = 2000

@@ -10,11 +10,11 @@ from core.model.fact import Change, Fact
 from core.model.filter import Path
 from core.netstore import protocol
 from core.netstore.asked import filter_of, moment
-from core.netstore.call import Answer, Call
 from core.netstore.facts import fact_text
 from core.netstore.limits import Seq
-from core.netstore.reads import LIMIT_DEFAULT, fact_at
-from core.netstore.writes import check_not_draining
+from core.netstore.server.call import Answer, Call
+from core.netstore.server.reads import LIMIT_DEFAULT, fact_at
+from core.netstore.server.writes import check_not_draining
 from core.store import Aside, Commit, Page, Run, Sample
 
 

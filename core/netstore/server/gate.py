@@ -13,12 +13,12 @@ from pathlib import Path
 from core.model.errors import LockerError
 from core.model.frames import encode_frame
 from core.netstore import protocol
-from core.netstore.door import Door
 from core.netstore.limits import ServerLimits
-from core.netstore.listener import Listener, TurnedAway, check_peer
 from core.netstore.listening import close_orderly, listen_unix
 from core.netstore.protocol import Refusal
-from core.netstore.relay import Relay
+from core.netstore.server.door import Door
+from core.netstore.server.listener import Listener, TurnedAway, check_peer
+from core.netstore.server.relay import Relay
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.model.fact import JsonObject
-from core.netstore.line import Line
-from core.netstore.replies import read, whole
+from core.netstore.client.line import Line
+from core.netstore.client.replies import read, whole
 from core.store import Collected, Condition, Policy, Quarantined, Receipt, Retried, Verification
 
 RETRY_MAX = 500

@@ -22,14 +22,15 @@ from core.model.errors import (
 from core.model.fact import Change, Fact, JsonObject
 from core.model.frames import FRAME_BYTES_MAX
 from core.model.ids import uuid7
-from core.netstore import facts, protocol, sendable
-from core.netstore.distant import DistantReads
-from core.netstore.distant_care import DistantCare
+from core.netstore import facts, protocol
+from core.netstore.client import sendable
+from core.netstore.client.care import DistantCare
+from core.netstore.client.line import Address, Line, Transport
+from core.netstore.client.reads import DistantReads
+from core.netstore.client.replies import read, whole
+from core.netstore.client.subscriber import Handler, Subscriber
 from core.netstore.limits import WRITE_FACTS_MAX
-from core.netstore.line import Address, Line, Transport
 from core.netstore.protocol import Cursor
-from core.netstore.replies import read, whole
-from core.netstore.subscriber import Handler, Subscriber
 from core.store import Appended, Aside, Commit, Entry, Run, Sample
 
 TIMEOUT_S = 60.0

@@ -10,11 +10,11 @@ import msgspec
 
 from core.model.errors import BadRequest, BodyTooLarge, CursorTooOld, CursorUnknown, FactDamaged
 from core.netstore import protocol
-from core.netstore.call import Answer, Call, Follow, LongReply
-from core.netstore.door import ServedStore
 from core.netstore.limits import HEARTBEAT_S_MAX, HEARTBEAT_S_MIN, REPLAY_FACTS_MAX, STORES_MAX
-from core.netstore.log import PAGE_FACTS, lines_after, lines_between
-from core.netstore.tail import oldest_of
+from core.netstore.server.call import Answer, Call, Follow, LongReply
+from core.netstore.server.door import ServedStore
+from core.netstore.server.log import PAGE_FACTS, lines_after, lines_between
+from core.netstore.server.tail import oldest_of
 
 PAGE_BYTES_MAX = 16 * 1024 * 1024
 SCANNED_FACTS_MAX = 50_000

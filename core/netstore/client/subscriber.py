@@ -11,7 +11,7 @@ import msgspec
 from core.model.errors import CursorTooOld, CursorUnknown, LockerError, Retry
 from core.model.fact import Fact, JsonObject
 from core.netstore import facts
-from core.netstore.line import Address, Backoff, Wire, judged
+from core.netstore.client.line import Address, Backoff, Wire, judged
 from core.netstore.protocol import Cursor
 
 log = logging.getLogger(__name__)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from core.model.clock import Clock
 from core.model.errors import Broken
-from core.netstore.call import Caller
-from core.netstore.connection import Connection
-from core.netstore.counts import Counts
-from core.netstore.desk import Desk
-from core.netstore.door import Door, ServedStore
 from core.netstore.limits import ServerLimits
-from core.netstore.listener import Listener, TurnedAway, check_peer
 from core.netstore.listening import listen_tcp, listen_unix, parse_address
+from core.netstore.server.call import Caller
+from core.netstore.server.connection import Connection
+from core.netstore.server.counts import Counts
+from core.netstore.server.desk import Desk
+from core.netstore.server.door import Door, ServedStore
+from core.netstore.server.listener import Listener, TurnedAway, check_peer
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Any
 from core.model.fact import Fact, JsonObject, Record
 from core.model.filter import Filter, Path
 from core.netstore.asked import filter_document, moment_document
-from core.netstore.distant_series import DistantSeries
-from core.netstore.line import Line
-from core.netstore.replies import fact_in, facts_in, read, whole
+from core.netstore.client.line import Line
+from core.netstore.client.replies import fact_in, facts_in, read, whole
+from core.netstore.client.series import DistantSeries
 from core.store import AsOf, ChangePage, Count, FactPage, Found, Page, Quarantined, Run
 
 REPLAY_FACTS = 5000

@@ -13,11 +13,11 @@ from core.model.errors import BadRequest, Conflict, ConflictingDuplicate, Invali
 from core.model.fact import JsonObject
 from core.model.ids import uuid7
 from core.netstore import protocol
-from core.netstore.call import Answer, Call, Refused
-from core.netstore.door import ADMIN
 from core.netstore.facts import entry_of, written
 from core.netstore.limits import SEQ_MAX, WRITE_FACTS_MAX
 from core.netstore.protocol import Refusal
+from core.netstore.server.call import Answer, Call, Refused
+from core.netstore.server.door import ADMIN
 from core.store import Appended, Entry
 
 SINGLE = "write_fact"

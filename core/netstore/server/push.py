@@ -17,9 +17,9 @@ from typing import Any
 from core.model.errors import CursorTooOld, LockerError
 from core.model.frames import BadFrame, FrameReader, encode_frame
 from core.netstore import protocol
-from core.netstore.call import Follow
-from core.netstore.counts import Counts
-from core.netstore.desk import Desk
+from core.netstore.server.call import Follow
+from core.netstore.server.counts import Counts
+from core.netstore.server.desk import Desk
 
 log = logging.getLogger(__name__)
 

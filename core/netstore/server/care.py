@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from core.netstore import protocol
-from core.netstore.call import Answer, Call
 from core.netstore.limits import Seq
-from core.netstore.reads import LIMIT_DEFAULT
-from core.netstore.writes import check_not_draining
+from core.netstore.server.call import Answer, Call
+from core.netstore.server.reads import LIMIT_DEFAULT
+from core.netstore.server.writes import check_not_draining
 from core.store import Collected, Policy, Retried
 
 GRACE_S = 86_400.0

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from core.netstore.door import ServedStore
 from core.netstore.facts import fact_text
+from core.netstore.server.door import ServedStore
 
 PAGE_FACTS = 1000
 

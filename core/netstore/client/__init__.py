@@ -1,0 +1,1 @@
+"""Using a store that somebody else serves as one's own."""
