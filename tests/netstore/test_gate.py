@@ -29,7 +29,10 @@ class Gated:
         self.allows = True
         self._bares: list[Bare] = []
         door = Door(store_of=one_store(served.store), is_allowed=lambda _: self.allows)
-        self.gate = Gate(folder / "gate.sock", door, lambda one: self.lead(one), on_look=lambda: None, limits=BRIEF)
+        self.look: Callable[[], None] = lambda: None
+        self.gate = Gate(
+            folder / "gate.sock", door, lambda one: self.lead(one), on_look=lambda: self.look(), limits=BRIEF
+        )
 
     def relayed(self, _connection: socket.socket) -> socket.socket:
         """Lead everybody to the served store's own socket."""
@@ -179,6 +182,20 @@ def test_stopping_answers_what_was_begun(gated: Gated) -> None:
     while follower.body() is not None:
         continue
     assert not gated.gate.place.exists()
+
+
+def test_a_look_that_fails_leaves_the_gate_open(gated: Gated) -> None:
+    """Whoever comes afterwards is let in all the same."""
+    looked = threading.Event()
+
+    def breaks() -> None:
+        looked.set()
+        raise ZeroDivisionError
+
+    gated.look = breaks
+    assert looked.wait(10)
+
+    assert gated.bare().ask(op="ping")["pong"]
 
 
 def test_a_socket_in_place_is_reached_however_long_its_path(served: Served, tmp_path: Path) -> None:

@@ -76,18 +76,23 @@ class Listener:
     def _run(self) -> None:
         while not self._is_closed:
             try:
-                connection, _ = self._listener.accept()
-            except TimeoutError:
-                self._on_look()
-                continue
+                self._take_one()
             except OSError as err:
-                if self._is_closed:
-                    return
-                log.warning("store connection not taken address=%s error=%s", self.address, err.strerror)
+                if not self._is_closed:
+                    log.warning("store connection not taken address=%s error=%s", self.address, err.strerror)
+                    time.sleep(_ACCEPT_AGAIN_S)
+            except Exception:  # The thread's edge: whoever comes next is taken in all the same.
+                log.exception("store listener failed once address=%s", self.address)
                 time.sleep(_ACCEPT_AGAIN_S)
-                continue
-            connection.setblocking(True)
-            self._on_connection(connection, self)
+
+    def _take_one(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except TimeoutError:
+            self._on_look()
+            return
+        connection.setblocking(True)
+        self._on_connection(connection, self)
 
 
 class TurnedAway:
