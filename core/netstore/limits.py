@@ -8,6 +8,8 @@ import msgspec
 
 from core.model.frames import FRAME_BYTES_MAX
 
+REPLY_BYTES_MAX = 256 * 1024 * 1024
+PIPELINED_MAX = 64
 REPLAY_FACTS_MAX = 10_000
 WRITE_FACTS_MAX = 1000
 STORES_MAX = 1000
@@ -21,9 +23,9 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one server gives to all who come, and how long it waits for them."""
 
     frame_bytes_max: int = FRAME_BYTES_MAX
-    reply_bytes_max: int = 256 * 1024 * 1024
+    reply_bytes_max: int = REPLY_BYTES_MAX
     connections_max: int = 64
-    pipelined_max: int = 64
+    pipelined_max: int = PIPELINED_MAX
     frame_timeout_s: float = 30.0
     reply_timeout_s: float = 30.0
     auth_failures_max: int = 5

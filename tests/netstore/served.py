@@ -99,6 +99,17 @@ class Served:
         return bare
 
 
+class Altered:
+    """A store of which some methods are others."""
+
+    def __init__(self, store: Store, **methods: Callable[..., Any]) -> None:
+        self._store = store
+        vars(self).update(methods)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
 def grants(token: str) -> Grant | None:
     """One token opens reading and writing."""
     return Grant("app:1") if token == TOKEN else None

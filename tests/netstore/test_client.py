@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from core.model.fact import Change
 from core.netstore import Door, Grant, NetworkStore, ServerLimits, one_store
 from core.netstore.client.line import Address, Backoff
 from core.store import Appended, Aside, Entry, Run, Store
-from tests.netstore.served import TOKEN, Served, fact, wait_until
+from tests.netstore.served import TOKEN, Altered, Served, fact, wait_until
 
 
 def test_a_client_answers_as_the_store_does(client: NetworkStore, served: Served) -> None:
@@ -110,6 +111,31 @@ def test_a_client_waits_for_a_server_that_comes(tmp_path: Path, serve: Callable[
     writer.join(20)
 
     assert 1 == served.store.head() == len(answers)
+
+
+def test_a_request_that_was_interrupted_leaves_no_reply_behind(served: Served) -> None:
+    """Ctrl-C while a reply is waited for: the next request gets its own."""
+    goes_on = threading.Event()
+
+    def fact_by_id(_: str) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        goes_on.wait(20)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    door = Door(store_of=one_store(Altered(served.store, fact=fact_by_id)))
+    path = served.server.serve_unix(served.folder / "slow.sock", door)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with NetworkStore(str(path), transport="unix") as client:
+            with pytest.raises(KeyboardInterrupt):
+                client.fact("any")
+            goes_on.set()
+
+            assert {} == client.counts()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_client_goes_on_after_a_restart(serve: Callable[..., Served]) -> None:

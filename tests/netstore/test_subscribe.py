@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from core.model.errors import CursorTooOld, CursorUnknown, FactDamaged
+from core.model.clock import ManualClock
+from core.model.errors import CursorTooOld, CursorUnknown, FactDamaged, TooBusy
 from core.model.fact import Fact
-from core.netstore import Cursor, NetworkStore, ServerLimits
+from core.netstore import Cursor, Door, NetworkStore, ServerLimits, StoreServer, one_store
+from core.netstore.server import push
 from core.store import Entry, Policy, Store
-from tests.netstore.served import TOKEN, Bare, Served, connected, fact, wait_until
+from tests.netstore.served import TOKEN, Altered, Bare, Served, connected, fact, wait_until
 
 
 def put(served: Served, *keys: str, store: str = "tasks") -> None:
@@ -166,25 +168,16 @@ def test_a_heartbeat_comes_where_it_is_wanted(served: Served) -> None:
     assert ["fact_written", "heartbeat"] == [bare.reply()["event"] for _ in range(2)]
 
 
-class Forgetful:
+class Forgetful(Altered):
     """A store whose first facts were removed by its policy."""
 
-    def __init__(self, store: Any) -> None:
-        self._store = store
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, floor=lambda: self.gone_to)
         self.gone_to = 0
-
-    def floor(self) -> int:
-        return self.gone_to
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
 
 
 def test_s08_what_retention_took_is_declared(served: Served) -> None:
     """A slow reader whose range is gone is told from where to where, and goes on behind it."""
-    from core.model.clock import ManualClock
-    from core.netstore import Door, StoreServer, one_store
-
     store = Forgetful(served.store)
     with StoreServer(clock=ManualClock(), limits=ServerLimits(live_events_max=5, push_bytes=1)) as server:
         path = server.serve_unix(served.folder / "other.sock", Door(store_of=one_store(store)))
@@ -218,9 +211,6 @@ def test_s08_what_retention_took_is_declared(served: Served) -> None:
 
 def test_s16_below_what_is_retained_a_cursor_is_too_old(served: Served) -> None:
     """The caller reads the state anew; it is told where the log begins."""
-    from core.model.clock import ManualClock
-    from core.netstore import Door, StoreServer, one_store
-
     store = Forgetful(served.store)
     put(served, "a", "b", "c")
     store.gone_to = 3
@@ -230,6 +220,24 @@ def test_s16_below_what_is_retained_a_cursor_is_too_old(served: Served) -> None:
             client.subscribe(lambda _: None, cursor=Cursor(served.store.epoch(), 1))
 
     assert 2 == refused.value.floor
+
+
+def test_a_subscription_that_is_refused_is_asked_for_ever_more_rarely(served: Served) -> None:
+    """A server that is too busy to begin it is not asked at the same pace again and again."""
+    asked: list[float] = []
+
+    def floor() -> int:
+        asked.append(time.monotonic())
+        if len(asked) <= 5:
+            raise TooBusy("not now")
+        return 0
+
+    door = Door(store_of=one_store(Altered(served.store, floor=floor)))
+    path = served.server.serve_unix(served.folder / "busy.sock", door)
+    with NetworkStore(str(path), transport="unix") as client:
+        client.subscribe(lambda _: None, cursor=Cursor(served.store.epoch(), 0))
+
+        assert asked[5] - asked[0] > 0.5
 
 
 def test_a_handler_that_raises_keeps_its_place(client: NetworkStore, served: Served) -> None:
@@ -368,9 +376,6 @@ class Damaged:
 @pytest.mark.parametrize("is_behind", [True, False])
 def test_a_damaged_fact_is_told_of_once(served: Served, is_behind: bool) -> None:
     """Live or from the log, whatever types are followed, and what lies behind it comes."""
-    from core.model.clock import ManualClock
-    from core.netstore import Door, StoreServer, one_store
-
     store = Damaged(served.store)
     with StoreServer(clock=ManualClock()) as server:
         path = server.serve_unix(served.folder / "other.sock", Door(store_of=one_store(store)))
@@ -412,8 +417,6 @@ def test_a_new_follower_does_not_wait_for_what_nobody_followed(served: Served) -
 
 def test_a_commit_that_nobody_told_of_is_noticed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another way of writing reaches subscribers too, a little later."""
-    from core.netstore.server import push
-
     monkeypatch.setattr(push, "LOOK_EVERY_S", 0.05)
     served.store.on_commit = lambda head: None
     bare = served.bare()

@@ -17,12 +17,11 @@ from core.model.errors import BadRequest, Broken, LockerError, Retry
 from core.model.fact import JsonObject
 from core.model.frames import BadFrame, FrameReader, encode_frame
 from core.netstore import protocol
+from core.netstore.limits import PIPELINED_MAX, REPLY_BYTES_MAX
 from core.netstore.listening import close_orderly, parse_address, socket_path, tune
 
 Transport = Literal["tcp", "unix"]
 
-REPLY_BYTES_MAX = 256 * 1024 * 1024
-PIPELINED_MAX = 64
 WINDOW_BYTES_MAX = 64 * 1024
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.05, 5.0
 LINGER_S = 1.0
@@ -166,6 +165,10 @@ class Line:
                 if not is_repeatable:
                     raise Retry(f"{self._address} broke off before it answered", remedy=_REMEDY) from err
                 pause.wait(self._address, err)
+            except BaseException:
+                # Its reply may still come, and would be taken for the next request's.
+                self._drop()
+                raise
 
     def _connected(self) -> Wire:
         if self._is_closed:

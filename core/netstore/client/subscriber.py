@@ -52,6 +52,7 @@ class Subscriber:
         self._wire: Wire | None = None
         self._begun = threading.Event()
         self._ended = threading.Event()
+        self._pause = self._backoff()
         self._thread = threading.Thread(target=self._run, name=f"netstore subscriber {address.address}", daemon=True)
 
     def start(self) -> None:
@@ -77,20 +78,16 @@ class Subscriber:
             self._thread.join(JOIN_S_MAX)
 
     def _run(self) -> None:
-        pause = self._backoff()
         while not self._ended.is_set():
             try:
                 self._follow()
-                pause = self._backoff()
             except (CursorTooOld, CursorUnknown) as err:
                 self._fail(err)
             except (OSError, Retry) as err:
                 if self._ended.is_set():
                     break
                 log.info("store subscription broke address=%s error=%s", self._address, type(err).__name__)
-                if self._wire is not None:
-                    pause = self._backoff()
-                pause.wait(self._address, err)
+                self._pause.wait(self._address, err)
             except LockerError as err:
                 self._fail(err)
             except Exception as err:  # The thread's edge: what nobody foresaw ends this subscription alone.
@@ -113,6 +110,7 @@ class Subscriber:
         if self.cursor is None or self.cursor.store_epoch != cursor.store_epoch:
             self.cursor = cursor
         self._begun.set()
+        self._pause = self._backoff()
         wire.wait_at_most(self._heartbeat_s * SILENT_BEATS_MAX)
         while not self._ended.is_set():
             self._hear(wire.receive())
