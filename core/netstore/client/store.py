@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -86,31 +87,11 @@ class NetworkStore(DistantReads, DistantCare):
         """Add facts (1000 at most) as somebody made them, in order; durable when it returns. As `Store.append`."""
         if len(entries) > WRITE_FACTS_MAX:
             raise BadRequest(f"{len(entries)} facts at once, allowed are {WRITE_FACTS_MAX}")
-        named = [entry if entry.id is not None else self._named(entry) for entry in entries]
-        documents = [facts.document_of(entry) for entry in named]
-        faults = [sendable.fault_in(document) for document in documents]
-        if any(faults):
-            return self._append_others(named, faults, atomic=atomic)
-        if len(named) == 1:
-            reply = self._line.ask_all([{"op": "write_fact", "fact": documents[0]}])[0]
-            return [self._appended(named[0], reply)]
-        requests = [
-            {"op": "write_facts", "facts": some, "atomic": atomic} for some in _frames_full(documents, is_one=atomic)
-        ]
-        replies = self._line.ask_all(requests)
-        results = [result for reply in replies for result in _results(reply)]
-        return [self._appended(entry, result) for entry, result in zip(named, results, strict=True)]
+        return self._write(entries, partial(self._write_batch, atomic=atomic), atomic=atomic)
 
     def append_each(self, entries: Sequence[Entry]) -> list[Appended | LockerError]:
         """Add any number of facts by single requests, many of them under way at once."""
-        named = [entry if entry.id is not None else self._named(entry) for entry in entries]
-        documents = [facts.document_of(entry) for entry in named]
-        faults = [sendable.fault_in(document) for document in documents]
-        if any(faults):
-            others = iter(self.append_each([entry for entry, fault in zip(named, faults, strict=True) if not fault]))
-            return [fault or next(others) for fault in faults]
-        replies = self._line.ask_all([{"op": "write_fact", "fact": document} for document in documents])
-        return [self._appended(entry, reply) for entry, reply in zip(named, replies, strict=True)]
+        return self._write(entries, self._write_each)
 
     def commit(
         self,
@@ -186,18 +167,35 @@ class NetworkStore(DistantReads, DistantCare):
         )
         subscriber.start()
         with self._lock:
-            self._subscribers.append(subscriber)
+            self._subscribers = [*(one for one in self._subscribers if one.is_alive), subscriber]
         return subscriber
 
-    def _append_others(
-        self, named: Sequence[Entry], faults: Sequence[InvalidFact | None], *, atomic: bool
+    def _write(
+        self, entries: Sequence[Entry], send: Callable[[list[JsonObject]], list[JsonObject]], *, atomic: bool = False
     ) -> list[Appended | LockerError]:
-        """Add those that can be sent; together or not at all, none."""
-        if atomic:
+        """What became of each entry: `send` has the server's answers to those that JSON can carry, in order."""
+        named = [entry if entry.id is not None else self._named(entry) for entry in entries]
+        documents = [facts.document_of(entry) for entry in named]
+        faults = [sendable.fault_in(document) for document in documents]
+        if atomic and any(faults):
             return [fault or Conflict("Not added, since another fact could not be.") for fault in faults]
-        good = [entry for entry, fault in zip(named, faults, strict=True) if fault is None]
-        others = iter(self.append(good) if good else ())
-        return [fault or next(others) for fault in faults]
+        good = [document for document, fault in zip(documents, faults, strict=True) if fault is None]
+        replies = iter(send(good) if good else ())
+        return [
+            self._appended(entry, next(replies)) if fault is None else fault
+            for entry, fault in zip(named, faults, strict=True)
+        ]
+
+    def _write_each(self, documents: list[JsonObject]) -> list[JsonObject]:
+        return self._line.ask_all([{"op": "write_fact", "fact": document} for document in documents])
+
+    def _write_batch(self, documents: list[JsonObject], *, atomic: bool) -> list[JsonObject]:
+        if len(documents) == 1:
+            return self._write_each(documents)
+        requests = [
+            {"op": "write_facts", "facts": some, "atomic": atomic} for some in _frames_full(documents, is_one=atomic)
+        ]
+        return [result for reply in self._line.ask_all(requests) for result in _results(reply)]
 
     def _named(self, entry: Entry) -> Entry:
         """The entry with an id, so that sending it twice adds it once."""

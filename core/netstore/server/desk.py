@@ -31,6 +31,7 @@ class Desk:
         self.accepted = self.rejected = self.closed = 0
         self._started = clock.monotonic()
         self._lock = threading.Lock()
+        # By the store's id(), which no other store gets while its tail holds it.
         self._tails: dict[int, Tail] = {}
         self._open: set[Counts] = set()
         self._past = Counts()
@@ -44,7 +45,7 @@ class Desk:
         """The end of this store's log, kept while the server runs."""
         with self._lock:
             tail = self._tails.get(id(store))
-            if tail is None or tail.store is not store:
+            if tail is None:
                 limits = self.limits
                 tail = Tail(store, events_max=limits.live_events_max, bytes_max=limits.live_bytes_max)
                 self._tails[id(store)] = tail

@@ -28,7 +28,7 @@ OPS: dict[str, Op] = {
     "search": Op(reads.search, READ),
     "lineage": Op(reads.lineage, READ),
     # What a store's own interface has beside these.
-    "records": Op(records.records, READ),
+    "records": Op(reads.records, READ),
     "count": Op(records.count, READ),
     "changes": Op(records.changes, READ),
     "fact": Op(records.fact, READ),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from core.model.errors import NotFound
 from core.model.fact import Fact, Record
+from core.model.filter import Path
 from core.netstore import protocol
 from core.netstore.asked import filter_of, moment
 from core.netstore.facts import fact_text
@@ -44,8 +46,14 @@ class _Query(msgspec.Struct):
     where: Any = None
     order: str = "key"
     limit: int = LIMIT_DEFAULT
-    cursor: str | None = None
+    after: str | None = msgspec.field(default=None, name="cursor")
     as_of: Any = None
+
+
+class _Records(_Query):
+    # Named here: a field that is inherited keeps the name it came with.
+    after: str | None = msgspec.field(default=None, name="after")
+    fields: list[Path] = []
 
 
 class _Search(msgspec.Struct):
@@ -87,18 +95,16 @@ def history(call: Call) -> Answer:
 
 def query(call: Call) -> Answer:
     """Records that fit, in an order; a page may end early, even empty, where no index serves: `next` goes on."""
-    asked = protocol.params(call.request, _Query)
-    page: Page = call.ask(
-        "records",
-        asked.store,
-        limit=asked.limit,
-        after=asked.cursor,
-        order=asked.order,
-        where=filter_of(asked.where),
-        as_of=moment(asked.as_of),
-    )
+    page = _page(call, protocol.params(call.request, _Query))
     items = [{"key": record.key, "value": record.value, "seq": record.seq} for record in page.records]
     return protocol.success({"items": items, "next": page.next})
+
+
+def records(call: Call) -> Answer:
+    """The same as the store's own method gives it: whole records, or the fields asked for."""
+    asked = protocol.params(call.request, _Records)
+    page = _page(call, asked, fields=asked.fields)
+    return protocol.success({"records": page.records, "next": page.next})
 
 
 def search(call: Call) -> Answer:
@@ -147,6 +153,20 @@ def lineage(call: Call) -> Answer:
         [fact_text(one, is_full=False) for one in chain],
         {"digest": digest.hexdigest(), "complete": is_whole},
     )
+
+
+def _page(call: Call, asked: _Query, *, fields: Sequence[Path] = ()) -> Page:
+    page: Page = call.ask(
+        "records",
+        asked.store,
+        limit=asked.limit,
+        after=asked.after,
+        order=asked.order,
+        where=filter_of(asked.where),
+        as_of=moment(asked.as_of),
+        fields=fields,
+    )
+    return page
 
 
 def fact_at(call: Call, seq: int) -> Fact:

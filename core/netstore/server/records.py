@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from core.model.fact import Change, Fact
-from core.model.filter import Path
 from core.netstore import protocol
 from core.netstore.asked import filter_of, moment
 from core.netstore.facts import fact_text
@@ -15,17 +14,7 @@ from core.netstore.limits import Seq
 from core.netstore.server.call import Answer, Call
 from core.netstore.server.reads import LIMIT_DEFAULT, fact_at
 from core.netstore.server.writes import check_not_draining
-from core.store import Aside, Commit, Page, Run, Sample
-
-
-class _Records(msgspec.Struct):
-    store: str
-    limit: int = LIMIT_DEFAULT
-    after: str | None = None
-    order: str = "key"
-    where: Any = None
-    as_of: Any = None
-    fields: list[Path] = []
+from core.store import Aside, Commit, Run, Sample
 
 
 class _Count(msgspec.Struct):
@@ -71,22 +60,6 @@ class _Place(msgspec.Struct):
 
 class _NoteRun(msgspec.Struct):
     run: Run
-
-
-def records(call: Call) -> Answer:
-    """A page of records."""
-    asked = protocol.params(call.request, _Records)
-    page: Page = call.ask(
-        "records",
-        asked.store,
-        limit=asked.limit,
-        after=asked.after,
-        order=asked.order,
-        where=filter_of(asked.where),
-        as_of=moment(asked.as_of),
-        fields=asked.fields,
-    )
-    return protocol.success({"records": page.records, "next": page.next})
 
 
 def counts(call: Call) -> Answer:
