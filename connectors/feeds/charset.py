@@ -62,7 +62,7 @@ def _strictly(body: bytes, name: str) -> str | None:
     try:
         # gb18030 holds all of gb2312, and is what pages mean that claim it.
         return body.decode("gb18030" if name in ("gb2312", "gbk") else name)
-    except (UnicodeDecodeError, LookupError):
+    except (UnicodeError, LookupError):
         return None
 
 

@@ -181,7 +181,10 @@ def _settings(source: Source, path: Path | None) -> dict[str, Any]:
     defaults = {name: schema["default"] for name, schema in source.manifest.settings.items() if "default" in schema}
     if path is None:
         return defaults
-    text = path.read_bytes()
+    try:
+        text = path.read_bytes()
+    except OSError as err:
+        raise SettingsInvalid(f"{path} cannot be read: {err.strerror}") from err
     if len(text) > SETTINGS_BYTES_MAX:
         raise SettingsInvalid(f"{path} has more than {SETTINGS_BYTES_MAX} bytes")
     try:

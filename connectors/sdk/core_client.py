@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from core.model import errors
 from core.model.errors import Broken, LockerError, ManifestInvalid, MethodNotAllowed, Offline
@@ -147,7 +148,7 @@ class CoreClient:
             )
             with answer:
                 content = answer.raw.read(ANSWER_BYTES_MAX + 1, decode_content=True)
-        except (requests.RequestException, OSError) as err:
+        except (requests.RequestException, HTTPError, OSError) as err:
             raise Offline(f"the core did not answer {method} {path.partition('?')[0]}") from err
         if len(content) > ANSWER_BYTES_MAX:
             raise Broken(f"the core's answer to {method} {path} has more than {ANSWER_BYTES_MAX} bytes")

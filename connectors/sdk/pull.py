@@ -21,7 +21,6 @@ import requests
 from connectors.sdk.context import Context, Service, cursor_name
 from connectors.sdk.messages import Again, Cursor, Delete, Message, Note, Partial, Progress, Put, Unfit
 from connectors.sdk.outcome import Ended
-from connectors.sdk.rows import Rows
 from connectors.sdk.streams import Stream
 from connectors.sdk.unanswered import why_unanswered
 from core.model.errors import Broken, LockerError, Offline, Retry, Skip, StorageFull
@@ -112,7 +111,6 @@ class Pull:
         self._report = report
         self._producer = {"stream": spec.name, "version": service.manifest.version}
         self._key_path: str | None = None
-        self._rows = Rows(service.manifest.types)
         self._batch: list[Change] = []
         self._aside: list[Aside] = []
         self._samples: list[Sample] = []
@@ -195,7 +193,7 @@ class Pull:
             raise Broken(f"stream {self._spec.name!r} yielded a {type(message).__name__}, which is no row")
 
     def _add(self, row: Put | Delete) -> None:
-        change = self._rows.change(row, key_path=self._key_path)
+        change = self._service.rows.change(row, key_path=self._key_path)
         self._untimed.see(change, self._service.manifest.types[change.type].time)
         self._note_size(_weight(change))
         self._batch.append(change)

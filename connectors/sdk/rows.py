@@ -9,6 +9,7 @@ from connectors.sdk.messages import Delete, Put
 from core.model.errors import Broken
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
+from core.store import value_at
 
 _NO_KEY = ""
 
@@ -38,19 +39,6 @@ class Rows:
             valid_time=row.at,
             order_key=row.order_key,
         )
-
-
-def value_at(document: Any, path: str) -> Any:
-    """What stands at a dotted path in a JSON document, or None.
-
-    >>> value_at({"owner": {"id": 0}}, "owner.id")
-    0
-    """
-    for name in path.split("."):
-        if not isinstance(document, Mapping) or name not in document:
-            return None
-        document = document[name]
-    return document
 
 
 def _key_text(key: Any) -> str:

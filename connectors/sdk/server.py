@@ -15,6 +15,8 @@ import uvicorn
 import uvicorn.lifespan.off
 import uvicorn.protocols.http.httptools_impl  # uvicorn loads it by name when it starts; a warm parent has it before.
 
+from core.model.errors import PortTaken
+
 BACKLOG = 512
 GRACE_S = 1
 
@@ -61,13 +63,13 @@ class Server(uvicorn.Server):
 
 
 def listen(port: int) -> socket.socket:
-    """A socket that listens on 127.0.0.1; port 0 takes any that is free."""
+    """A socket that listens on 127.0.0.1; port 0 takes any that is free. Raises PortTaken."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         listener.listen(BACKLOG)
-    except BaseException:
+    except OSError as err:
         listener.close()
-        raise
+        raise PortTaken(f"port {port} of 127.0.0.1 cannot be listened at: {err.strerror}") from err
     return listener

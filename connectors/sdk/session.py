@@ -201,7 +201,7 @@ def text_of(answer: requests.Response) -> str:
     charset = get_encoding_from_headers(answer.headers) or "utf-8"
     try:
         return answer.content.decode(charset, errors="replace")
-    except LookupError:
+    except (LookupError, UnicodeError):  # No charset that is known, or one like idna, which replaces nothing.
         return answer.content.decode("utf-8", errors="replace")
 
 

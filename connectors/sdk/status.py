@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -81,10 +82,11 @@ class Broadcast:
 
     def publish(self, kind: str, document: dict[str, Any]) -> None:
         """Tell every watcher; callable from any thread, never waits."""
-        if self._loop is None or self._loop.is_closed() or not self._watchers:
+        if self._loop is None or not self._watchers:
             return
         data = b"event: " + kind.encode() + b"\ndata: " + msgspec.json.encode(document) + b"\n\n"
-        self._loop.call_soon_threadsafe(self._spread, kind, data)
+        with contextlib.suppress(RuntimeError):  # The loop is closed: nobody watches any more.
+            self._loop.call_soon_threadsafe(self._spread, kind, data)
 
     def close(self) -> None:
         """End every watcher's stream; on the loop."""

@@ -42,6 +42,7 @@ def test_what_is_said_rightly_is_believed(body: bytes, content_type: str) -> Non
         (DECLARED.format("latin-1").encode("latin-1"), "text/xml; charset=utf-8", "is latin-1, not utf-8"),
         (DECLARED.format("x-martian").encode(), "", "claims x-martian and is UTF-8"),
         (DECLARED.format("utf-8").encode("latin-1"), "", "not declared"),
+        (DECLARED.format("undefined").encode("latin-1"), "", "not declared"),
     ],
 )
 def test_what_is_said_wrongly_is_found_out(body: bytes, content_type: str, note: str | None) -> None:

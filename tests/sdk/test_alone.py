@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -104,19 +105,33 @@ def test_it_goes_on_where_it_was(alone: Alone, tmp_path: Path, connectors: Path)
     assert 0o600 == (tmp_path / "data" / "alone.json").stat().st_mode & 0o777
 
 
-def test_settings_that_cannot_be_read_are_told(tmp_path: Path, connectors: Path) -> None:
-    """In one sentence, without a traceback of ours to read through."""
-    settings = tmp_path / "settings.toml"
-    settings.write_text("count = ")
+def _refused(connectors: Path, folder: Path, *arguments: str) -> str:
+    """What is said where it cannot be started."""
     done = subprocess.run(
-        [sys.executable, "connector.py", "--alone", "--dir", str(tmp_path / "d"), "--settings", str(settings)],
+        [sys.executable, "connector.py", "--alone", "--dir", str(folder / "d"), *arguments],
         cwd=connectors / "counter",
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=20,
     )
-
     assert 0 != done.returncode
-    assert "neither TOML nor JSON" in done.stderr
     assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_settings_that_cannot_be_read_are_told(tmp_path: Path, connectors: Path) -> None:
+    """In one sentence, without a traceback of ours to read through."""
+    settings = tmp_path / "settings.toml"
+    settings.write_text("count = ")
+
+    assert "neither TOML nor JSON" in _refused(connectors, tmp_path, "--settings", str(settings))
+    assert "cannot be read" in _refused(connectors, tmp_path, "--settings", str(tmp_path / "none.toml"))
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path, connectors: Path) -> None:
+    """As what it is, with the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        said = _refused(connectors, tmp_path, "--port", str(other.getsockname()[1]))
+
+    assert "cannot be listened at" in said and "--port" in said

@@ -130,6 +130,16 @@ def test_api_garbage_body(odd_core: Callable[..., Any]) -> None:
         CoreClient(locker_url=url, service_id="me", token="t").map()
 
 
+@pytest.mark.parametrize("half", [b"Content-Length: 9\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n9\r\n{"])
+def test_an_answer_that_breaks_off_is_none(odd_core: Callable[..., Any], half: bytes) -> None:
+    """A core that ends in the middle of its answer did not answer, and is asked again."""
+    url, served = odd_core(*(b"HTTP/1.1 200 OK\r\n" + half for _ in range(3)))
+    with pytest.raises(Offline):
+        CoreClient(locker_url=url, service_id="me", token="t").committed(1)
+
+    assert 3 == len(served)
+
+
 def test_a_redirect_is_not_followed(odd_core: Callable[..., Any]) -> None:
     """The token goes to the core and nowhere else."""
     url, served = odd_core(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")

@@ -390,6 +390,7 @@ def test_how_long_a_server_asks_to_wait(headers: dict[str, str], seconds: float 
         ("text/plain; charset=utf-8", "grün".encode(), "grün"),
         ("text/plain; charset=iso-8859-1", "grün".encode("latin-1"), "grün"),
         ("text/plain; charset=martian", "grün".encode(), "grün"),
+        ("text/plain; charset=idna", "grün".encode(), "grün"),
         ("application/json", "grün".encode(), "grün"),
         ("text/plain; charset=utf-8", b"gr\xfcn", "gr\ufffdn"),
     ],
