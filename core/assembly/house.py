@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from core.assembly.bridges import ChildrenBridge, EventsBridge, Loop, ScheduleBridge, WritersBridge, child_state
 from core.assembly.care import StoreCare
+from core.assembly.declared import Declared
 from core.assembly.keepers import Keepers, grant_to
 from core.assembly.launching import Backends, Launching
 from core.assembly.means import delivery_limits, gateway_limits, home, process_limits
@@ -28,7 +28,7 @@ from core.events import Bus, Deliveries, EventStreams
 from core.gateway import Door
 from core.library import Library
 from core.model.clock import Clock
-from core.model.errors import NotFound, ServiceDisabled
+from core.model.errors import ServiceDisabled
 from core.netstore import Grant
 from core.process import (
     ChildLogs,
@@ -44,7 +44,7 @@ from core.registry import Catalog, Environments, Reads, Services, owner_epoch
 from core.schedule import Scheduler
 from core.store import Documents, Origin, Store
 from core.vault import Redactor, open_device, open_master_key
-from core.web import Caller, Console, Notice, Parts, Web, build, hears
+from core.web import Caller, Console, Notice, Parts, Web, build
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,8 @@ class House:
     def __init__(self, standing: Standing) -> None:
         self._standing = standing
         self._stack = AsyncExitStack()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._is_closing = False
         self._loop = Loop(asyncio.get_running_loop())
         self.port = standing.port
         self.web: Web
@@ -90,6 +91,7 @@ class House:
 
     async def close(self) -> None:
         """Close the rooms in reverse; nothing the core started is left afterwards."""
+        self._is_closing = True
         self._loop.close()
         for task in self._tasks:
             task.cancel()
@@ -97,27 +99,9 @@ class House:
         await self._stack.aclose()
 
     async def _open(self) -> None:
-        config, clock = self._standing.config, self._standing.clock
         self._open_known()
         self._open_processes()
-        self._door = Door(backends=Backends(self._supervisor, self._launching), limits=gateway_limits(config),
-                          spool_folder=config.me / "run")  # fmt: skip
-        self._stack.push_async_callback(self._door.close)
-        self._bus = Bus(self._coredb, clock, self._stores.logs)
-        self._deliveries = Deliveries(
-            self._bus, self._coredb, clock, self._deliver, allowed=self._may_listen, check=self._launching.check,
-            limits=delivery_limits(config),
-        )  # fmt: skip
-        self._streams = EventStreams(self._bus, may_hear=self._may_hear)
-        self._scheduler = Scheduler(
-            self._coredb, clock, self._call, self._frequencies, services=self._service_ids, check=self._launching.check
-        )
-        self._desk = ServiceDesk(
-            self._services, supervisor=self._supervisor, scheduler=self._scheduler, deliveries=self._deliveries,
-            stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
-            is_outdated=self._launching.is_outdated, bus=self._bus, keepers=self._keepers,
-            erase_words=lambda service_id: self.web.erase_words(service_id),
-        )  # fmt: skip
+        self._open_traffic()
         self.web = build(self._parts())
         self._stack.push_async_callback(self.web.close)
         await self._start()
@@ -140,6 +124,7 @@ class House:
             self._documents, self._catalog, me=me, clock=clock, master=self._master, environments=self._environments,
             reads=Reads(home=home(), protected=(CHECKOUT, config.config_dir, me)),
         )  # fmt: skip
+        self._declared = Declared(self._services, self._catalog)
         self._stores = Stores(me, self._services, self._catalog)
         self._stack.callback(self._stores.close)
         self._care = StoreCare(me, self._services, self._stores, coredb=self._coredb, clock=clock)
@@ -148,6 +133,7 @@ class House:
         self._stack.callback(self._library.close)
 
     def _open_processes(self) -> None:
+        """Who runs: the children, what they are started with, and the stores that the core writes in their place."""
         config, clock = self._standing.config, self._standing.clock
         self._launching = Launching(
             config, catalog=self._catalog, services=self._services, environments=self._environments,
@@ -175,13 +161,38 @@ class House:
         )  # fmt: skip
         self._stack.push_async_callback(asyncio.to_thread, self._keepers.close)
 
+    def _open_traffic(self) -> None:
+        """What passes between all of these: requests, events, calls at their times, and the changes of services."""
+        config, clock = self._standing.config, self._standing.clock
+        self._door = Door(
+            backends=Backends(self._supervisor, self._launching), limits=gateway_limits(config),
+            spool_folder=config.me / "run",
+        )  # fmt: skip
+        self._stack.push_async_callback(self._door.close)
+        self._bus = Bus(self._coredb, clock, self._stores.logs)
+        self._deliveries = Deliveries(
+            self._bus, self._coredb, clock, self._deliver, allowed=self._declared.may_listen,
+            check=self._launching.check, limits=delivery_limits(config),
+        )  # fmt: skip
+        self._streams = EventStreams(self._bus, may_hear=self._declared.may_hear)
+        self._scheduler = Scheduler(
+            self._coredb, clock, self._call, self._declared.frequencies, services=self._declared.service_ids,
+            check=self._launching.check,
+        )  # fmt: skip
+        self._desk = ServiceDesk(
+            self._services, supervisor=self._supervisor, scheduler=self._scheduler, deliveries=self._deliveries,
+            stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
+            is_outdated=self._launching.is_outdated, bus=self._bus, keepers=self._keepers,
+            erase_words=lambda service_id: self.web.erase_words(service_id),
+        )  # fmt: skip
+
     async def _start(self) -> None:
         """Everything is there: take up work where it was left."""
         await self._supervisor.start()
         await asyncio.to_thread(self._keepers.bring_up)
         await asyncio.to_thread(self._keepers.settle)
         self._serve_stores()
-        console = Console(self._standing.config.me, answers=self._console_answers(), is_child=self._is_child)
+        console = Console(self._standing.config.me, answers=self._console_answers(), is_child=is_below)
         await console.start()
         self._stack.push_async_callback(console.close)
         await self._streams.start()
@@ -269,10 +280,6 @@ class House:
             "login": lambda: {"url": self.web.login_url()},
         }
 
-    def _is_child(self, pid: int) -> bool:
-        """Whether a process stands below the core, and so may not make itself the owner."""
-        return is_below(pid)
-
     # What the rooms ask of each other
 
     async def _before_launch(self, service_id: str) -> None:
@@ -291,33 +298,6 @@ class House:
     async def _deliver(self, service_id: str, path: str, headers: Mapping[str, str], body: bytes) -> int:
         answer = await self._door.call(service_id, "POST", path, headers=headers, body=body, timeout_s=DELIVERY_S)
         return answer.status
-
-    def _frequencies(self) -> Iterable[tuple[str, str, float]]:
-        for service in self._services.list():
-            with contextlib.suppress(NotFound):
-                if service.enabled and not service.paused:
-                    for stream in self._catalog.get(service.connector).streams.values():
-                        yield service.id, stream.name, float(stream.frequency_s)
-
-    def _service_ids(self) -> Collection[str]:
-        return {service.id for service in self._services.list()}
-
-    def _uses(self, service_id: str) -> tuple[str, ...]:
-        try:
-            manifest = self._catalog.get(self._services.get(service_id).connector)
-        except NotFound:
-            return ()
-        return (*manifest.uses, *manifest.events)
-
-    def _may_listen(self, service_id: str, wanted: str) -> bool:
-        return hears(self._uses(service_id), wanted)
-
-    def _may_hear(self, caller: Caller | None, wanted: str) -> bool:
-        if caller is None:
-            return False
-        if caller.is_owner or "read" in caller.scopes:
-            return True
-        return caller.service_id is not None and hears(self._uses(caller.service_id), wanted)
 
     def _child_changed(self, service_id: str, state: State) -> None:
         """A child's lifecycle moved: show it, and when it ended see what it stored without telling."""
@@ -344,7 +324,11 @@ class House:
             await asyncio.sleep(LOOK_S)
             await asyncio.to_thread(self._catalog.refresh)
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        if self._is_closing:
+            # The last children end while the rooms close: the next start sees what they left.
+            work.close()
+            return
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from core.config import Config
 from core.gateway import is_behind_door, target_of
 from core.model.errors import BadRequest, NotFound, ServiceDisabled
@@ -119,16 +121,11 @@ class Launching:
     def _limits(self, manifest: Manifest) -> Limits:
         """The manifest's limits; where it says nothing, the owner's."""
         limits, default, own = manifest.limits, Limits(), self._config.limits
-        return Limits(
-            start_timeout_s=own.start_deadline_s
-            if limits.start_timeout_s == default.start_timeout_s
-            else limits.start_timeout_s,
-            idle_stop_s=own.idle_stop_s if limits.idle_stop_s == default.idle_stop_s else limits.idle_stop_s,
-            resident=limits.resident,
-            memory_bytes=limits.memory_bytes,
-            reads=limits.reads,
-            hosts=limits.hosts,
-        )
+        if limits.start_timeout_s == default.start_timeout_s:
+            limits = msgspec.structs.replace(limits, start_timeout_s=own.start_deadline_s)
+        if limits.idle_stop_s == default.idle_stop_s:
+            limits = msgspec.structs.replace(limits, idle_stop_s=own.idle_stop_s)
+        return limits
 
     def _greeting(
         self, service: Service, manifest: Manifest, settings: Mapping[str, Any], *, port: int, token: str
