@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.assembly.bridges import ChildrenBridge, EventsBridge, Loop, ScheduleBridge, WritersBridge, child_state
+from core.assembly.bringing_up import BringingUp
 from core.assembly.care import StoreCare
 from core.assembly.declared import Declared
 from core.assembly.keepers import Keepers, grant_to
@@ -188,11 +189,13 @@ class House:
 
     async def _start(self) -> None:
         """Everything is there: take up work where it was left."""
+        me = self._standing.config.me
         await self._supervisor.start()
-        await asyncio.to_thread(self._keepers.bring_up)
+        bringing_up = BringingUp(me, self._services, care=self._care, open_store=self._keepers.open_store)
+        await asyncio.to_thread(bringing_up.bring_up)
         await asyncio.to_thread(self._keepers.settle)
         self._serve_stores()
-        console = Console(self._standing.config.me, answers=self._console_answers(), is_child=is_below)
+        console = Console(me, answers=self._console_answers(), is_child=is_below)
         await console.start()
         self._stack.push_async_callback(console.close)
         await self._streams.start()
@@ -204,7 +207,7 @@ class House:
         await self._scheduler.start()
         self._stack.push_async_callback(self._scheduler.stop)
         self._rounds = Rounds(
-            self._standing.config.me, self._services, self._stores, care=self._care, kept=self._keepers.kept,
+            me, self._services, self._stores, care=self._care, kept=self._keepers.kept,
             ask_child=WritersBridge(self._loop, self._door).ask, clock=self._standing.clock,
         )  # fmt: skip
         self._rounds.start()

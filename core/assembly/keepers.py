@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,16 +20,13 @@ from core.model.manifest import Limits, Manifest
 from core.netstore import ADMIN, READ, WRITE, Door, Grant, StoreServer, one_store
 from core.process import is_below
 from core.registry import Catalog, Service, Services
-from core.store import Origin, Reader, Store
+from core.store import Origin, Store
 
 log = logging.getLogger(__name__)
 
 SOCKET_NAME = "store.sock"
 GIVE_WAY_S = 10.0
 CLOSING_AT_ONCE = 8
-BRING_UP = "bring_up"
-# Within it a store of some gigabytes is brought up; nothing waits longer for a larger one, or for one that never is.
-BRING_UP_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -87,8 +82,6 @@ class Keepers:
         self._care = care
         self._tcp = StoreServer(clock=clock)
         self._lock = threading.Lock()
-        self._bringing = threading.Lock()
-        self._brought_up: set[str] = set()
         self._kept: dict[str, _Kept] = {}
         self._shared: dict[str, _Shared] = {}
         self._changing: frozenset[str] = frozenset()
@@ -135,48 +128,6 @@ class Keepers:
         except TimeoutError as err:
             raise Retry(f"the core did not let go of the store of {service_id} within {GIVE_WAY_S:g} s") from err
 
-    def bring_up(self) -> None:
-        """Bring stores of an earlier version up to this one, after a backup, so that they can be read. Blocks.
-
-        For BRING_UP_S at most: what takes longer goes on by itself, and the owner is told, as of any that cannot be.
-        Only while no child runs: each would do so itself, at its start.
-        """
-        under_way: dict[threading.Thread, Service] = {}
-        for service in self._services.list():
-            if self._is_old(service):
-                name = f"bring-up {service.id}"
-                # A daemon: one that never ends must not keep the core from ending.
-                thread = threading.Thread(target=self._bring_up, args=(service,), name=name, daemon=True)
-                under_way[thread] = service
-                thread.start()
-        end = time.monotonic() + BRING_UP_S
-        for thread, service in under_way.items():
-            thread.join(max(0.0, end - time.monotonic()))
-            with self._bringing:
-                if thread.is_alive() and service.id not in self._brought_up:
-                    self._care.note(service, BRING_UP, trouble=_slow(service.id))
-
-    def _is_old(self, service: Service) -> bool:
-        """Whether the store waits to be brought up; what was told of one that does no more is forgotten."""
-        with contextlib.suppress(LockerError), Reader.open(self._me / service.id, types={}) as reader:
-            if reader.is_of_earlier_version:
-                return True
-            if self._care.done(service).get(BRING_UP, (0.0, ""))[1]:
-                self._care.note(service, BRING_UP)
-        return False
-
-    def _bring_up(self, service: Service) -> None:
-        log.info("store of an earlier version brought up id=%s", service.id)
-        trouble = ""
-        try:
-            self._store_of(service, self._manifest_of(service)).close()
-        except LockerError as error:
-            log.warning("store not brought up id=%s: %s", service.id, error)
-            trouble = f"The store of {service.id} could not be brought up: {error.detail} {error.remedy}"
-        with self._bringing:
-            self._brought_up.add(service.id)
-            self._care.note(service, BRING_UP, trouble=trouble)
-
     def settle(self) -> None:
         """Open the stores that are to be kept by now, close those that are not. Blocks."""
         with self._lock:
@@ -188,6 +139,10 @@ class Keepers:
     def serve_tcp(self, address: str, grant_of: Callable[[str], Grant | None] | None) -> None:
         """Serve all of them at a loopback address, to callers whose token `grant_of` knows; None asks for no token."""
         self._tcp.serve_tcp(address, Door(store_of=self.store, grant_of=grant_of))
+
+    def open_store(self, service: Service) -> Store:
+        """The service's store, opened to be written, for the caller to close; raises what `Store.open` raises."""
+        return self._store_of(service, self._manifest_of(service))
 
     def close(self) -> None:
         """Stop serving and close every store. Blocks for at most some seconds."""
@@ -319,13 +274,6 @@ def grant_to(actor: str, scopes: Collection[str], *, service: str | None) -> Gra
     if "all" in scopes:
         return Grant(actor, frozenset({READ, WRITE, ADMIN}))
     return Grant(actor, frozenset({READ} if "read" in scopes else ()))
-
-
-def _slow(service_id: str) -> str:
-    return (
-        f"The store of {service_id} is being brought up to this version, which takes long; it cannot be read until "
-        "then. If it never ends, restore a backup of it."
-    )
 
 
 def _ancestors(pid: int) -> list[int]:
