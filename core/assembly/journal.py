@@ -6,6 +6,7 @@ import logging
 import logging.handlers
 import os
 import time
+from io import TextIOWrapper
 from pathlib import Path
 
 from core.model.errors import FolderUnusable
@@ -20,7 +21,7 @@ _QUIET = ("apscheduler", "asyncio", "uvicorn", "websockets", "urllib3")
 class _PrivateFile(logging.handlers.RotatingFileHandler):
     """A rotated file that only the owner can read."""
 
-    def _open(self):  # type: ignore[no-untyped-def]
+    def _open(self) -> TextIOWrapper:
         return os.fdopen(
             os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8"
         )

@@ -13,6 +13,9 @@ PIPELINED_MAX = 64
 REPLAY_FACTS_MAX = 10_000
 WRITE_FACTS_MAX = 1000
 STORES_MAX = 1000
+# As a store of one's own has them: records in quarantine tried at once, and how long a file may stand unnamed.
+RETRY_MAX = 500
+GRACE_S = 86_400.0
 HEARTBEAT_S_MIN, HEARTBEAT_S_MAX = 1.0, 300.0
 SEQ_MAX = 2**63 - 1
 

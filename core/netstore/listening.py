@@ -11,9 +11,7 @@ import ipaddress
 import os
 import socket
 import stat
-import struct
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,9 +21,7 @@ PATH_BYTES_MAX = 100
 PROBE_DEADLINE_S = 2.0
 BACKLOG = 64
 DEFAULT_PORT = 7400
-KEEPALIVE_AFTER_S, KEEPALIVE_EVERY_S, KEEPALIVE_TRIES = 60, 15, 4
 
-_DARWIN_SOL_LOCAL, _DARWIN_PEERCRED, _DARWIN_PEERPID = 0, 1, 2
 # Fixed, so that server and client agree on it whatever their environments say.
 _SHORT_FOLDER = "/tmp/locker-{uid}"  # noqa: S108 -- used only when it is ours alone
 
@@ -127,52 +123,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def peer_of(connection: socket.socket) -> tuple[int, int]:
-    """User and process at the other end of a Unix socket, as the kernel knows them; (-1, -1) where it cannot say."""
-    if hasattr(socket, "SO_PEERCRED"):
-        pid, uid, _gid = struct.unpack("iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        return uid, pid
-    if sys.platform == "darwin":
-        _version, uid = struct.unpack_from("II", connection.getsockopt(_DARWIN_SOL_LOCAL, _DARWIN_PEERCRED, 76))
-        (pid,) = struct.unpack("i", connection.getsockopt(_DARWIN_SOL_LOCAL, _DARWIN_PEERPID, 4))
-        return uid, pid
-    return -1, -1
-
-
-def tune(connection: socket.socket) -> None:
-    """Send at once, and notice within two minutes that the machine at the other end is gone."""
-    if connection.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", KEEPALIVE_AFTER_S),
-        ("TCP_KEEPINTVL", KEEPALIVE_EVERY_S),
-        ("TCP_KEEPCNT", KEEPALIVE_TRIES),
-    ):
-        if hasattr(socket, name):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def send_all(connection: socket.socket, data: bytes) -> None:
-    """Send `data`, however slowly: as long as some of it goes out within the connection's timeout, it goes on."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[connection.send(rest) :]
-
-
-def close_orderly(connection: socket.socket, *, linger_s: float) -> None:
-    """Stop sending, let the other side finish for a while, close: what it was sent last is not lost by a reset."""
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_WR)
-        end = time.monotonic() + linger_s
-        while (left := end - time.monotonic()) > 0:
-            connection.settimeout(left)
-            if not connection.recv(65536):
-                break
-    connection.close()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,7 +77,7 @@ class InMemory(Keeper):
         return Store.in_memory(types=self.types, origin=ORIGIN, clock=self.clock)
 
 
-class Served(Keeper):
+class Served(Keeper, ABC):
     """A store on disk, behind a server; each session is a client of its own."""
 
     def __init__(self, folder: Path, clock: ManualClock) -> None:
@@ -104,11 +105,13 @@ class Served(Keeper):
         self._serve(self._server, store)
         return store
 
+    @abstractmethod
     def _serve(self, server: StoreServer, store: Store) -> None:
-        raise NotImplementedError
+        """Open the door to the store."""
 
+    @abstractmethod
     def _connect(self) -> NetworkStore:
-        raise NotImplementedError
+        """A client that comes by it."""
 
 
 class OverUnix(Served):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,14 +130,6 @@ def fact(number: int = 1, **fields: Any) -> dict[str, Any]:
         "derivation": None,
         **fields,
     }
-
-
-def wait_until(is_so: Callable[[], bool], *, deadline_s: float = 20.0) -> None:
-    """Wait for a condition; fails when it does not come."""
-    end = time.monotonic() + deadline_s
-    while not is_so():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.005)
 
 
 def connected(path: Path) -> socket.socket:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from core.model.frames import encode_frame
 from core.netstore import ServerLimits
-from tests.netstore.served import Bare, Served, wait_until
+from tests.contracts.waiting import wait_until
+from tests.netstore.served import Bare, Served
 
 PING = bytes.fromhex("0000000d7b226f70223a2270696e67227df369e448")
 PONG = bytes.fromhex("000000177b226f6b223a747275652c22706f6e67223a747275657dce87e230")

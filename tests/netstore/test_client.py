@@ -16,7 +16,8 @@ from core.model.fact import Change
 from core.netstore import Door, Grant, NetworkStore, ServerLimits, one_store
 from core.netstore.client.line import Address, Backoff
 from core.store import Appended, Aside, Entry, Run, Store
-from tests.netstore.served import TOKEN, Altered, Served, fact, wait_until
+from tests.contracts.waiting import wait_until
+from tests.netstore.served import TOKEN, Altered, Served, fact
 
 
 def test_a_client_answers_as_the_store_does(client: NetworkStore, served: Served) -> None:

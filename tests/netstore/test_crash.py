@@ -17,8 +17,9 @@ from core.model.clock import SystemClock
 from core.model.errors import CursorUnknown, LockerError
 from core.netstore import Cursor, NetworkStore
 from core.store import Appended, Entry, Store, renew_epoch
+from tests.contracts.waiting import wait_until
 from tests.netstore.conftest import ORIGIN
-from tests.netstore.served import Served, wait_until
+from tests.netstore.served import Served
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = """

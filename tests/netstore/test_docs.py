@@ -35,7 +35,7 @@ def test_every_code_is_named() -> None:
 
 def test_every_event_is_named() -> None:
     """What a connection that follows is told."""
-    source = (ROOT / "core" / "netstore" / "push.py").read_text() + (ROOT / "core" / "netstore" / "tail.py").read_text()
+    source = "".join((ROOT / "core/netstore/server" / name).read_text() for name in ("push.py", "tail.py"))
     events = set(re.findall(r'"event": ?"(\w+)"', source)) | set(re.findall(r'"event":"(\w+)"', source))
 
     assert {"fact_written", "caught_up", "lagged", "heartbeat", "draining", "error"} == events

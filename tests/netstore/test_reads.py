@@ -11,7 +11,8 @@ from core.model.clock import ManualClock
 from core.model.filter import parse
 from core.netstore import Cursor, Door, Grant, NetworkStore, one_store
 from core.store import AtSeq, AtTime, Entry, Store
-from tests.netstore.served import Bare, Served, fact, wait_until
+from tests.contracts.waiting import wait_until
+from tests.netstore.served import Bare, Served, fact
 
 
 @pytest.fixture

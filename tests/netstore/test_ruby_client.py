@@ -12,8 +12,9 @@ import pytest
 
 from core.netstore import Door, one_store
 from tests.conftest import requires_program
+from tests.contracts.waiting import wait_until
 from tests.fakes.ruby_client import FACT_KEYS, NetworkError, RubyClient
-from tests.netstore.served import Served, fact, wait_until
+from tests.netstore.served import Served, fact
 
 WIRE_CLIENT = Path(__file__).resolve().parents[1] / "fakes" / "programs" / "wire_client.rb"
 

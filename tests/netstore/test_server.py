@@ -44,7 +44,8 @@ from core.netstore import (
     socket_path,
 )
 from core.store import Entry, Store
-from tests.netstore.served import TOKEN, Bare, Served, fact, grants, wait_until
+from tests.contracts.waiting import wait_until
+from tests.netstore.served import TOKEN, Bare, Served, fact, grants
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVE_AND_WAIT = """

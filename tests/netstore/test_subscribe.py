@@ -15,7 +15,8 @@ from core.model.fact import Fact
 from core.netstore import Cursor, Door, NetworkStore, ServerLimits, StoreServer, one_store
 from core.netstore.server import push
 from core.store import Entry, Policy, Store
-from tests.netstore.served import TOKEN, Altered, Bare, Served, connected, fact, wait_until
+from tests.contracts.waiting import wait_until
+from tests.netstore.served import TOKEN, Altered, Bare, Served, connected, fact
 
 
 def put(served: Served, *keys: str, store: str = "tasks") -> None:

@@ -8,10 +8,8 @@ from typing import Any
 from core.model.fact import JsonObject
 from core.netstore.client.line import Line
 from core.netstore.client.replies import read, whole
+from core.netstore.limits import GRACE_S, RETRY_MAX
 from core.store import Collected, Condition, Policy, Quarantined, Receipt, Retried, Verification
-
-RETRY_MAX = 500
-GRACE_S = 86_400.0
 
 
 class DistantCare:

@@ -18,7 +18,8 @@ from core.model.fact import JsonObject
 from core.model.frames import BadFrame, FrameReader, encode_frame
 from core.netstore import protocol
 from core.netstore.limits import PIPELINED_MAX, REPLY_BYTES_MAX
-from core.netstore.listening import close_orderly, parse_address, socket_path, tune
+from core.netstore.listening import parse_address, socket_path
+from core.netstore.sockets import close_orderly, tune
 
 Transport = Literal["tcp", "unix"]
 

@@ -7,13 +7,11 @@ from typing import Any
 import msgspec
 
 from core.netstore import protocol
-from core.netstore.limits import Seq
+from core.netstore.limits import GRACE_S, Seq
 from core.netstore.server.call import Answer, Call
 from core.netstore.server.reads import LIMIT_DEFAULT
 from core.netstore.server.writes import check_not_draining
 from core.store import Collected, Policy, Retried
-
-GRACE_S = 86_400.0
 
 
 class _Acting(msgspec.Struct, kw_only=True):

@@ -16,13 +16,13 @@ from zlib import crc32
 from core.model.errors import LockerError
 from core.model.frames import LENGTH_BYTES, BadFrame, FrameReader, encode_frame
 from core.netstore import protocol
-from core.netstore.listening import close_orderly, send_all, tune
 from core.netstore.protocol import Refusal
 from core.netstore.server.call import Caller, LongReply
 from core.netstore.server.counts import Counts
 from core.netstore.server.desk import Desk
 from core.netstore.server.push import Subscription
 from core.netstore.server.session import Session
+from core.netstore.sockets import close_orderly, send_all, tune
 
 log = logging.getLogger(__name__)
 

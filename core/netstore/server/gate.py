@@ -14,11 +14,12 @@ from core.model.errors import LockerError
 from core.model.frames import encode_frame
 from core.netstore import protocol
 from core.netstore.limits import ServerLimits
-from core.netstore.listening import close_orderly, listen_unix
+from core.netstore.listening import listen_unix
 from core.netstore.protocol import Refusal
 from core.netstore.server.door import Door
 from core.netstore.server.listener import Listener, TurnedAway, check_peer
 from core.netstore.server.relay import Relay
+from core.netstore.sockets import close_orderly
 
 log = logging.getLogger(__name__)
 

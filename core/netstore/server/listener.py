@@ -15,9 +15,9 @@ from pathlib import Path
 from core.model.errors import Forbidden
 from core.model.frames import encode_frame
 from core.netstore import protocol
-from core.netstore.listening import peer_of
 from core.netstore.protocol import Refusal
 from core.netstore.server.door import Door
+from core.netstore.sockets import peer_of
 
 log = logging.getLogger(__name__)
 

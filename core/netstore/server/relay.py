@@ -8,7 +8,7 @@ import struct
 import sys
 import threading
 
-from core.netstore.listening import send_all
+from core.netstore.sockets import send_all
 
 CHUNK_BYTES = 64 * 1024
 
