@@ -147,26 +147,24 @@ class Rounds:
         return _bad_files(service.id, found) if found.damaged_count else ""
 
     def _compact(self, service: Service, reader: Reader) -> str:
-        store = self._kept(service.id)
-        if reader.policies() and store is not None:
-            store.compact(actor=CORE)
-        elif reader.policies():
-            self._ask(service, COMPACT_PATH)
+        if reader.policies():
+            self._have_written(service, lambda store: store.compact(actor=CORE), COMPACT_PATH)
         return ""
 
     def _collect(self, service: Service, reader: Reader) -> str:
-        store = self._kept(service.id)
-        if reader.files.recount().files and store is not None:
-            store.collect_garbage(actor=CORE)
-        elif reader.files.recount().files:
-            self._ask(service, COLLECT_PATH)
+        if reader.files.recount().files:
+            self._have_written(service, lambda store: store.collect_garbage(actor=CORE), COLLECT_PATH)
         return ""
 
-    def _ask(self, service: Service, path: str) -> None:
-        """Have the child do it; one that is switched off is asked once it is on again."""
-        if not service.enabled:
+    def _have_written(self, service: Service, do: Callable[[Store], object], path: str) -> None:
+        """Do it to a store that the core writes; else its child does it, which is put off while it is switched off."""
+        store = self._kept(service.id)
+        if store is not None:
+            do(store)
+        elif not service.enabled:
             raise Retry(f"{service.id} is switched off")
-        self._ask_child(service.id, path)
+        else:
+            self._ask_child(service.id, path)
 
     def _waiting(self, service: Service) -> Callable[[float], None]:
         """How a long look makes room for others, and ends where the core does or the store changes hands."""
