@@ -17,7 +17,7 @@ from core.assembly.shared_store import Child, SharedStore, writer_path
 from core.model.clock import Clock
 from core.model.errors import LockerError, NotFound, Retry
 from core.model.manifest import Limits, Manifest
-from core.netstore import ADMIN, READ, WRITE, Door, Grant, StoreServer, one_store
+from core.netstore import ADMIN, READ, WRITE, Door, Grant, ServerLimits, StoreServer, one_store
 from core.process import is_below
 from core.registry import Catalog, Service, Services
 from core.store import Origin, Store
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 SOCKET_NAME = "store.sock"
 GIVE_WAY_S = 10.0
 CLOSING_AT_ONCE = 8
+# The core ends within five seconds, whoever is connected and does not read.
+LIMITS = ServerLimits(drain_s=1.0, linger_s=0.3)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Keepers:
         self._is_asleep = is_asleep
         self._committed = committed
         self._care = care
-        self._tcp = StoreServer(clock=clock)
+        self._tcp = StoreServer(clock=clock, limits=LIMITS)
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
         self._shared: dict[str, _Shared] = {}
@@ -147,12 +149,12 @@ class Keepers:
     def close(self) -> None:
         """Stop serving and close every store. Blocks for at most some seconds."""
         self._tcp.stop()
-        with self._lock:
-            for service_id in list(self._kept):
-                self._close(service_id)
+        with self._lock, ThreadPoolExecutor(CLOSING_AT_ONCE, thread_name_prefix="keepers") as pool:
             shared, self._shared = list(self._shared.values()), {}
-            with ThreadPoolExecutor(CLOSING_AT_ONCE, thread_name_prefix="keepers") as pool:
-                list(pool.map(lambda one: one.store.close(), shared))
+            endings = [pool.submit(self._close, service_id) for service_id in list(self._kept)]
+            endings += [pool.submit(one.store.close) for one in shared]
+            for ending in endings:
+                ending.result()
 
     def _settle(self) -> None:
         wanted = {service.id: service for service in self._services.list() if service.enabled}
@@ -188,7 +190,7 @@ class Keepers:
         except LockerError as error:
             log.warning("store not opened for writing id=%s: %s", service.id, error)
             return
-        server = StoreServer(clock=self._clock)
+        server = StoreServer(clock=self._clock, limits=LIMITS)
         door = Door(
             store_of=one_store(store, service=service.id),
             open_to=Grant(f"service:{service.id}"),

@@ -14,7 +14,7 @@ from core.model.errors import LockerError, TokenRequired
 from core.model.fact import Change
 from core.netstore import Cursor, NetworkStore
 from tests.fakes.house import ROOT, House, open_house
-from tests.netstore.served import Bare
+from tests.netstore.served import Bare, connected
 
 NOTES = """
 name = "kept"
@@ -89,6 +89,18 @@ def test_the_store_is_let_go_with_its_service(house: House) -> None:
     house.post("/core/kept/enable")
     with NetworkStore(address=address, transport="unix") as store:
         assert 1 == store.head()
+
+
+def test_the_core_ends_in_order_whoever_does_not_read(house: House) -> None:
+    """A program that follows the store and stands still holds up nothing."""
+    house.install("kept")
+    place = house.me / "kept" / "store.sock"
+    with connected(place) as connection, NetworkStore(address=str(place), transport="unix") as store:
+        Bare(connection).ask(op="subscribe")
+        for number in range(100):
+            store.commit([Change(type="note", key=str(number), value={"text": "x" * 50_000})])
+
+        assert 0 == house.stop()
 
 
 def test_another_services_process_is_kept_out(house: House) -> None:
@@ -174,8 +186,6 @@ def test_a_store_of_an_earlier_version_is_brought_up_at_start(house: House) -> N
     for name in ("store.db", "store.db-wal", "store.db-shm"):
         (house.me / "kept" / name).unlink(missing_ok=True)
     shutil.copy(ROOT / "tests" / "data" / "stores" / "version1.db", house.me / "kept" / "store.db")
-    locker = (house.me / "locker.json").read_text()
-    (house.me / "locker.json").write_text(locker)
     house.start()
 
     assert 3 == house.get("/Me/kept/types").json()["types"]["note"]["count"]
