@@ -20,6 +20,7 @@ from core.web import ChildDetails, ChildState
 
 T = TypeVar("T")
 QUICK_S = 30.0
+# Whatever starts or stops a child: as long as its manifest and the owner's limits allow.
 START_S_MAX = 660.0
 WRITER_S = 120.0
 _FOR_OWNER = Caller("owner", ("all",))
@@ -125,7 +126,7 @@ class ChildrenBridge:
         )
 
     def stop(self, service_id: str, *, reason: str) -> None:
-        self._loop.run(self._supervisor.stop(service_id, reason=reason))
+        self._loop.run(self._supervisor.stop(service_id, reason=reason), timeout_s=START_S_MAX)
 
     def restart(self, service_id: str, /) -> None:
         self._loop.run(self._supervisor.restart(service_id), timeout_s=START_S_MAX)

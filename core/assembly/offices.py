@@ -92,7 +92,8 @@ class ServiceDesk:
 
     def disable(self, service_id: str, /) -> Service:
         service = self._services.disable(service_id)
-        self._loop.run(self._supervisor.stop(service_id, reason="switched off by the owner"))
+        stopping = self._supervisor.stop(service_id, reason="switched off by the owner")
+        self._loop.run(stopping, timeout_s=START_S_MAX)
         self._keepers.settle()
         return service
 

@@ -22,15 +22,17 @@ class Desk:
         kept = SimpleNamespace(id="feeds", uid="uid-of-feeds")
         services = SimpleNamespace(
             kept=lambda: [kept], install=lambda *_, **__: kept, enable=lambda _: kept, resume=lambda _: kept,
-            update_settings=lambda *_: kept, uninstall=lambda *_, **__: self.tell("record"),
+            disable=lambda _: kept, update_settings=lambda *_: kept, uninstall=lambda *_, **__: self.tell("record"),
         )  # fmt: skip
-        names = ("supervisor", "scheduler", "stores", "catalog", "is_outdated", "keepers")
+        names = ("scheduler", "stores", "catalog", "is_outdated")
         rooms: dict[str, Any] = dict.fromkeys(names)
         self.desk = ServiceDesk(
             services,  # type: ignore[arg-type]
             loop=SimpleNamespace(run=self.run),  # type: ignore[arg-type]
             bus=SimpleNamespace(erase=self.later("events")),  # type: ignore[arg-type]
             deliveries=SimpleNamespace(purge=self.later("letters")),  # type: ignore[arg-type]
+            supervisor=SimpleNamespace(stop=self.later("child")),  # type: ignore[arg-type]
+            keepers=SimpleNamespace(settle=lambda: self.tell("stores")),  # type: ignore[arg-type]
             logs=SimpleNamespace(erase=lambda _: self.tell("logs")),  # type: ignore[arg-type]
             erase_words=lambda _: self.tell("words"),
             **rooms,
@@ -60,9 +62,9 @@ class Desk:
         raise AssertionError("it waits")
 
 
-@pytest.mark.parametrize("deed", ["install", "enable", "resume", "update_settings"])
-def test_a_slow_resident_is_waited_for(deed: str) -> None:
-    """Whatever may start a child waits as long as a child may take: it is done, so it is not answered as refused."""
+@pytest.mark.parametrize("deed", ["install", "enable", "disable", "resume", "update_settings"])
+def test_a_slow_child_is_waited_for(deed: str) -> None:
+    """Whatever starts or stops a child waits as long as that may take: it is done, so it is not answered as refused."""
     desk = Desk()
     if deed == "install":
         desk.desk.install("feeds", settings={}, title=None, service_id=None)
