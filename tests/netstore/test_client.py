@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import threading
 import time
@@ -15,7 +16,8 @@ from core.model.errors import BadRequest, Broken, Forbidden, LockerError, Retry,
 from core.model.fact import Change
 from core.netstore import Door, Grant, NetworkStore, ServerLimits, one_store
 from core.netstore.client.line import Address, Backoff
-from core.store import Appended, Aside, Entry, Run, Store
+from core.netstore.client.series import DistantSeries
+from core.store import Appended, Aside, Entry, Recorder, Run, Store
 from tests.contracts.waiting import wait_until
 from tests.netstore.served import TOKEN, Altered, Served, fact
 
@@ -53,6 +55,33 @@ def test_a_client_answers_as_the_store_does(client: NetworkStore, served: Served
     assert (store.head(), store.epoch(), store.opens()) == (client.head(), client.epoch(), client.opens())
     with pytest.raises(BadRequest):
         client.records("note", limit=0)
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "apart"),
+    [
+        # How a look makes room for others is the server's own affair.
+        (NetworkStore, Store, {"verify"}),
+        (DistantSeries, Recorder, set()),
+    ],
+)
+def test_what_both_have_is_asked_alike(there: type, here: type, apart: set[str]) -> None:
+    """The same parameters with the same defaults, so that a client stands wherever a store does."""
+    both = {name for name in public_names(there) & public_names(here) if callable(getattr(there, name))}
+
+    assert len(both) > 5
+    assert apart == {name for name in both if parameters(there, name) != parameters(here, name)}
+
+
+def public_names(kind: type) -> set[str]:
+    """The public names of a class."""
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+def parameters(kind: type, name: str) -> list[tuple[str, object, object]]:
+    """How a method is called."""
+    found = inspect.signature(getattr(kind, name)).parameters.values()
+    return [(one.name, one.kind, one.default) for one in found]
 
 
 def test_s17_there_is_one_plane(client: NetworkStore, served: Served) -> None:
