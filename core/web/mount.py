@@ -32,7 +32,8 @@ BODY_DEADLINE_S = 30.0
 # What waits for a child to start, stop or answer, for an environment to be made, or for a folder to be erased.
 _LONG_DEED = re.compile(
     r"POST /(core|services)/[^/]+/(install|uninstall|enable|disable|resume|stop|restart|settings|sync|wake|import)"
-    r"|PUT /core/[^/]+/settings|DELETE /kept/[^/]+|POST /install/.+"
+    r"|POST /(core|services)/[^/]+/(store|erase(/.+)?|set-aside/.+)|PUT /core/[^/]+/(settings|retention|store)"
+    r"|POST /(dead-letters|owner/letters)/[^/]+/retry|DELETE /kept/[^/]+|POST /install/.+"
 )
 _TAKES_FILES = re.compile(r"/services/[^/]+/import")
 
@@ -47,8 +48,10 @@ class Lane:
 
     async def run(self, actor: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer in a thread of this lane; raises TooBusy when it is full."""
-        if self._inside.total() >= WAITING_MAX or self._inside[actor] >= self._of_one_max:
+        if self._inside[actor] >= self._of_one_max:
             raise TooBusy(f"{self._inside[actor]} requests of {actor} wait for the core already", retry_after_s=1)
+        if self._inside.total() >= WAITING_MAX:
+            raise TooBusy(f"{WAITING_MAX} requests wait for the core already", retry_after_s=1)
         self._inside[actor] += 1
         try:
             await self._wsgi(scope, receive, send)  # type: ignore[arg-type]

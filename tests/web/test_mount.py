@@ -251,9 +251,20 @@ def test_what_may_take_long_has_a_lane_of_its_own() -> None:
     """Of the API and of the dashboard, exactly these changes wait for a child, an environment or a folder."""
     rows = {f"{row.method} {row.path}" for row in openapi.TABLE} | {f"{page.method} {page.path}" for page in PAGES}
     deeds = ("install", "uninstall", "enable", "disable", "resume", "stop", "restart")
-    of_the_dashboard = (*deeds[1:], "settings", "sync", "wake", "import")
-    expected = {f"POST /core/<id>/{deed}" for deed in deeds} | {"PUT /core/<id>/settings", "DELETE /kept/<id>"}
-    expected |= {f"POST /services/<id>/{deed}" for deed in of_the_dashboard}
+    of_a_child = (
+        "settings",
+        "sync",
+        "wake",
+        "import",
+        "store",
+        "erase/<type>/<key>",
+        "set-aside/retry",
+        "set-aside/drop",
+    )
+    expected = {f"POST /core/<id>/{deed}" for deed in (*deeds, "erase")} | {"DELETE /kept/<id>"}
+    expected |= {f"PUT /core/<id>/{what}" for what in ("settings", "retention", "store")}
+    expected |= {f"POST /services/<id>/{deed}" for deed in (*deeds[1:], *of_a_child)}
+    expected |= {"POST /dead-letters/<letter>/retry", "POST /owner/letters/<int:letter>/retry"}
     expected |= {"POST /install/<connector>", "POST /install/kept/<id>", "POST /install/kept/<id>/erase"}
 
     assert expected == {row for row in rows if is_long_deed(*row.split(" ", 1))}
