@@ -282,6 +282,7 @@ def _prepare_folders(spec: LaunchSpec) -> Path:
             folder.mkdir(mode=0o700, exist_ok=True)
         if temporary.is_symlink():
             raise FolderUnusable(f"{temporary} is a link; the service's temporary folder must be a folder of its own")
+        temporary.chmod(0o700)  # A child may have shut itself out.
     except OSError as err:
         raise FolderUnusable(f"{err.filename} cannot be used: {err.strerror}") from err
     return temporary

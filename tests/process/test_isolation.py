@@ -259,6 +259,22 @@ def test_a_link_for_a_temporary_folder_is_refused(make_yard: MakeYard) -> None:
     asyncio.run(scenario())
 
 
+def test_a_temporary_folder_that_a_child_closed_is_open_again(make_yard: MakeYard) -> None:
+    """Its next start is not held up by what an earlier one did to itself."""
+
+    async def scenario() -> None:
+        async with make_yard() as yard:
+            name = yard.add("obedient")
+            (yard.me / name / "tmp" / "left").mkdir(parents=True)
+            (yard.me / name / "tmp").chmod(0)
+            await yard.supervisor.ensure_running(name)
+
+            assert 0o700 == (yard.me / name / "tmp").stat().st_mode & 0o777
+            assert [] == list((yard.me / name / "tmp").iterdir())
+
+    asyncio.run(scenario())
+
+
 def test_a_system_without_landlock_is_told(tmp_path: Path) -> None:
     """A visible sentence where nothing shuts children in; none where something does."""
     bare = Launcher(zygote=None, environment={}, open_files_max=64, abi=0)
