@@ -21,7 +21,7 @@ from core.events.tail import Tail
 from core.events.viewer import Filter, Viewer
 from core.model.errors import BadRequest, BodyTooLarge, LockerError, MethodNotAllowed, TooBusy
 from core.model.ids import SERVICE_ID
-from core.model.problem import problem_response
+from core.model.problem import problem_messages
 
 STREAMS_MAX = 1000
 REPLAYS_MAX = 4
@@ -227,8 +227,5 @@ async def _send_body(send: Send, body: bytes) -> None:
 
 
 async def _refuse(send: Send, error: LockerError) -> None:
-    status, headers, body = problem_response(error)
-    headers.append(("content-length", str(len(body))))
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+    for message in problem_messages(error):
+        await send(message)

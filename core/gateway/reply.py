@@ -6,7 +6,7 @@ from typing import Any
 
 from core.gateway.forward import Send
 from core.model.errors import LockerError
-from core.model.problem import problem_response
+from core.model.problem import problem_messages
 
 CUT = "locker.cut"
 INTERNAL_ERROR = 1011
@@ -49,8 +49,5 @@ class Reply:
         cut()
 
     async def _problem(self, kind: str, error: LockerError) -> None:
-        status, headers, body = problem_response(error)
-        fields = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
-        fields.append((b"content-length", b"%d" % len(body)))
-        await self._send({"type": f"{kind}.start", "status": status, "headers": fields})
-        await self._send({"type": f"{kind}.body", "body": body})
+        for message in problem_messages(error, kind=kind):
+            await self._send(message)

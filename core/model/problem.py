@@ -38,6 +38,14 @@ def problem_response(error: LockerError) -> tuple[int, list[tuple[str, str]], by
     return error.status, headers, msgspec.json.encode(problem_document(error))
 
 
+def problem_messages(error: LockerError, *, kind: str = "http.response") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The two ASGI messages of a whole answer to a request that met `error`; `kind` is what their types begin with."""
+    status, headers, body = problem_response(error)
+    fields = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+    fields.append((b"content-length", b"%d" % len(body)))
+    return {"type": f"{kind}.start", "status": status, "headers": fields}, {"type": f"{kind}.body", "body": body}
+
+
 def as_locker_error(error: Exception) -> LockerError:
     """`error` itself, or a Broken that tells nothing of its text: that may hold a secret, the log has it."""
     if isinstance(error, LockerError):
