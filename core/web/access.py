@@ -13,6 +13,7 @@ import logging
 from functools import partial
 
 from core.model.errors import BadRequest, Forbidden, LockerError, NotFound, TokenRequired
+from core.model.manifest import Manifest
 from core.web.accesses import Accesses
 from core.web.asgi import Request, answer, refuse_websocket
 from core.web.caller import NOBODY, OWNER, READING, Caller, app_may, child_may
@@ -186,18 +187,19 @@ class Access:
             raise Forbidden(f"{caller.actor} may not {method} {request.path[:200]}.", remedy=remedy)
 
     def _child_may(self, own_id: str, method: str, request: Request) -> bool:
-        try:
-            manifest = self._parts.catalog.get(self._parts.services.get(own_id).connector)
-            uses = manifest.uses
-        except NotFound:
-            uses = ()
+        manifest = self._manifest_of(own_id)
+        uses = manifest.uses if manifest else ()
         return child_may(
             own_id, method=method, path=request.path, query=request.query, uses=uses, network_of=self._network_of
         )
 
     def _network_of(self, service_id: str, type_name: str) -> str | None:
+        manifest = self._manifest_of(service_id)
+        return manifest.network_of(type_name) if manifest else None
+
+    def _manifest_of(self, service_id: str) -> Manifest | None:
         try:
-            return self._parts.catalog.get(self._parts.services.get(service_id).connector).network_of(type_name)
+            return self._parts.catalog.get(self._parts.services.get(service_id).connector)
         except NotFound:
             return None
 
