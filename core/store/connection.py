@@ -39,18 +39,11 @@ def open_for_writing(path: Path, *, mode_of: Path) -> apsw.Connection:
     """
     check_is_file(path)
     db = apsw.Connection(f"file:{quote(str(_real(path)))}?modeof={quote(str(_real(mode_of)))}", flags=_WRITE_FLAGS)
-    distrust(db)
-    db.set_busy_timeout(BUSY_TIMEOUT_MS)
-    db.pragma("journal_mode", "wal")
-    db.pragma("synchronous", "full")
-    db.pragma("secure_delete", True)
-    db.pragma("foreign_keys", True)
-    db.pragma("journal_size_limit", WAL_BYTES_KEPT_MAX)
-    db.wal_autocheckpoint(CHECKPOINT_PAGES)
-    if sys.platform == "darwin":
-        db.pragma("fullfsync", True)
-        db.pragma("checkpoint_fullfsync", True)
-    return db
+    try:
+        return _durable(db)
+    except BaseException:
+        db.close()
+        raise
 
 
 def open_for_reading(path: Path) -> apsw.Connection:
@@ -144,6 +137,21 @@ def fault_of(err: BaseException, path: Path) -> LockerError:
     if isinstance(err, (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)):
         return FileDamaged(f"{path} is damaged: {type(err).__name__}")
     return Broken(f"{path}: {type(err).__name__}")
+
+
+def _durable(db: apsw.Connection) -> apsw.Connection:
+    distrust(db)
+    db.set_busy_timeout(BUSY_TIMEOUT_MS)
+    db.pragma("journal_mode", "wal")
+    db.pragma("synchronous", "full")
+    db.pragma("secure_delete", True)
+    db.pragma("foreign_keys", True)
+    db.pragma("journal_size_limit", WAL_BYTES_KEPT_MAX)
+    db.wal_autocheckpoint(CHECKPOINT_PAGES)
+    if sys.platform == "darwin":
+        db.pragma("fullfsync", True)
+        db.pragma("checkpoint_fullfsync", True)
+    return db
 
 
 def _is_full(folder: Path) -> bool:

@@ -76,6 +76,16 @@ def test_write_is_flushed_before_it_returns(path: Path) -> None:
         core.close()
 
 
+def test_a_file_that_cannot_be_opened_is_let_go(path: Path) -> None:
+    """Whoever sets the damaged file aside must find no connection to it in this process."""
+    path.write_bytes(b"no database " * 1000)
+    with pytest.raises(FileDamaged) as raised:
+        CoreDb.open(path)
+
+    assert raised.value.__traceback__ is not None
+    assert [] == [db for db in apsw.connections() if db.filename == str(path)]
+
+
 def test_write_within_a_write_is_refused(core: CoreDb) -> None:
     """It could only wait for itself; the outer write is undone."""
     with pytest.raises(Broken, match="within a write"):
