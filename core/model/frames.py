@@ -36,7 +36,7 @@ class FrameFault(StrEnum):
 
 
 class BadFrame(msgspec.Struct, frozen=True, kw_only=True):
-    """A frame that is none: it begins at byte `at`; of the `wanted` bytes that it announces `have` were there."""
+    """What is no whole frame: it begins at byte `at`, and `have` of the `wanted` bytes that it announces were there."""
 
     fault: FrameFault
     at: int
@@ -143,7 +143,7 @@ class FrameSearch:
 
     @property
     def is_spent(self) -> bool:
-        """Whether it gave up: then nothing was found does not mean that nothing is there."""
+        """Whether it gave up: what it did not find may be there all the same."""
         return self._left < 0
 
     def find(self, data: bytes | bytearray, start: int, *, stop: int) -> int | None:

@@ -20,8 +20,9 @@ class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     `limits` holds `disk_free_bytes_min`: below it the child does not sync. `due` says when each stream runs next.
     `timezone` is the owner's, by its IANA name: there days begin and end.
-    `store_socket` is where the store is written over the wire, where the core writes it; `writer_socket` where the
-    child serves the store that it writes to the core, where the owner lets other programs write it too.
+    `store_socket` is where the store is written over the wire, with `writer = "core"`; else None. `writer_socket` is
+    where a child that writes its store itself serves it to the core, if the owner opened it to other programs; else
+    None.
     """
 
     port: int

@@ -20,7 +20,7 @@ from core.store.durable import FOLDER_MODE
 from core.store.lock import WriterLock
 from core.store.reader import STORE_NAME, Reader
 
-# Who waits for another connection asks again after this: there, each transaction lasts for less than a millisecond.
+# How soon to ask again for a lock: a transaction in memory takes less than a millisecond.
 _PAUSE_S = 0.0002
 _MEMORY_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 _MEMORY_READ = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
@@ -135,7 +135,7 @@ class _MemoryReader(Reader):
 
 
 class _Patience:
-    """A busy handler that asks again soon, for as long as a file is waited for."""
+    """A busy handler that asks again soon, and gives up after as long as for a file."""
 
     def __init__(self) -> None:
         self._end = 0.0

@@ -42,12 +42,12 @@ T = TypeVar("T")
 APPEND_ENTRIES_MAX = 1000
 
 
-def _no_one(head: int) -> None:
-    """What is told of commits until somebody wants to know."""
+def _untold_commit(head: int) -> None:
+    """`on_commit` until somebody sets it."""
 
 
-def _nobody() -> None:
-    """What is told of removals until somebody wants to know."""
+def _untold_removal() -> None:
+    """`on_removed` until somebody sets it."""
 
 
 class Store(Reads):
@@ -73,8 +73,8 @@ class Store(Reads):
     ) -> None:
         super().__init__(home.path, types)
         path = home.path
-        self.on_commit: Callable[[int], None] = _no_one
-        self.on_removed: Callable[[], None] = _nobody
+        self.on_commit: Callable[[int], None] = _untold_commit
+        self.on_removed: Callable[[], None] = _untold_removal
         self.was_clean = home.was_clean
         self.found = found
         self._clock = clock

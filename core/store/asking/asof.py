@@ -27,7 +27,7 @@ class AtSeq(msgspec.Struct, frozen=True):
 
 
 class AtTime(msgspec.Struct, frozen=True):
-    """What was known at a time, in epoch seconds, that second's fractions included."""
+    """What was known at a time in epoch seconds: a fact that became known at that very time is in it."""
 
     time: float
 
@@ -53,8 +53,8 @@ def spanned(as_of: AsOf, row: str, parameters: Parameters) -> str:
 def settled(rows: Rows, as_of: AsOf | None) -> AsOf | None:
     """The moment where it is one of the past, None where it is the present: a position at or beyond the last one.
 
-    A time is given as a position where that says the same: facts known elsewhere before they came here are there only
-    where some have a number of their own, and recorded times never fall.
+    A time becomes a position where both mean the same: recorded times never fall, and a store in which no fact has an
+    `origin_seq` of its own holds none that was known elsewhere before it was recorded here.
     Raises CursorTooOld for one below the retained floor, BadRequest for what is no moment.
     """
     if as_of is None:

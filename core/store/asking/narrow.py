@@ -20,7 +20,7 @@ _Scalar = str | int | float
 
 
 class Range(NamedTuple):
-    """A stretch of the index called `name`: its `values`, else what lies between the ends, each within or without."""
+    """A stretch of the index `name`: these `values`, or all between two ends, each with whether it is included."""
 
     path: str
     name: str
@@ -86,6 +86,7 @@ _End = tuple[_Scalar, bool] | None
 
 
 def _given(term: Filter, indexes: dict[str, str]) -> Iterator[tuple[str, tuple[_Scalar, ...], _End, _End]]:
+    """What a term gives for an index, if anything: its path, the values, and the two ends."""
     if not isinstance(term, Compare | In) or term.path.is_shared or any(map(is_place, term.path.steps)):
         return
     path = next((path for path in indexes if tuple(path.split(".")) == term.path.steps), None)

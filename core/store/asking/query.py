@@ -36,7 +36,8 @@ PAGE_S_MAX = 0.25
 _SLICE_FIRST = 256
 _SLICE_GROWS = 4
 _SLICE_QUICK_S = 0.02
-# Facts times thousands of letters of a filter in one statement: a reader ends one that takes 20 million steps.
+# How many facts one statement asks a filter of 1000 letters of SQL; of a longer one, fewer. A reader ends a statement
+# after 20 million steps.
 _ASKED_MAX = 150_000
 _TYPE = "SELECT id FROM type WHERE name = ?"
 _LIVE = "SELECT live FROM tally WHERE type = ?"

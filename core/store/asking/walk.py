@@ -45,7 +45,7 @@ class NewestPlace(msgspec.Struct, frozen=True, array_like=True, tag="newest"):
 
 
 class FieldPlace(msgspec.Struct, frozen=True, array_like=True, tag="field"):
-    """The end of a page in the order of a field; what the field holds there, facts never changing, is looked up."""
+    """The end of a page in the order of a field; `value` is looked up in the fact, which never changes."""
 
     order: str
     seq: int

@@ -1,4 +1,4 @@
-"""The latest state: one row per record naming the fact that counts, one per fact that did, and how they are rebuilt."""
+"""The latest state: one row per record, one per fact that counts no more, and how both are rebuilt."""
 
 from __future__ import annotations
 

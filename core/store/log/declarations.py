@@ -82,7 +82,7 @@ class Declarations:
             self._db.execute(_NEW_INDEX, (number, path, name))
 
     def _settle_views(self, numbers: Mapping[str, int]) -> None:
-        """For people with ordinary tools; none of our own statements reads them, so one that cannot be is left out."""
+        """For people with ordinary tools. No statement of ours reads them: one that cannot be made is left out."""
         for (name,) in self._db.execute(_VIEWS).fetchall():
             self._db.execute(f"DROP VIEW {quoted_name(str(name))}")
         self._db.execute(_FACTS_VIEW)

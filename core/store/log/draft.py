@@ -30,7 +30,7 @@ class Draft:
         self._sheet = sheet
         self._types = types
         self._producer = producer
-        # The moment of the commit says it as well, but where the clock went back meanwhile.
+        # None stands for the time of the commit: the same, unless the clock was set back in between.
         is_now = abs(batch.transaction_time - sheet.now) < SAME_MOMENT_S
         self._transaction_time = None if is_now else batch.transaction_time
         self.refused: list[Refusal] = []

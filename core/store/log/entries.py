@@ -35,7 +35,7 @@ ORIGIN_BYTES_MAX = 512
 CLOCK_AHEAD_S_MAX = 86_400.0
 EPOCH_S_LIMIT = 1e12
 HASH_HEX_LETTERS = 64
-# Far from the last number there is: a log whose facts come back goes on behind them.
+# Well below 2^63: a log that takes its own facts back goes on numbering behind them.
 ORIGIN_SEQ_LIMIT = 2**62
 
 _EMPTY = b"{}"

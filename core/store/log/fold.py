@@ -25,7 +25,7 @@ class Version(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Until when a fact counted: in the store's order, and in time. Its own place where it never did."""
+    """Up to which position and which time a fact counted; its own, where it never did."""
 
     seq: int
     until_seq: int

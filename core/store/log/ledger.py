@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 EPOCH_BYTES = 16
 INDEX_FACTS = 500
-# Of the logs and producers that facts share, how many are known by heart, and how long a document such a one may be.
+# How many logs, and how many producers, are kept in memory by their number; and how long such a producer may be.
 SHARED_KNOWN_MAX = 256
 SHARED_LETTERS_MAX = 4096
 

@@ -210,7 +210,7 @@ def _check_fields(change: Change) -> None:
 
 
 def is_reserved(type_name: str) -> bool:
-    """Whether only the store itself says something under that type."""
+    """Whether the type is the store's own, under which nobody else may write."""
     return type_name.startswith(RESERVED_TYPES) or type_name in OWN_TYPES
 
 

@@ -48,7 +48,7 @@ def change_in(whole: str | None, type_name: str, spec: TypeSpec | None) -> Chang
 
 
 def with_head(whole: str | None, head: int) -> str | None:
-    """What is kept of a change, with the end of the log at its refusal: what came later is behind that."""
+    """What is kept of a change, with the log's head when it was refused: any later version stands behind it."""
     return f'{whole[:-1]},"head":{head}}}' if whole is not None and whole.startswith(CHANGE) else whole
 
 

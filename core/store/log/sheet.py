@@ -217,7 +217,7 @@ class Sheet:
             new.schema_version,
         )
         placed = (
-            # A fact without a number of its own is known since it was recorded: a time is a position among such.
+            # Left out only where the fact became known here and now: among such facts, a time can become a position.
             None if origin_seq == seq and source.number == FIRST_ORIGIN and known_at == now else origin_seq,
             None if known_at == now else known_at,
             rev[0],
