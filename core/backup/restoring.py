@@ -160,7 +160,7 @@ class _Restoring:
             raise self._damaged("it has no inventory")
         for name, held in self._inventory.databases.items():
             try:
-                found = holding_of(self._tree / name)
+                found = holding_of(self._tree / checked_name(name))
             except NotFound as err:
                 raise self._damaged(f"{name} is missing") from err
             if found != held:

@@ -290,6 +290,22 @@ def test_a_backup_that_contradicts_itself_is_refused(
     assert [] == list((tmp_path / "Back").iterdir())
 
 
+def test_an_inventory_reaches_nothing_outside(me: Path, archive: Path, tmp_path: Path) -> None:
+    """It may name a database that stands elsewhere and holds just what it says: that one stays as it is."""
+    inventory = {item.name: text_of(item) for item in items(archive)}["inventory.json"]
+    outside = str(me / "feeds" / "store.db").encode()
+    change = {"inventory.json": inventory.replace(b'"feeds/store.db"', b'"' + outside + b'"')}
+    wrong = rewritten(archive, tmp_path / "wrong.tar", change)
+    with open_store(me, "feeds", ManualClock()) as store:
+        epoch = store.epoch()
+
+    with pytest.raises(FileDamaged):
+        bring_back(wrong, tmp_path / "Back")
+
+    with open_store(me, "feeds", ManualClock()) as store:
+        assert epoch == store.epoch()
+
+
 def test_an_export_is_no_backup(tmp_path: Path) -> None:
     """Another archive of ours is told from one."""
     with scratch(tmp_path / "x.tar") as beside, packed(tmp_path / "x.tar", beside, form="tar") as sink:
