@@ -10,7 +10,8 @@ import os
 import shutil
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -119,7 +120,8 @@ def examine(folder: Path, *, at: float, mend: bool, is_thorough: bool = False) -
 
 
 def _without_tail(case: Case, found: Findings) -> Findings:
-    aside = (_set_aside(case, case.wal, "wal"),)
+    with _undone_if_it_fails() as made:
+        aside = (_set_aside(case, case.wal, "wal", made),)
     db = open_for_writing(case.base, mode_of=case.folder / LOCK_NAME)
     try:
         db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
@@ -132,27 +134,43 @@ def _damaged(case: Case, found: Findings, *, mend: bool) -> Findings:
     found = msgspec.structs.replace(found, verdict="damaged", bytes=case.walk.lost_bytes, facts_seen=case.lost_facts())
     if not mend:
         return found
-    aside = [
-        _set_aside(case, case.base, STORE_NAME),
-        *([_set_aside(case, case.wal, "wal")] if case.walk.frames else []),
-    ]
-    place = _free_name(case, SALVAGED)
-    views = [overlaid(case.base, case.wal, frames, page_bytes=case.walk.page_bytes) for frames in case.views()]
-    made = build(place, views, kept_head=case.sound.head)
-    found = msgspec.structs.replace(
-        found,
-        salvaged=made.facts,
-        head=made.head,
-        lost=spans_of(made.lost),
-        aside=(*aside, f"{QUARANTINE}/{place.name}"),
-    )
-    replace_file(case.folder / MARKER, msgspec.json.format(msgspec.json.encode(found)))
+    with _undone_if_it_fails() as made:
+        aside = [
+            _set_aside(case, case.base, STORE_NAME, made),
+            *([_set_aside(case, case.wal, "wal", made)] if case.walk.frames else []),
+        ]
+        place = _free_name(case, SALVAGED)
+        made.append(place)
+        views = [overlaid(case.base, case.wal, frames, page_bytes=case.walk.page_bytes) for frames in case.views()]
+        candidate = build(place, views, kept_head=case.sound.head)
+        found = msgspec.structs.replace(
+            found,
+            salvaged=candidate.facts,
+            head=candidate.head,
+            lost=spans_of(candidate.lost),
+            aside=(*aside, f"{QUARANTINE}/{place.name}"),
+        )
+        replace_file(case.folder / MARKER, msgspec.json.format(msgspec.json.encode(found)))
     return found
 
 
-def _set_aside(case: Case, source: Path, name: str) -> str:
+@contextmanager
+def _undone_if_it_fails() -> Iterator[list[Path]]:
+    """A list for the files that the block makes; they go where it fails, else each try would leave more of them."""
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException:
+        for path in made:
+            for end in ("", "-wal", "-shm", "-journal"):
+                path.with_name(path.name + end).unlink(missing_ok=True)
+        raise
+
+
+def _set_aside(case: Case, source: Path, name: str, made: list[Path]) -> str:
     """Copy a file into quarantine, flushed; its name within the folder."""
     target = _free_name(case, name)
+    made.append(target)
     reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC | NO_FOLLOW)
     with os.fdopen(reading, "rb") as old, os.fdopen(os.open(target, CREATE, FILE_MODE), "wb") as new:
         shutil.copyfileobj(old, new, 1024 * 1024)

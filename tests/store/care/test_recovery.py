@@ -25,6 +25,7 @@ from core.store.care.verify import Span
 from core.store.care.walfile import FRAME_HEADER_BYTES, HEADER_BYTES
 from tests.store.care.small import SMALL_PAGE_BYTES, with_small_pages
 from tests.store.conftest import ORIGIN, TYPES
+from tests.store.disks import small_disk
 
 PAGE_BYTES = SMALL_PAGE_BYTES
 FRAME_BYTES = FRAME_HEADER_BYTES + PAGE_BYTES
@@ -350,6 +351,22 @@ def test_nothing_from_elsewhere_is_accepted(folder: Path, tmp_path: Path, clock:
     with pytest.raises(FileDamaged, match="nothing could be salvaged"):
         accept_salvage(folder, actor="owner", clock=clock)
     assert b"another's" == (elsewhere / "salvage.db").read_bytes()
+
+
+def test_no_room_for_copies_leaves_none(left: Left, tmp_path: Path, clock: ManualClock) -> None:
+    """Each start would try again, and leave half a copy on a disk that is full."""
+    damaged = _flipped(left, tmp_path, _middle(left))
+    size = sum(path.stat().st_size for path in damaged.iterdir())
+    with small_disk(tmp_path / "disk", size_bytes=size + 256 * 1024) as disk:
+        folder = _copy(damaged, disk / "notes")
+        (disk / "fill").write_bytes(b"x" * max(0, shutil.disk_usage(disk).free - 12 * 1024))
+        with pytest.raises(OSError, match="No space"):
+            _examined(folder, clock)
+
+        assert [] == list((folder / QUARANTINE).iterdir())
+        assert not (folder / MARKER).exists()
+        (disk / "fill").unlink()
+        assert "damaged" == _examined(folder, clock).verdict
 
 
 def test_a_look_that_does_not_end_is_told(folder: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
