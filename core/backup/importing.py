@@ -232,7 +232,8 @@ class _Readable:
 
 
 def _take_frames(taking: Import, framed: FramedFile) -> None:
-    taking.take_all(framed)
+    for document in framed:
+        taking.take(document, size_bytes=framed.fact_bytes)
     report = framed.report
     taking.note_unreadable(report.unreadable)
     for damage in report.damages:

@@ -209,7 +209,8 @@ class Machine(RuleBasedStateMachine):
         with Store.in_memory(types=self.types, origin=Origin("x/y", 1), clock=self.clock) as other:
             facts = [fact for fact in self.model.facts if fact.type in NAMES]
             taking = Import(other, source="here", actor="test")
-            taking.take_all(msgspec.json.decode(msgspec.json.encode(facts)))
+            for document in msgspec.json.decode(msgspec.json.encode(facts)):
+                taking.take(document, size_bytes=1)
             done = taking.finish()
 
             assert (len(facts), True) == (done.added, done.is_whole), done.problems

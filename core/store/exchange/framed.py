@@ -109,6 +109,7 @@ def wire_form(fact: Fact) -> JsonObject:
 class FramedFile:
     """The facts in a framed file of `size` bytes, as JSON objects; iterate it once, then ask for its `report`.
 
+    `fact_bytes` is how many bytes the fact given last had.
     Raises FormatTooNew for a newer layout, and BadRequest for bodies in another codec than JSON.
     """
 
@@ -126,6 +127,7 @@ class FramedFile:
         self._trailer: JsonObject | None = None
         self._is_ours = False
         self.report = FramedReport()
+        self.fact_bytes = 0
 
     def __iter__(self) -> Iterator[JsonObject]:
         is_first = True
@@ -142,6 +144,7 @@ class FramedFile:
             else:
                 self.report.facts += 1
                 self._digest.update(encode_frame(body))
+                self.fact_bytes = len(body)
                 yield document
             is_first = False
         self._conclude()

@@ -132,7 +132,7 @@ class Import:
         self.done = Imported(source=source)
 
     def take(self, document: JsonObject, *, size_bytes: int) -> None:
-        """Take one fact; it is stored with its batch."""
+        """Take one fact, which had so many bytes as JSON; it is stored with its batch."""
         try:
             self._waiting.append(entry_of(document))
         except InvalidFact as err:
@@ -141,11 +141,6 @@ class Import:
         self._waiting_bytes += size_bytes
         if len(self._waiting) >= BATCH_FACTS or self._waiting_bytes >= BATCH_BYTES_MAX:
             self._store()
-
-    def take_all(self, documents: Iterable[JsonObject]) -> None:
-        """Take these facts, each counted as large as an average one."""
-        for document in documents:
-            self.take(document, size_bytes=BATCH_BYTES_MAX // BATCH_FACTS)
 
     def take_samples(self, series: Recorder, samples: Iterable[JsonObject]) -> None:
         """Take numbers of points, in the order of an export; for a moment that has one already, that one stays."""

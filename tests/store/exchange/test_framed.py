@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from core.model.errors import BadRequest, FormatTooNew
 from core.model.fact import Fact
-from core.model.frames import encode_frame
+from core.model.frames import OVERHEAD_BYTES, encode_frame
 from core.store.exchange.framed import DAMAGES_TOLD_MAX, FramedFile, FramedReport, framed_snapshot, wire_form
 
 
@@ -59,6 +59,14 @@ def read(data: bytes) -> tuple[list[dict[str, Any]], FramedReport]:
     """What a file holds, and what is said of it."""
     framed = FramedFile(io.BytesIO(data), size=len(data), name="x.wal")
     return list(framed), framed.report
+
+
+def test_each_fact_is_told_with_its_size() -> None:
+    """By it whoever takes them in knows how many to hold at once."""
+    data = log(FACTS)
+    framed = FramedFile(io.BytesIO(data), size=len(data), name="x.wal")
+
+    assert len(data) == sum(framed.fact_bytes + OVERHEAD_BYTES for _ in framed)
 
 
 def test_a_snapshot_gives_back_every_field() -> None:

@@ -35,7 +35,8 @@ def kept(fact: Fact) -> JsonObject:
 def take(store: Store, documents: list[JsonObject]) -> Imported:
     """An import of these."""
     taking = Import(store, source="a file", actor="owner")
-    taking.take_all(documents)
+    for document in documents:
+        taking.take(document, size_bytes=1)
     return taking.finish()
 
 
@@ -158,7 +159,8 @@ def test_a_hash_that_does_not_fit_is_refused(store: Store, made: list[Fact]) -> 
 def test_a_hash_of_another_kind_can_be_let_pass(store: Store, made: list[Fact]) -> None:
     """The incumbent's native extension hashes by BLAKE3: its facts are taken by their values, and counted as such."""
     taking = Import(store, source="a file", actor="owner", any_hash=True)
-    taking.take_all([{**told(made[0]), "value_hash": "ab" * 32}, told(made[1])])
+    for document in [{**told(made[0]), "value_hash": "ab" * 32}, told(made[1])]:
+        taking.take(document, size_bytes=1)
     done = taking.finish()
 
     assert (2, 1, 0, True) == (done.added, done.rehashed, done.refused, done.is_whole)
@@ -246,7 +248,8 @@ def test_a_full_disk_ends_it(store: Store, made: list[Fact]) -> None:
     taking = Import(Full(), source="a file", actor="owner")
     many = [{**told(made[0]), "id": f"i{n}", "origin_seq": n + 1, "key": f"k{n}"} for n in range(2 * BATCH_FACTS)]
     with pytest.raises(StorageFull):
-        taking.take_all(many)
+        for document in many:
+            taking.take(document, size_bytes=1)
         taking.finish()
 
     assert BATCH_FACTS == store.head()
