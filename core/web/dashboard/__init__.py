@@ -9,13 +9,14 @@ from core.web.dashboard.home import PAGES as HOME
 from core.web.dashboard.kept import PAGES as KEPT
 from core.web.dashboard.library import PAGES as LIBRARY
 from core.web.dashboard.owner import PAGES as OWNER
+from core.web.dashboard.record import PAGES as RECORD
 from core.web.dashboard.records import PAGES as RECORDS
 from core.web.dashboard.service import PAGES as SERVICE
 from core.web.dashboard.set_aside import PAGES as SET_ASIDE
 from core.web.dashboard.visit import serve_pages
 from core.web.routes import Desk
 
-PAGES = (*HOME, *KEPT, *SERVICE, *SET_ASIDE, *RECORDS, *CHANGES, *ERASING, *LIBRARY, *OWNER, *ABOUT)
+PAGES = (*HOME, *KEPT, *SERVICE, *SET_ASIDE, *RECORDS, *RECORD, *CHANGES, *ERASING, *LIBRARY, *OWNER, *ABOUT)
 
 
 def serve_dashboard(flask: Flask, desk: Desk) -> None:
@@ -32,6 +33,7 @@ __all__ = [
     "LIBRARY",
     "OWNER",
     "PAGES",
+    "RECORD",
     "RECORDS",
     "SERVICE",
     "SET_ASIDE",

@@ -70,6 +70,14 @@ def asked_of(visit: Visit) -> Asked:
     return Asked(text, order, as_of, where, moment_of(visit, as_of), fault)
 
 
+def asked_or_trouble(visit: Visit) -> tuple[Asked, Trouble | None]:
+    """What the visit's address asks; where its day is none, a question that asks nothing, and why."""
+    try:
+        return asked_of(visit), None
+    except BadRequest as error:
+        return Asked(), Trouble.of(error)
+
+
 def moment_of(visit: Visit, text: str) -> AsOf | None:
     """The end of the day that is named, on the owner's clock; None where none is."""
     return AtTime(visit.parts.library.moment(text)) if text else None

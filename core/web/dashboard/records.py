@@ -1,4 +1,4 @@
-"""Browsing what a service holds: the list of a type, one record, and its history."""
+"""The records of a type in a list; how a record is called and where its page is."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 from flask import Response
 
-from core.model.errors import BadRequest, NotFound
-from core.model.fact import Fact, Record
+from core.model.errors import NotFound
+from core.model.fact import Record
 from core.model.filter import FILTER_BYTES_MAX
-from core.model.ids import key_from_path, key_to_path
+from core.model.ids import key_to_path
 from core.model.manifest import Manifest, TypeSpec
 from core.store import Count
 from core.web.dashboard.asked import (
@@ -20,7 +20,7 @@ from core.web.dashboard.asked import (
     NEWEST,
     UNANSWERED,
     Asked,
-    asked_of,
+    asked_or_trouble,
     day_words,
     examples,
     orders,
@@ -29,19 +29,15 @@ from core.web.dashboard.asked import (
 )
 from core.web.dashboard.holdings import holdings
 from core.web.dashboard.overview import keeps_itself, types_of
-from core.web.dashboard.values import at_path, first_words, plain, tree
-from core.web.dashboard.versions import versions_of
-from core.web.dashboard.visit import Page, Trouble, Visit
+from core.web.dashboard.values import at_path, first_words, plain
+from core.web.dashboard.visit import Page, Visit
 from core.web.parts import Holdings
 from core.web.records import manifest_of
 
 RECORDS_SHOWN = 50
-TEXT_SHOWN_MAX = 100_000
-VERSIONS_SHOWN = 50
 TITLE_LENGTH_MAX = 160
 WORDS_LENGTH_MAX = 80
 SUMMARY_LENGTH_MAX = 240
-COMMON_ORDER = ("title", "author", "at", "people", "place", "link", "summary", "text", "thumbnail")
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ def records(visit: Visit) -> Response:
     service, type_name = visit.parts.services.get(visit.service_id), visit.names["type"]
     manifest = manifest_of(visit.parts, service)
     spec = spec_of(manifest, type_name)
-    asked, trouble = _asked(visit)
+    asked, trouble = asked_or_trouble(visit)
     with holdings(visit.parts, service.id) as reader:
         counts = dict(reader.counts())
         has_store = bool(reader.epoch())
@@ -113,76 +109,6 @@ def records(visit: Visit) -> Response:
     )
 
 
-def record(visit: Visit) -> Response:
-    """One record, today's or as it stood on a day: its shared fields, its value as a tree, and its history."""
-    service, type_name = visit.parts.services.get(visit.service_id), visit.names["type"]
-    key = key_from_path(visit.names["key"])
-    asked, trouble = _asked(visit)
-    then: Record | None = None
-    with holdings(visit.parts, service.id) as reader:
-        current = reader.record(type_name, key)
-        if asked.moment is not None:
-            try:
-                then = reader.record(type_name, key, as_of=asked.moment)
-            except UNANSWERED as error:
-                asked, trouble = Asked(), trouble_of(error)
-        page = reader.history(type_name, key, limit=VERSIONS_SHOWN + 1, after=None)
-        is_kept_here = bool(reader.epoch())
-    if current is None and not page.facts:
-        raise NotFound(f"{service.id} has no {type_name[:64]} {key[:80]!r}.")
-    is_past = asked.moment is not None
-    shown = None if is_past else _chosen(visit, page.facts, is_deleted=current is None)
-    told: Fact | Record | None = then if is_past else shown or current
-    value, common = (told.value, told.common) if told else ({}, {})
-    spec = spec_of(manifest_of(visit.parts, service), type_name)
-    title = title_of(spec, key, value, common) if told else _any_title(spec, key, current, page.facts)
-    return visit.show(
-        "record",
-        trouble=trouble,
-        service=service,
-        is_past=is_past,
-        is_there=told is not None,
-        as_of=asked.as_of,
-        day=day_words(asked.as_of),
-        today=visit.words.day(visit.words.now),
-        can_ask=is_kept_here,
-        type_name=type_name,
-        key=key,
-        title=title,
-        common=[(name, _common_text(visit, name, common[name]), common[name]) for name in _ordered(common, title)],
-        text="" if _in_one_line(common.get("text")) == title else plain(common.get("text"), TEXT_SHOWN_MAX),
-        root=tree("value", value),
-        versions=versions_of(page.facts, shown_max=VERSIONS_SHOWN),
-        has_older=len(page.facts) > VERSIONS_SHOWN,
-        shown=shown,
-        is_deleted=current is None,
-        is_erased=current is None and all(fact.action == "delete" for fact in page.facts),
-        erase=f"/services/{service.id}/erase/{type_name}/{key_to_path(key)}" if is_kept_here else None,
-        raw=f"/Me/{service.id}/records/{type_name}/{key_to_path(key)}",
-        at=current.at if current and "at" not in common else None,
-    )
-
-
-def _chosen(visit: Visit, facts: Sequence[Fact], *, is_deleted: bool) -> Fact | None:
-    """The version that the address asks for, or the last one of a record that is deleted."""
-    wanted = visit.query.get("version")
-    if wanted is None:
-        return next((fact for fact in facts if fact.action == "put"), None) if is_deleted else None
-    if not wanted.isdecimal():
-        raise BadRequest("version must be a number.")
-    found = next((fact for fact in facts if str(fact.seq) == wanted), None)
-    if found is None:
-        raise NotFound(f"There is no version {wanted[:20]} of this record.")
-    return found
-
-
-def _asked(visit: Visit) -> tuple[Asked, Trouble | None]:
-    try:
-        return asked_of(visit), None
-    except BadRequest as error:
-        return Asked(), Trouble.of(error)
-
-
 def _look(reader: Holdings, type_name: str, asked: Asked, *, after: str | None) -> Looked:
     """What is asked for; only what was narrowed down is counted anew, and only on the first page."""
     page = reader.records(
@@ -191,12 +117,6 @@ def _look(reader: Holdings, type_name: str, asked: Asked, *, after: str | None) 
     is_counted = after is None and not asked.is_plain
     count = reader.count(type_name, where=asked.where, as_of=asked.moment) if is_counted else None
     return Looked(page.records, page.next, count)
-
-
-def _any_title(spec: TypeSpec, key: str, current: Record | None, facts: Sequence[Fact]) -> str:
-    """The title of a record that was not there then: today's, or that of its last version."""
-    known = current or next((fact for fact in facts if fact.action == "put"), None)
-    return title_of(spec, key, known.value, known.common) if known else plain(key, TITLE_LENGTH_MAX)
 
 
 def _row(service_id: str, spec: TypeSpec, record: Record, *, as_of: str, path: str | None) -> Row:
@@ -219,34 +139,17 @@ def record_href(service_id: str, type_name: str, key: str, *, as_of: str = "") -
 
 def title_of(spec: TypeSpec, key: str, value: Mapping[str, Any], common: Mapping[str, Any]) -> str:
     """The record's title; of one without, the first words of its text; of one without words, its key."""
-    title = _in_one_line(common.get("title") or at_path(value, spec.title))
+    title = in_one_line(common.get("title") or at_path(value, spec.title))
     if title:
         return plain(title, TITLE_LENGTH_MAX)
     texts = (common.get("summary"), common.get("text"), *(at_path(value, path) for path in spec.text))
-    words = next((line for line in map(_in_one_line, texts) if line), "")
+    words = next((line for line in map(in_one_line, texts) if line), "")
     return first_words(words, WORDS_LENGTH_MAX) or plain(key, TITLE_LENGTH_MAX)
 
 
-def _in_one_line(value: Any) -> str:
+def in_one_line(value: Any) -> str:
+    """A value as text without line breaks, its blanks made one."""
     return " ".join(plain(value).split())
-
-
-def _common_text(visit: Visit, name: str, value: Any) -> str:
-    if name == "at" and isinstance(value, int | float) and not isinstance(value, bool):
-        return visit.words.day_or_moment(value)
-    if isinstance(value, list):
-        return ", ".join(_one(item) for item in value)
-    return _one(value)
-
-
-def _one(value: Any) -> str:
-    return plain(value.get("name") or value) if isinstance(value, Mapping) else plain(value)
-
-
-def _ordered(common: Mapping[str, Any], title: str) -> list[str]:
-    """The shared fields in the list; a title that heads the page is not said again, and the text stands by itself."""
-    known = [name for name in COMMON_ORDER if name in common and name != "text" and common[name] != title]
-    return [*known, *sorted(name for name in common if name not in COMMON_ORDER)]
 
 
 def spec_of(manifest: Manifest | None, type_name: str) -> TypeSpec:
@@ -255,7 +158,4 @@ def spec_of(manifest: Manifest | None, type_name: str) -> TypeSpec:
     return found or TypeSpec(name=type_name)
 
 
-PAGES = (
-    Page("GET", "/services/<id>/records/<type>", records),
-    Page("GET", "/services/<id>/records/<type>/<key>", record),
-)
+PAGES = (Page("GET", "/services/<id>/records/<type>", records),)
