@@ -61,9 +61,9 @@ class Installer:
         self._begun = 0
 
     def install(self, requirements: Path, *, hashed: bool) -> int:
-        """Install the pins of a requirements file, without digests what they ask for too; how many packages it were.
+        """How many packages a requirements file brought: its pins and, where they carry no digests, what those need.
 
-        Raises what the owner can act on.
+        Raises StorageFull, Offline, UserActionNeeded, or Broken for whatever else pip met.
         """
         total = len(_PIN.findall(requirements.read_text(encoding="utf-8")))
         command = [*self._pip(), "install", *OPTIONS, *(HASHED if hashed else ())]

@@ -37,7 +37,7 @@ def _places(folder: str) -> list[str]:
 
 
 def _harmed(place: str, record: str) -> str | None:
-    """The first file that is gone or of another size; programs name places, and may differ."""
+    """The first file that is gone or of another size, or None; scripts name the place they stand in, and may differ."""
     try:
         for path, size in _noted(record):
             if os.stat(os.path.join(place, path)).st_size != size:

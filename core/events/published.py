@@ -31,7 +31,7 @@ WHERE seq > ? AND service != '' ORDER BY seq LIMIT ?
 """
 _HEAD = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'published'), 0)"
 _FLOOR = "SELECT min(seq) - 1 FROM published"
-# Nothing is left of the event but its place, which the floor is told by: what erasing takes was not missed by others.
+# The row stays, empty: the floor is the lowest row, and an erased event must not look like one dropped for its age.
 _ERASE = """
 UPDATE published SET id = 'erased-' || seq, idr = '', action = '', service = '', type = '', key = '', value = ''
 WHERE service = ?

@@ -41,7 +41,8 @@ def holder_of(client: Address, server: Address) -> Holder:
         return Holder.BELOW if is_below(holder) else Holder.OUTSIDE
     if uid != os.getuid():
         return Holder.STRANGER
-    # Asked once more, of each alone: whoever was born or was hidden during the search is judged by where it stands.
+    # Once more, each by itself: a process that began, or began to hide its descriptors, while we searched counts as
+    # below when it descends from us.
     if any(_may_hold(pid, inode) for pid in _descendants()) or any(map(is_below, hidden)):
         return Holder.BELOW
     return Holder.UNSEEN if hidden else Holder.BELOW

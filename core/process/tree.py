@@ -88,7 +88,8 @@ def signal_group(leader: Member, number: int) -> None:
 def left_behind(leader: Member) -> frozenset[Member]:
     """What lives in the group and session of a leader that is gone.
 
-    Its number is not given out again while they last, so whoever bears it now, the leader apart, is a stranger.
+    The system gives no process a pid that still names a group or a session. So where another process has the
+    leader's pid by now, nothing of them is left.
     """
     mark = mark_of(leader.pid)
     if mark is not None and mark != leader.mark:

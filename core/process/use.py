@@ -32,7 +32,7 @@ class Use:
         if reason not in self._holds and len(self._holds) >= self._limits.holds_max:
             raise TooBusy(f"{self._service_id} holds its process for {len(self._holds)} reasons already")
         wanted_s, most_s = until - self._clock.now(), self._limits.hold_s_max
-        # Written so that a number which is none counts as too large.
+        # In this order NaN, which is smaller than nothing, counts as too large.
         self._holds[reason] = self._clock.monotonic() + (wanted_s if wanted_s < most_s else most_s)
 
     def release(self, reason: str) -> None:

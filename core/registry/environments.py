@@ -1,4 +1,4 @@
-"""The packages that a connector needs and the core has not: an environment of its own, beneath the core's.
+"""The packages that a connector needs and the core lacks, in an environment laid over the core's own.
 
 One is kept per set of pins and Python, so connectors that need the same share it. It stands in the
 checkout, not in `Me`: it is nobody's data, and can be made again.

@@ -202,7 +202,7 @@ def judge_error(error: Exception) -> Answer:
 
 
 def nearest(entry: Pending, *, now: float, frequency_s: float | None) -> Pending:
-    """The entry not farther ahead than the core itself would have put it: the clock may have run ahead before."""
+    """The entry, brought nearer where it lies farther ahead than the core puts any: the clock may have been wrong."""
     latest = now + max(frequency_s or 0.0, DAY_S)
     return entry if entry.kind == "asked" or entry.at <= latest else msgspec.structs.replace(entry, at=latest)
 

@@ -55,7 +55,7 @@ class Scheduler:
         self._call_s_max = call_s_max
         self._alarm = Alarm(self.replan, pulse_s=pulse_s)
         self._look_again = asyncio.Event()
-        # What is added is decided and written in one turn, so that nothing follows a purge that should have met it.
+        # Whoever adds an entry checks and writes it under this lock: none can be written after a purge of its service.
         self._adding = asyncio.Lock()
         self._planner: asyncio.Task[None] | None = None
         self._calls: dict[tuple[str, str], asyncio.Task[None]] = {}

@@ -367,9 +367,7 @@ def _answers(works: Sequence[Work[list[Appended | LockerError]]]) -> list[Append
     errors = [work.error for work in works if work.error is not None]
     if len(errors) == len(works):
         raise errors[0]
-    return [
-        answer for work in works for answer in (work.result if work.error is None else [work.error] * work.changes)
-    ]
+    return [answer for work in works for answer in (work.result if work.error is None else [work.error] * work.changes)]
 
 
 def _producer(document: JsonObject | None) -> str | None:

@@ -275,7 +275,7 @@ def _passed_on(scope: Scope, caller: Caller) -> Scope:
 
 
 class _Reply:
-    """Adds what keeps a page of the core to itself; none of them is stored by the browser unless it says so."""
+    """Passes messages on; answers of the core itself get the headers that keep them from other sites and caches."""
 
     def __init__(self, send: Send, headers: list[tuple[bytes, bytes]], *, is_of_core: bool) -> None:
         self._send = send

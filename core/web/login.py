@@ -58,9 +58,9 @@ class Login:
     async def session_of(self, request: Request, holder: HolderAsked) -> str:
         """The name of the session that the request carries, else empty; its time starts anew.
 
-        `holder` says who sent it; it is asked only where the session is valid. A connector is answered as if it were
-        not, so that it neither keeps a session alive nor learns whether there is one; and so is one whose holder is
-        not seen, unless the browser that began the session was not seen either. Raises Forbidden for another user's.
+        `holder` says who sent it; it is asked only where the session is valid. For a connector the answer is as if it
+        were not valid: it neither keeps a session alive nor learns whether there is one. The same where the sender is
+        not seen, unless the browser that began the session was not seen either. Raises Forbidden for another user.
         """
         cookie = self._cookie(request)
         if not cookie or not self._sessions.is_valid(cookie):
