@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -26,8 +26,8 @@ END_S = 2.0
 class Document:
     """One fetched feed: its `entries` as the source wrote them, `moments` when each was published.
 
-    `notes` say what is wrong with the document, `refused` are the names of entries
-    too large for a record, each with the `reason`.
+    `notes` say what is wrong with the document, `refused` are the names of entries too large for a record, each with
+    the `reason`.
     """
 
     format: str
@@ -35,8 +35,8 @@ class Document:
     link: str = ""
     entries: tuple[dict[str, Any], ...] = ()
     moments: tuple[float | None, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-    refused: tuple[dict[str, Any], ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    refused: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

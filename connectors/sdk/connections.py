@@ -143,17 +143,8 @@ def _pool_classes(may_call: MayCall, deadlines: Deadlines) -> dict[str, type[HTT
             deadlines.watch(self)
             super().connect()
 
-    class GuardedSecure(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return _connect(self, may_call)
-
-        def putrequest(self, *args: Any, **options: Any) -> None:
-            deadlines.watch(self)
-            super().putrequest(*args, **options)
-
-        def connect(self) -> None:
-            deadlines.watch(self)
-            super().connect()
+    class GuardedSecure(Guarded, HTTPSConnection):
+        """The same over TLS."""
 
     class Plain(HTTPConnectionPool):
         ConnectionCls = Guarded

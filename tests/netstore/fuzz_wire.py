@@ -19,7 +19,7 @@ from core.netstore.server.call import Caller, LongReply
 from core.netstore.server.counts import Counts
 from core.netstore.server.desk import Desk
 from core.netstore.server.session import Session
-from core.store import Appended, Entry, FactPage, Page
+from core.store import Appended, Condition, Entry, FactPage, Page
 
 FRAME_BYTES_MAX = 4096
 
@@ -46,6 +46,14 @@ class Nothing:
         """None."""
         assert limit > 0 and since >= 0
         return []
+
+    def floor(self) -> int:
+        """Everything is retained."""
+        return 0
+
+    def storage_status(self) -> Condition:
+        """In order."""
+        return Condition(floor_seq=0, indexed_seq=0, db_bytes=0, wal_bytes=0, free_bytes=0, damaged=False)
 
     def record(self, *_: Any, **__: Any) -> None:
         """None."""

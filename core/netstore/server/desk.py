@@ -9,7 +9,6 @@ from typing import Any, Literal
 import msgspec
 
 from core.model.clock import Clock
-from core.model.errors import NotFound
 from core.netstore.limits import ServerLimits
 from core.netstore.server.counts import Counts
 from core.netstore.server.door import ServedStore
@@ -122,17 +121,18 @@ class Desk:
         }
 
     def snapshot(self, store: ServedStore, *, transport: str, address: str) -> Mapping[str, Any]:
-        """The server's state, and what `store` says of itself: where it stands, and what else it can tell."""
-        storage = {"head_seq": store.head(), "store_epoch": store.epoch(), **_told(store, "storage_status")}
+        """The server's state, and what `store` says of itself."""
+        condition = store.storage_status()
+        storage = {"head_seq": store.head(), "store_epoch": store.epoch(), **msgspec.to_builtins(condition)}
         return {
             "schema_version": STATUS_VERSION,
             "generated_at": self.clock.now(),
             "status": self.phase,
             "uptime_ms": self.uptime_ms(),
             "metrics": self.metrics(),
-            "alerts": ["damaged"] if storage.get("damaged") else [],
+            "alerts": ["damaged"] if condition.damaged else [],
             "storage": storage,
-            "commit": _told(store, "commit_status"),
+            "commit": {},  # Nothing is told of it, but who reads a status may look for the name.
             "server": {
                 "backend": "sqlite",
                 "transport": transport,
@@ -141,14 +141,3 @@ class Desk:
             },
             "changefeed": {"head": storage["head_seq"], "store_epoch": storage["store_epoch"]},
         }
-
-
-def _told(store: ServedStore, method: str) -> dict[str, Any]:
-    ask = getattr(store, method, None)
-    if not callable(ask):
-        return {}
-    try:
-        told: dict[str, Any] = msgspec.to_builtins(ask())
-    except NotFound:
-        return {}
-    return told

@@ -9,7 +9,7 @@ import msgspec
 
 from core.model.errors import Forbidden, LockerError
 from core.model.fact import Fact
-from core.store import Appended, Entry
+from core.store import Appended, Condition, Entry
 
 READ, WRITE, ADMIN = "read", "write", "admin"
 
@@ -28,6 +28,12 @@ class ServedStore(Protocol):
 
     def facts(self, since: int, *, limit: int) -> list[Fact]:
         """The facts after a position, in order."""
+
+    def floor(self) -> int:
+        """The first position that can be asked for; 0 where everything was retained."""
+
+    def storage_status(self) -> Condition:
+        """How large the store is, how far its index has come, and what is wrong with it."""
 
 
 class Grant(msgspec.Struct, frozen=True):

@@ -125,8 +125,7 @@ def search(call: Call) -> Answer:
         }
         for hit in found.hits
     ]
-    status = getattr(call.store, "storage_status", None)
-    reached = status().indexed_seq if callable(status) else None
+    reached = call.store.storage_status().indexed_seq
     return protocol.success({"hits": hits, "next": found.next, "indexed_seq": reached})
 
 

@@ -127,5 +127,4 @@ def error_frame(title: str, seq: int) -> bytes:
 
 def oldest_of(store: ServedStore) -> int:
     """The lowest position that a reader can have gone on from without missing what was removed since."""
-    floor = getattr(store, "floor", None)
-    return max(0, int(floor()) - 1) if callable(floor) else 0
+    return max(0, store.floor() - 1)
