@@ -24,7 +24,9 @@ _COMPUTED = """
 _CODE = (
     "SELECT type, name, sql FROM sqlite_schema WHERE type IN ('table', 'index') AND rootpage > 0 AND sql IS NOT NULL"
 )
-_CHECKS = re.compile(r"\bcheck\b", re.IGNORECASE)
+# A check runs at each row that is written, a default that is no plain value at each one that does not name its column.
+# Behind the word a comment may hide the parenthesis.
+_RUNS = re.compile(r"\bcheck\b|\bdefault\s*(?:\(|/\*|--)", re.IGNORECASE)
 _FIELD_INDEX = re.compile(
     r"""CREATE INDEX "field_\d+_[0-9a-f]{12}" ON fact \(json_extract\(value, '(?:[^']|'')*'\)\) WHERE type = \d+"""
 )
@@ -42,8 +44,8 @@ def refuse_active(db: apsw.Connection, path: Path) -> None:
     _refuse(db, path, _TRIGGERS, "a trigger")
     refuse_computed(db, path)
     for kind, name, sql in db.execute(_CODE):
-        if _CHECKS.search(sql) if kind == "table" else _computes(sql):
-            raise _damage(path, "a check or an index over something computed", name)
+        if _RUNS.search(sql) if kind == "table" else _computes(sql):
+            raise _damage(path, "a check, a default or an index over something computed", name)
 
 
 def _computes(index: str) -> bool:

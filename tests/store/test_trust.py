@@ -65,6 +65,8 @@ def opened(folder: Path, types: Mapping[str, TypeSpec] = TYPES) -> Any:
         "CREATE TABLE more (n, m AS (n || n))",
         "CREATE TABLE more (n, m AS (n || n) STORED)",
         "CREATE TABLE more (n CHECK (n LIKE '%a%'))",
+        "CREATE TABLE more (n DEFAULT (hex(zeroblob(1000))))",
+        "CREATE TABLE more (n default /* it is ( -- said */ -- so\n (hex(zeroblob(1000))))",
         "CREATE INDEX more ON fact (key LIKE '%a%a%a%')",
         "CREATE INDEX more ON fact (hex(zeroblob(1000)))",
     ],
@@ -141,6 +143,14 @@ def test_all_that_a_store_of_ours_holds_is_trusted(folder: Path) -> None:
         store = opened(folder, types)
         store.commit([Change(type="note", key="a", value={"n": 1, "t": "Buy milk"})])
         store.close()
+
+
+def test_a_table_of_the_owners_own_is_let_be(folder: Path, open_store: OpenStore) -> None:
+    """With plain values as defaults: nothing of it runs."""
+    open_store().close()
+    plant(folder, "CREATE TABLE mine (n DEFAULT 0, at DEFAULT CURRENT_TIMESTAMP, text DEFAULT 'a (b)')")
+
+    opened(folder).close()
 
 
 def test_a_type_whose_view_cannot_be_named_is_kept(folder: Path, clock: ManualClock) -> None:
