@@ -27,6 +27,7 @@ CELL_BYTES_MAX = 32 * 1024 * 1024
 STEPS_MAX = 20_000_000
 FREE_BYTES_FULL = 1024 * 1024
 
+_UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _STEPS_PER_CHECK = 100_000
 _WRITE_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOFOLLOW
 _READ_FLAGS = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOFOLLOW
@@ -132,7 +133,9 @@ def fault_of(err: BaseException, path: Path) -> LockerError:
         return StorageFull(f"no room to write {path}")
     if isinstance(err, (apsw.BusyError, apsw.LockedError)):
         return TooBusy(f"{path} is being written by another program")
-    if isinstance(err, (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, PermissionError)):
+    if isinstance(err, OSError) and err.errno in _UNREACHABLE:
+        return FolderUnusable(f"{path} cannot be opened: {err.strerror}")
+    if isinstance(err, (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError)):
         return FolderUnusable(f"{path} cannot be opened: {type(err).__name__}")
     if isinstance(err, (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)):
         return FileDamaged(f"{path} is damaged: {type(err).__name__}")
