@@ -80,7 +80,7 @@ def _accept(config: Config, service_id: str, *, yes: bool, as_json: bool) -> int
         show_json(msgspec.to_builtins(found))
     else:
         kept = ", ".join(name for name in found.aside if not name.endswith(".db") or "salvage" not in name)
-        say(f"{service_id} goes on with {found.salvaged:,} facts. What it was is kept aside: {kept}.")
+        say(plain(f"{service_id} goes on with {found.salvaged:,} facts. What it was is kept aside: {kept}."))
     return exits.DONE
 
 
