@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +9,7 @@ import msgspec
 
 from core.model.errors import FileDamaged
 from core.store.care.verify import Span
-from core.store.durable import NO_FOLLOW
+from core.store.durable import read_file
 
 QUARANTINE = "quarantine"
 MARKER = "damaged.json"
@@ -64,15 +63,9 @@ def spans_of(positions: list[int]) -> tuple[Span, ...]:
 
 
 def damage_of(folder: Path) -> Findings | None:
-    """What is known of a damaged store that waits for its owner; None where nothing does."""
+    """What is known of a damaged store that waits for its owner; None where none waits. Raises FileDamaged."""
+    text = read_file(folder / MARKER, bytes_max=MARKER_BYTES_MAX)
     try:
-        handle = os.open(folder / MARKER, os.O_RDONLY | os.O_CLOEXEC | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
-    except FileNotFoundError:
-        return None
-    except OSError as err:
-        raise FileDamaged(f"{folder / MARKER} cannot be read: {err.strerror}") from err
-    with os.fdopen(handle, "rb") as file:
-        try:
-            return msgspec.json.decode(file.read(MARKER_BYTES_MAX), type=Findings)
-        except (msgspec.MsgspecError, OSError) as err:
-            raise FileDamaged(f"{folder / MARKER} cannot be read") from err
+        return None if text is None else msgspec.json.decode(text, type=Findings)
+    except msgspec.MsgspecError as err:
+        raise FileDamaged(f"{folder / MARKER} cannot be read") from err

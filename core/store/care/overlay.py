@@ -7,6 +7,7 @@ shown to SQLite as one read-only file. Only for a process that has no other conn
 from __future__ import annotations
 
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,12 +17,13 @@ from urllib.parse import quote
 
 import apsw
 
+from core.model.errors import FileDamaged
 from core.store.care.walfile import FRAME_HEADER_BYTES, Frame
 from core.store.connection import CELL_BYTES_MAX
 from core.store.durable import NO_FOLLOW
 
 _URI_FLAGS = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-_RAW_FLAGS = os.O_RDONLY | os.O_CLOEXEC | NO_FOLLOW
+_RAW_FLAGS = os.O_RDONLY | os.O_CLOEXEC | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
 _SECTOR_BYTES = 4096
 
 ReadAt = Callable[[int, int], bytes]
@@ -29,14 +31,20 @@ ReadAt = Callable[[int, int], bytes]
 
 @contextmanager
 def raw(path: Path) -> Iterator[tuple[ReadAt, int]]:
-    """How to read the file's bytes at an offset, and how many it has; a file that is not there has none."""
+    """How to read the file's bytes at an offset, and how many it has; a file that is not there has none.
+
+    Raises FileDamaged for what is no file: a pipe would be waited for.
+    """
     try:
         handle = os.open(path, _RAW_FLAGS)
     except FileNotFoundError:
         yield lambda _offset, _length: b"", 0
         return
     try:
-        yield lambda offset, length: os.pread(handle, length, offset), os.fstat(handle).st_size
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise FileDamaged(f"{path} is not a regular file")
+        yield lambda offset, length: os.pread(handle, length, offset), found.st_size
     finally:
         os.close(handle)
 

@@ -14,7 +14,7 @@ from core.model.errors import Broken, FileDamaged, LockerError, NotFound
 from core.store.care.seal import is_sealed, put_seal
 from core.store.care.verify import fetch, verify
 from core.store.connection import fault_of, identity, open_for_reading
-from core.store.durable import CREATE, FILE_MODE, NO_FOLLOW, move_into_place, replace_file
+from core.store.durable import CREATE, FILE_MODE, NO_FOLLOW, move_into_place, read_file, replace_file
 from core.store.migrate import version_of
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 
@@ -107,9 +107,9 @@ def renew_epoch(path: Path) -> str:
 def known_backups(folder: Path) -> list[str]:
     """The archives that hold a copy of the store in `folder`, as far as they were noted there."""
     try:
-        with os.fdopen(os.open(folder / BACKUPS, _READ), "rb") as file:
-            return msgspec.json.decode(file.read(BACKUPS_BYTES_MAX), type=list[str])
-    except (OSError, msgspec.MsgspecError):
+        text = read_file(folder / BACKUPS, bytes_max=BACKUPS_BYTES_MAX)
+        return [] if text is None else msgspec.json.decode(text, type=list[str])
+    except (FileDamaged, msgspec.MsgspecError):
         return []
 
 

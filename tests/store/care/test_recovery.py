@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -367,6 +368,24 @@ def test_no_room_for_copies_leaves_none(left: Left, tmp_path: Path, clock: Manua
         assert not (folder / MARKER).exists()
         (disk / "fill").unlink()
         assert "damaged" == _examined(folder, clock).verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "look"), [("store.db-wal", lambda folder: inspect(folder, at=1.0)), (MARKER, damage_of)]
+)
+def test_a_pipe_is_not_waited_for(
+    folder: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, name: str, look: Callable[[Path], object]
+) -> None:
+    """A connector can put one in the place of any file of its own, and hold it open."""
+    monkeypatch.setattr("core.store.care.recovery.HELPER_S_MAX", 20.0)
+    _open(folder, clock).close()
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    held = os.open(folder / name, os.O_RDWR)
+
+    with pytest.raises(FileDamaged, match="is not a regular file"):
+        look(folder)
+    os.close(held)
 
 
 def test_a_look_that_does_not_end_is_told(folder: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
