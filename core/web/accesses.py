@@ -57,7 +57,7 @@ class Accesses:
         self._waiting: deque[tuple[float, str, str, str, int]] = deque(maxlen=WAITING_MAX)
         self._lock = threading.Lock()
         self._timer: asyncio.TimerHandle | None = None
-        self._flushing: set[asyncio.Task[None]] = set()
+        self._flushing: asyncio.Task[None] | None = None
 
     def note(self, caller: Caller | None, request: Request, status: int) -> None:
         """Remember the request if it is of the kind that is kept; it is written within a second or so."""
@@ -67,8 +67,7 @@ class Accesses:
             return
         row = (self._clock.now(), caller.actor, request.method[:16], request.path[:PATH_LENGTH_MAX], status)
         self._waiting.append(row)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._flush_after_s, self._begin_flush)
+        self._flush_later()
 
     def entries(self, *, before: int | None = None, limit: int = 100) -> list[Access]:
         """The newest first, those that wait included; `before` is the id to go on from."""
@@ -97,12 +96,23 @@ class Accesses:
 
     async def close(self) -> None:
         """Write what waits."""
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing])
+        await asyncio.to_thread(self.flush)
         if self._timer is not None:
             self._timer.cancel()
-        await asyncio.gather(*self._flushing, asyncio.to_thread(self.flush))
+
+    def _flush_later(self) -> None:
+        """One flush at a time: a disk that takes long must not hold one thread after the other."""
+        if self._timer is None and self._flushing is None:
+            self._timer = asyncio.get_running_loop().call_later(self._flush_after_s, self._begin_flush)
 
     def _begin_flush(self) -> None:
         self._timer = None
-        task = asyncio.get_running_loop().create_task(asyncio.to_thread(self.flush))
-        self._flushing.add(task)
-        task.add_done_callback(self._flushing.discard)
+        self._flushing = asyncio.get_running_loop().create_task(asyncio.to_thread(self.flush))
+        self._flushing.add_done_callback(self._end_flush)
+
+    def _end_flush(self, _task: asyncio.Task[None]) -> None:
+        self._flushing = None
+        if self._waiting:
+            self._flush_later()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,31 @@ def test_what_waits_is_written_at_the_end(coredb: CoreDb) -> None:
     asyncio.run(run())
 
     assert 1 == len(coredb.read("SELECT id FROM access_log"))
+
+
+def test_a_slow_disk_holds_one_thread(coredb: CoreDb) -> None:
+    """However much is noted meanwhile; all of it is written once the disk goes on."""
+
+    async def run() -> tuple[int, int]:
+        accesses = Accesses(coredb, ManualClock(), flush_after_s=0.001)
+        held, go = threading.Event(), threading.Event()
+
+        def hold(_connection: Any) -> None:
+            held.set()
+            go.wait()
+
+        holding = asyncio.create_task(asyncio.to_thread(coredb.write, hold))
+        await asyncio.to_thread(held.wait)
+        for _ in range(20):
+            accesses.note(OWNER, a_request(), 200)
+            await asyncio.sleep(0.005)
+        flushing = len(asyncio.all_tasks() - {holding, asyncio.current_task()})
+        go.set()
+        await holding
+        await accesses.close()
+        return flushing, len(coredb.read("SELECT id FROM access_log"))
+
+    assert (1, 20) == asyncio.run(run())
 
 
 def test_only_some_requests_are_kept(coredb: CoreDb) -> None:
