@@ -18,9 +18,10 @@ CALLS_MAX = 20
 
 
 def retry(visit: Visit) -> Response:
-    """Try all of them again, and tell what became of them."""
+    """Try them again, and tell what became of them; of very many a part at a time."""
     visit.parts.services.get(visit.service_id)
     stored = still = after = 0
+    rest = ""
     for _ in range(CALLS_MAX):
         done = _retry(visit, after)
         stored += done.new + done.updated + done.same + done.deleted
@@ -28,8 +29,10 @@ def retry(visit: Visit) -> Response:
         if done.next is None:
             break
         after = done.next
+    else:
+        rest = " There are more: try again."
     said = f"{count(stored, 'record')} stored" + (f", {still:,} still set aside." if still else ".")
-    return visit.go(f"/services/{visit.service_id}", said=visit.desk.once.put(said))
+    return visit.go(f"/services/{visit.service_id}", said=visit.desk.once.put(said + rest))
 
 
 def drop(visit: Visit) -> Response:

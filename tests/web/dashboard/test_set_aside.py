@@ -70,8 +70,9 @@ def test_many_are_tried_in_parts_and_not_for_ever(site: Site, browse: Browse) ->
     """A child that always has more is asked so often and no more."""
     site.world.children.answers["/quarantine/retry"] = 200, json.dumps({"new": 1, "next": 7}).encode()
 
-    told(browse, browse("/services/feeds/set-aside/retry", {}))
+    said = told(browse, browse("/services/feeds/set-aside/retry", {}))
 
+    assert f"{CALLS_MAX} records stored. There are more: try again." in said
     assert CALLS_MAX == len(sent(site))
     assert b'{"after":7}' == site.world.children.sent[-1][1]
 
