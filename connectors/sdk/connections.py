@@ -60,8 +60,8 @@ class Deadlines:
             yield watch
         finally:
             self._current.watch = None
+            watch.finish()
             with self._changed:
-                watch.is_done = True
                 self._changed.notify()
 
     def watch(self, connection: HTTPConnection) -> None:
@@ -101,8 +101,16 @@ class _Watch:
             if self.is_over:
                 _cut(connection)
 
-    def end(self) -> None:
+    def finish(self) -> None:
+        """The request has ended: its connections are another's now."""
         with self._lock:
+            self.is_done = True
+
+    def end(self) -> None:
+        """The time is up."""
+        with self._lock:
+            if self.is_done:
+                return
             self.is_over = True
             for connection in self._connections:
                 _cut(connection)

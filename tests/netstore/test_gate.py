@@ -184,6 +184,28 @@ def test_stopping_answers_what_was_begun(gated: Gated) -> None:
     assert not gated.gate.place.exists()
 
 
+def test_where_the_system_has_no_thread_one_is_turned_away(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the gate and at the server behind it; the next one is served, and all of it ends in order."""
+    start = threading.Thread.start
+    unwilling: list[str] = []
+
+    def without(thread: threading.Thread) -> None:
+        if unwilling and thread.name.startswith(unwilling[0]):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", without)
+    refused = []
+    for name in ("netstore gate", f"netstore {gated.served.path}"):
+        unwilling[:] = [name]
+        refused.append(gated.bare().reply()["error_code"])
+    unwilling.clear()
+
+    assert ["too_many_connections"] * 2 == refused
+    assert gated.bare().ask(op="ping")["pong"]
+    assert 1 == gated.served.server.connections
+
+
 def test_a_look_that_fails_leaves_the_gate_open(gated: Gated) -> None:
     """Whoever comes afterwards is let in all the same."""
     looked = threading.Event()

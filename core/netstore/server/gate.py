@@ -85,10 +85,14 @@ class Gate:
             is_let_in = not self._is_stopped and len(self._guests) < self._limits.connections_max
             if is_let_in:
                 self._guests.add(guest)
-        if is_let_in:
-            guest.start()
-        else:
-            self._turned_away.add(connection)
+        try:
+            if is_let_in:
+                guest.start()
+                return
+        except RuntimeError:
+            # The system has no thread for it: that is one too many, too.
+            self._ended(guest)
+        self._turned_away.add(connection)
 
     def _ended(self, guest: _Guest) -> None:
         with self._lock:

@@ -132,7 +132,7 @@ class StoreServer:
             self._turned_away.add(connection)
 
     def _begin(self, connection: socket.socket, caller: Caller, *, admit: Callable[[], None]) -> bool:
-        """Serve one, unless the server stops or has as many as it serves."""
+        """Serve one, unless the server stops or has as many as it, or the system, can serve."""
         counts = Counts()
         served = Connection(
             connection,
@@ -147,7 +147,13 @@ class StoreServer:
             if is_taken:
                 self._connections.add(served)
         if is_taken:
-            served.start()
+            try:
+                served.start()
+            except RuntimeError:
+                # The system has no thread for it: that is one too many, too.
+                self._desk.left(counts)
+                self._ended(served)
+                return False
         return is_taken
 
     def _ended(self, connection: Connection) -> None:
