@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 import requests
 
-from core.model.errors import LockerError
+from core.model.errors import Forbidden, LockerError
 from core.model.handshake import Greeting, parse_announcement
 from core.model.problem import problem_response
 from core.vault.cipher import KEY_BYTES, key_to_text
@@ -153,13 +153,13 @@ class FakeCore:
         return child
 
     def take(self, call: Call, token: str) -> LockerError | None:
-        """Remember a call; the error it is answered with, if any."""
+        """Remember a call made with the service's token; the error it is answered with, if any."""
+        known = self._identities.get(call.service)
+        if known is not None and token != known.token:
+            return Forbidden(f"this is not the token of {call.service}")
         with self._changed:
             self.calls.append(call)
             self._changed.notify_all()
-        known = self._identities.get(call.service)
-        if known is not None and token != known.token:
-            raise AssertionError(f"{call.service} called without its token")
         refusal = self._refusals.get(call.what)
         if call.what == "at" and refusal is None:
             self._schedule(call)

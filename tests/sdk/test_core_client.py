@@ -66,6 +66,15 @@ def test_refused_call_is_visible(core: FakeCore, client: CoreClient, error: Lock
     assert error.remedy == caught.value.remedy
 
 
+def test_a_call_without_the_service_s_token_is_refused(core: FakeCore, client: CoreClient) -> None:
+    """By the fake core as by the real one, and it counts as none."""
+    with pytest.raises(Forbidden):
+        CoreClient(locker_url=core.url, service_id="me", token="another").committed(1)
+    client.committed(2)
+
+    assert [{"seq": 2}] == core.asked("committed")
+
+
 def test_a_refusal_is_not_repeated(core: FakeCore, client: CoreClient) -> None:
     """The core has answered: asking again cannot help."""
     core.refuse("at", TooBusy("later"))
