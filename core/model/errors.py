@@ -37,6 +37,7 @@ the class alone; `code` is the finer name that travels as the problem's `type`.
             NotFound             nothing of that name
             MethodNotAllowed     the path exists, not for this method
             Conflict             the present state forbids it
+            LeftOut              nothing is wrong with it; another of the same write could not be added
             SeqMoved             the record stands elsewhere than the write said
             ConflictingDuplicate  another fact has this id
             InvalidFact          a fact cannot be stored; its field is named
@@ -313,6 +314,13 @@ class Conflict(Reject):
 
     code, status, title = "conflict", 409, "Not in this state"
     default_remedy = "Look at the present state, then try again."
+
+
+class LeftOut(Reject):
+    """Nothing is wrong with this fact; another one of the same atomic write could not be added."""
+
+    code, status, title = "left_out", 409, "Not added, since another fact of the same write could not be"
+    default_remedy = "Mend or leave out the one that is refused, then write again."
 
 
 class SeqMoved(Reject):

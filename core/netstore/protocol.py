@@ -26,6 +26,7 @@ from core.model.errors import (
     Forbidden,
     HashMismatch,
     InvalidFact,
+    LeftOut,
     LockerError,
     NotFound,
     RateLimited,
@@ -53,6 +54,7 @@ REFUSED = b'{"ok":false'
 _CODES: tuple[tuple[type[LockerError], str], ...] = (
     (SeqMoved, "conflict"),
     (Conflict, "conflict"),
+    (LeftOut, "conflict"),
     (ConflictingDuplicate, "conflicting_duplicate"),
     (InvalidFact, "invalid_fact"),
     (BadRecord, "invalid_fact"),

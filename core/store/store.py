@@ -209,8 +209,9 @@ class Store(Reads):
 
         Nothing is compared but ids: a fact that is there already is answered as a duplicate and adds nothing. One
         that cannot be added is answered by its error, InvalidFact, HashMismatch, ConflictingDuplicate or SeqMoved,
-        and the others go on; with `atomic`, none is added then. Where the disk fails on the way, what was added before
-        stays and is answered as such, the rest by what happened; it is raised where nothing was added.
+        and the others go on; with `atomic`, none is added then, and the others are LeftOut. Where the disk fails on the
+        way, what was added before stays and is answered as such, the rest by what happened; that is raised where
+        nothing was added.
         """
         if len(entries) > APPEND_ENTRIES_MAX:
             raise BadRequest(f"{len(entries)} facts at once, allowed are {APPEND_ENTRIES_MAX}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.model.clock import ManualClock
-from core.model.errors import LockerError
+from core.model.errors import LeftOut, LockerError
 from core.model.fact import Fact
 from core.model.manifest import TypeSpec
 from core.netstore import OWNER, Door, NetworkStore, StoreServer, one_store
@@ -153,7 +153,7 @@ def entry_of(fact: Fact) -> Entry:
 def counted(done: list[Appended | LockerError]) -> tuple[int, int]:
     """How many were known, and how many are new; raises the first fault."""
     for one in done:
-        if isinstance(one, LockerError):
+        if isinstance(one, LockerError) and not isinstance(one, LeftOut):
             raise one
     known = sum(1 for one in done if isinstance(one, Appended) and one.duplicate)
     return known, len(done) - known

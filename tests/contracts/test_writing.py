@@ -16,6 +16,7 @@ from core.model.errors import (
     ConflictingDuplicate,
     HashMismatch,
     InvalidFact,
+    LeftOut,
     LockerError,
     SeqMoved,
 )
@@ -193,6 +194,7 @@ def test_together_or_each_by_itself(store: Kept, bad: dict[str, Any]) -> None:
     head = store.head()
     partly = store.append(some)
 
+    assert [True, False, True] == [isinstance(one, (LeftOut, Conflict)) for one in refused]
     assert (InvalidFact, 0) == (type(refused[1]), head)
     assert [Appended, InvalidFact, Appended] == [type(one) for one in partly]
     assert [1, 2] == [one.seq for one in taken(store.append([entry(id="a"), entry(id="c")], atomic=True))]

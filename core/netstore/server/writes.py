@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from core.model.errors import BadRequest, Conflict, ConflictingDuplicate, InvalidFact, LockerError
+from core.model.errors import BadRequest, ConflictingDuplicate, InvalidFact, LeftOut, LockerError
 from core.model.fact import JsonObject
 from core.model.ids import uuid7
 from core.netstore import protocol
@@ -23,7 +23,6 @@ from core.store import Appended, Entry
 SINGLE = "write_fact"
 
 _DRAINING = Refusal("draining", "The server is about to stop; write again when it is back.")
-_LEFT_OUT = Conflict("Not added, since another fact of the same request could not be.")
 
 
 class _Batch(msgspec.Struct):
@@ -78,7 +77,7 @@ def write_facts(call: Call) -> Answer:
     failed = _first_fault(results) if batch.atomic else None
     if failed is None:
         return protocol.spliced({"ok": True}, "results", [_result(result) for result in results], {})
-    texts = [_result(result if isinstance(result, LockerError) else _LEFT_OUT) for result in results]
+    texts = [_result(result) for result in results]
     return protocol.spliced({"ok": False, **_refusal_of(failed).members()}, "results", texts, {})
 
 
@@ -166,15 +165,14 @@ def _append(
     good = [entry for entry in entries if isinstance(entry, Entry)]
     answers = iter(call.store.append(good, atomic=atomic) if good else ())
     results = [next(answers) if isinstance(entry, Entry) else entry for entry in entries]
-    if not (atomic and any(isinstance(result, LockerError) for result in results)):
-        call.counts.facts_written += sum(1 for one in results if isinstance(one, Appended) and not one.duplicate)
+    call.counts.facts_written += sum(1 for one in results if isinstance(one, Appended) and not one.duplicate)
     return results
 
 
 def _append_all(call: Call, entries: Sequence[Entry | InvalidFact]) -> list[Appended | LockerError]:
     """All or none: one that cannot be read keeps the others out too."""
     if any(isinstance(entry, InvalidFact) for entry in entries):
-        return [entry if isinstance(entry, InvalidFact) else _LEFT_OUT for entry in entries]
+        return [entry if isinstance(entry, InvalidFact) else LeftOut() for entry in entries]
     return _append(call, entries, atomic=True)
 
 
@@ -199,7 +197,7 @@ def _check_all(call: Call, entries: Sequence[Entry | InvalidFact]) -> None:
 
 
 def _first_fault(results: Sequence[Appended | LockerError]) -> LockerError | None:
-    return next((one for one in results if isinstance(one, LockerError) and one is not _LEFT_OUT), None)
+    return next((one for one in results if isinstance(one, LockerError) and not isinstance(one, LeftOut)), None)
 
 
 def _result(result: Appended | LockerError) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import apsw
 
 from core.model.clock import Clock
-from core.model.errors import LockerError
+from core.model.errors import LeftOut, LockerError
 from core.model.fact import JsonObject
 from core.model.manifest import TypeSpec
 from core.store.care.checkpoint import Chain
@@ -152,17 +152,19 @@ class Ledger:
     def append(
         self, judged: Sequence[Judged | LockerError], *, atomic: bool, index: bool = True
     ) -> list[Appended | LockerError]:
-        """Add facts as they came; what cannot be added is answered by its error. `atomic`: then none is added.
+        """Add facts as they came; what cannot be added is answered by its error.
 
-        `index` puts their words into the text index at once; else `index_text` does, later.
+        `atomic`: then none is added, and the others are answered by LeftOut. `index` puts their words into the text
+        index at once; else `index_text` does, later.
         """
         sheet, place = self._sheet()
         intake = Intake(self._db, sheet, types=self._types)
         sheet.look_up(names([one for one in judged if isinstance(one, Judged)]))
         answers = [self._take(intake, one) for one in judged]
-        if not (atomic and any(isinstance(answer, LockerError) for answer in answers)):
-            self._write(sheet, place, index=index)
-            self.quarantine.clear(_taken(judged, answers))
+        if atomic and any(isinstance(answer, LockerError) for answer in answers):
+            return [answer if isinstance(answer, LockerError) else LeftOut() for answer in answers]
+        self._write(sheet, place, index=index)
+        self.quarantine.clear(_taken(judged, answers))
         return answers
 
     def record(self, recording: Recording) -> Sampled:
