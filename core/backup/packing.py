@@ -225,7 +225,7 @@ def created(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def words_for_os_errors(target: Path) -> Iterator[None]:
-    """A full disk clears up by itself, anything else is the folder's fault; errors of ours pass."""
+    """OSErrors of the block as errors about `target`: StorageFull or FolderUnusable; errors of ours pass."""
     try:
         yield
     except LockerError:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -168,8 +167,12 @@ class _Saving:
         source = self._opened(name)
         if source is None:
             return
-        with source, copy.open("wb") as file:
-            shutil.copyfileobj(source, file, CHUNK_BYTES)
+        try:
+            with source, copy.open("wb") as file:
+                file.writelines(_pieces(source))
+        except FileDamaged as err:
+            self._left.append(Left(name, err.detail))
+            return
         self._add_copy(name, copy)
 
     def _add_copy(self, name: str, copy: Path) -> None:
@@ -184,8 +187,12 @@ class _Saving:
             file = self._opened(name)
             if file is None:
                 continue
-            with file:
-                content = file.read(SECRET_BYTES_MAX + 1)
+            try:
+                with file:
+                    content = file.read(SECRET_BYTES_MAX + 1)
+            except OSError as err:
+                self._left.append(Left(name, reason_of(err)))
+                continue
             if len(content) > SECRET_BYTES_MAX:
                 self._left.append(Left(name, "it is too large for a secret"))
                 continue
@@ -211,6 +218,18 @@ class _Saving:
             self._left.append(Left(name, "it is no file any more"))
             return None
         return os.fdopen(handle, "rb")
+
+
+def _pieces(source: IO[bytes]) -> Iterator[bytes]:
+    """The bytes of the file; FileDamaged where the disk does not give them: that is no fault of where they go."""
+    while True:
+        try:
+            piece = source.read(CHUNK_BYTES)
+        except OSError as err:
+            raise FileDamaged(reason_of(err)) from err
+        if not piece:
+            return
+        yield piece
 
 
 def _note(me: Path, archive: Path, inventory: Inventory) -> None:

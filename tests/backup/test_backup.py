@@ -208,6 +208,26 @@ def test_a_folder_that_cannot_be_looked_into_is_named(
     }
 
 
+def test_a_file_that_the_disk_does_not_give_is_left_out_and_named(me: Path, tmp_path: Path) -> None:
+    """A failing disk is when a backup is wanted most: what can be read of it goes in."""
+    place = me / "feeds" / "own" / "state"
+    # The memory of a process stands for a bad sector: it is a regular file whose beginning cannot be read.
+    bound = subprocess.run(
+        ["mount", "--bind", f"/proc/{os.getpid()}/mem", str(place)], capture_output=True, check=False
+    )
+    if bound.returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        made = save(me, tmp_path / "b.tar")
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+    assert ("feeds/own/state", "it cannot be read: Input/output error") in [
+        (left.name, left.reason) for left in made.inventory.left
+    ]
+    assert "me/feeds/store.db" in held(tmp_path / "b.tar")
+
+
 def test_a_database_of_a_connector_s_own_is_saved_as_one(me: Path, tmp_path: Path) -> None:
     """What it has only in its log is in the copy too."""
     db = apsw.Connection(str(me / "feeds" / "own" / "cache"))
