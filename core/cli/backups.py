@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -64,7 +65,7 @@ def backup(
         for left in made.inventory.left:
             warn(plain(f"{left.name} is not in it: {left.reason}."))
     for name in made.inventory.unsound:
-        warn(plain(f"{name} is damaged; it was saved as it is. See: python3 locker.py doctor"))
+        warn(plain(f"{name} is damaged; it was saved as it is. See: python3 locker.py doctor {_me_option(config.me)}"))
     return exits.FAILED if made.inventory.unsound else exits.DONE
 
 
@@ -103,7 +104,7 @@ def restore(
     else:
         _tell(restored, config.me)
     for name in restored.damaged:
-        warn(plain(f"{name} was damaged when it was saved. See: python3 locker.py doctor"))
+        warn(plain(f"{name} was damaged when it was saved. See: python3 locker.py doctor {_me_option(config.me)}"))
     return exits.FAILED if restored.damaged else exits.DONE
 
 
@@ -168,6 +169,10 @@ def progress(step: str) -> None:
     """Show the step on a line that the next one takes; where nobody looks, nothing."""
     if sys.stderr.isatty():
         click.echo(f"\r\x1b[K{plain(step)[:70] + ' …' if step else ''}", err=True, nl=False)
+
+
+def _me_option(me: Path) -> str:
+    return f"--me {shlex.quote(str(me))}"
 
 
 def _size(size_bytes: int) -> str:

@@ -67,13 +67,19 @@ def test_a_backup_has_a_name_of_its_own_when_none_is_given(
 
 
 def test_a_damaged_store_is_saved_and_told(full: Path, locker: Locker, tmp_path: Path) -> None:
-    """The exit code says that something is wrong, the sentence which."""
+    """The exit code says that something is wrong, the sentence which, and where to look; so does the restore."""
     (full / "feeds" / "store.db").write_bytes(b"SQLite format 3\0" + b"x" * 9000)
 
     done = locker("backup", str(tmp_path / "b.tar"), "--without-secrets")
 
     assert exits.FAILED == done.code
     assert "feeds/store.db is damaged" in done.err
+
+    done = locker("restore", str(tmp_path / "b.tar"), "--me", str(tmp_path / "Back"))
+    assert exits.FAILED == done.code
+    assert f"feeds/store.db was damaged when it was saved. See: python3 locker.py doctor --me {tmp_path / 'Back'}" in (
+        done.err
+    )
 
 
 def test_nobody_is_asked_where_nobody_is(full: Path, locker: Locker, tmp_path: Path) -> None:
