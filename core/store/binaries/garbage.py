@@ -37,7 +37,7 @@ class Garbage:
         self._submit = submit
 
     def collect(self, *, now: float, grace_s: float, actor: str) -> Collected:
-        """Remove what nothing names and nobody put for `grace_s`: who names a file puts it before, within that time."""
+        """Remove files that nothing names and nobody has put for `grace_s`: a file is put before it is named."""
         before = now - grace_s
         old = {kept.digest: kept for kept in self._files.walk() if kept.size is not None and kept.put_at < before}
         if not old:

@@ -28,7 +28,7 @@ _SEQS = (
     "SELECT seq FROM fact", "SELECT seq FROM fact INDEXED BY sqlite_autoindex_fact_1",
     "SELECT seq FROM current", "SELECT seq FROM past",
 )  # fmt: skip
-# Truth beside the facts. What is folded from it is made anew; marks of the log are, too.
+# What is kept beside the facts and cannot be made of them. Folds and checkpoints are made anew.
 _TABLES = {
     "meta": "name, value",
     "cursor": "stream, value, changed_at",
