@@ -175,19 +175,13 @@ class Writer:
 
         Raises TooBusy, or Broken once the store is closed: then nothing was done.
         """
-        me = threading.get_ident()
-        with self._state:
-            if self._leader == me:
-                raise Broken(f"{self._path}: a callback after a commit may not write")
-            if self._closing:
-                raise Broken(f"{self._path} is closed")
-            lane = self._bulk if bulk else self._singles
-            lane.put(works)
-            leads = self._leader is None
-            if leads:
-                self._leader = me
-        if leads or self._is_turn(works, lane):
-            self._lead(works, lane)
+        lane = self._bulk if bulk else self._singles
+        try:
+            if self._enter(works, lane) or any(work.wait() for work in works):
+                self._lead(works, lane)
+        except BaseException:
+            self._leave(works, lane)
+            raise
 
     def close(self) -> bool:
         """Commit what waits, close the database; whether it was whole and closed properly.
@@ -222,15 +216,26 @@ class Writer:
             self._state.wait(_BREAK_OFF_PAUSE_S)
         return self.is_at_rest
 
-    def _is_turn(self, works: Sequence[Work[Any]], lane: Lane) -> bool:
-        """Wait for the answers, or for the turn to write: whether it is the turn."""
-        try:
-            return any(work.wait() for work in works)
-        except BaseException:  # Interrupted, as by Ctrl-C: the turn of one who left would never end.
-            with self._state:
-                if any(work.has_turn for work in lane.withdraw(works)):
-                    self._hand_on()
-            raise
+    def _enter(self, works: Sequence[Work[Any]], lane: Lane) -> bool:
+        """Let `works` wait in their lane; whether they lead, since nobody writes."""
+        me = threading.get_ident()
+        with self._state:
+            if self._leader == me:
+                raise Broken(f"{self._path}: a callback after a commit may not write")
+            if self._closing:
+                raise Broken(f"{self._path} is closed")
+            lane.put(works)
+            if self._leader is not None:
+                return False
+            self._leader = me
+            return True
+
+    def _leave(self, works: Sequence[Work[Any]], lane: Lane) -> None:
+        """Wait no more: this thread was interrupted, as by Ctrl-C. Where it had the turn, another gets it."""
+        with self._state:
+            left = lane.withdraw(works)
+            if left and (self._leader == threading.get_ident() or any(work.has_turn for work in left)):
+                self._hand_on()
 
     def _lead(self, mine: Sequence[Work[Any]], lane: Lane) -> None:
         """Commit groups until all of `mine` are done, then hand on."""
@@ -295,7 +300,8 @@ class Writer:
                 for work in group:
                     self._commit([work], _never)
                 return
-            log.warning("commit failed path=%s error=%s", self._path, type(err).__name__)
+            if not isinstance(err, LockerError):  # That one is the answer to who asked, no trouble of the store's.
+                log.warning("commit failed path=%s error=%s", self._path, type(err).__name__)
             self._refuse(group, err)
         else:
             if len(results) < len(group):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.model.clock import ManualClock
-from core.model.errors import Broken, TooBusy
+from core.model.errors import Broken, NotFound, TooBusy
 from core.model.fact import Change
 from core.store import Appended, Entry, Store
 from core.store.log import writer
@@ -251,35 +251,42 @@ def test_work_that_fails_spoils_no_other_in_its_group(store: Store) -> None:
     assert {"note": 5} == store.counts()
 
 
-def _at_once(store: Store, started: threading.Event) -> threading.Thread:
-    """A thread that interrupts the main one as Ctrl-C does, as soon as it waits behind a write that began."""
-
-    def interrupt() -> None:
-        assert started.wait(DEADLINE_S)
-        until(lambda: len(store._writer._bulk) == 1)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    return threading.Thread(target=interrupt)
-
-
 def test_one_who_is_interrupted_while_waiting_holds_up_nobody(store: Store) -> None:
     """Ctrl-C while another writes: what waited is not written, and the turn goes to those who are still there."""
     gate = threading.Event()
     inside = threading.Event()
+    left = threading.Event()
 
     def blocking(ledger: Ledger) -> None:
         inside.set()
         assert gate.wait(DEADLINE_S)
 
-    threads = [threading.Thread(target=store._submit, args=(blocking,), kwargs={"bulk": True}), _at_once(store, inside)]
-    for thread in threads:
-        thread.start()
+    def interrupted(*_: object) -> None:
+        if not left.is_set():
+            left.set()
+            raise KeyboardInterrupt
+
+    def has_left() -> bool:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return left.is_set()
+
+    def interrupt() -> None:
+        # A signal that comes just before a wait begins is noticed after it only, so it is sent until it is.
+        until(lambda: len(store._writer._bulk) == 1)
+        until(has_left)
+
+    usual = signal.signal(signal.SIGINT, interrupted)
+    threads = [threading.Thread(target=store._submit, args=(blocking,), kwargs={"bulk": True})]
+    threads += [threading.Thread(target=interrupt)]
+    threads[0].start()
     assert inside.wait(DEADLINE_S)
+    threads[1].start()
     with pytest.raises(KeyboardInterrupt):
         store.commit([put("left")])
     gate.set()
     for thread in threads:
         thread.join(DEADLINE_S)
+    signal.signal(signal.SIGINT, usual)
 
     assert 1 == store.commit([put("stayed")]).new
     assert {"note": 1} == store.counts()
@@ -321,6 +328,23 @@ def test_one_who_is_interrupted_while_writing_leaves_nobody_waiting(store: Store
 
     assert 1 == len(failures)
     assert 1 == store.commit([put("b")]).new
+
+
+def test_what_is_refused_to_one_who_asks_is_no_trouble_of_the_store(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer says it, the log does not; what nobody foresaw stands in the log."""
+    with caplog.at_level("WARNING"):
+        with pytest.raises(NotFound):
+            store.drop_quarantined(7, actor="owner")
+        assert [] == caplog.messages
+
+        def fault(ledger: Ledger) -> None:
+            raise ValueError
+
+        with pytest.raises(Broken):
+            store._submit(fault, bulk=False)
+    assert 1 == len(caplog.messages)
 
 
 def _work(*, changes: int = 1, size_bytes: int = 0) -> Work[None]:
