@@ -1,7 +1,9 @@
-"""What a new service is called: its id, asked for or the connector's name, and its title, each with a free number."""
+"""What a service is called: its id and its title, chosen for it where nobody names one, checked where somebody does."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from pathlib import Path
 
 from core.model.errors import BadRequest, Conflict
@@ -13,6 +15,15 @@ from core.registry.records import ServiceRecords, State
 ID_CHARS_MAX = 64
 TITLE_CHARS_MAX = 80
 SERVICES_MAX = 1000
+
+# Controls, direction marks and their like, halves of characters.
+_STEERING = frozenset({"Cc", "Cf", "Cs"})
+# Persian, the scripts of India and joined emoji need the joiners.
+_JOINERS = "\u200c\u200d"
+# A flag of a part of a country, England's for one, is a black flag and that part's code in tag characters.
+_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
+# Letters and symbols by their kind, empty to the eye: the Hangul fillers and the blank of Braille.
+_BLANK = "\u115f\u1160\u3164\uffa0\u2800"
 
 
 class Naming:
@@ -66,6 +77,19 @@ class Naming:
                 remedy="Move that folder away, or install under another id.",
             )
         return None
+
+
+def checked_title(title: str) -> str:
+    """A title that a person chose, its blanks made one; raises BadRequest for one that does not show what it is."""
+    title = " ".join(title.split())
+    if not 1 <= len(title) <= TITLE_CHARS_MAX:
+        raise BadRequest(f"a title has 1 to {TITLE_CHARS_MAX} characters")
+    shown = [letter for letter in _FLAG.sub("\U0001f3f4", title) if letter not in _JOINERS]
+    if any(unicodedata.category(letter) in _STEERING for letter in shown):
+        raise BadRequest("a title holds no control characters, and none that change how the others are shown")
+    if all(letter in _BLANK or unicodedata.category(letter)[0] in "MZ" for letter in shown):
+        raise BadRequest("a title has at least one character that can be seen")
+    return title
 
 
 def _numbered(name: str, number: int) -> str:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import threading
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +32,7 @@ from core.model.manifest import Manifest
 from core.registry.catalog import Catalog
 from core.registry.environments import Environments, OnLine
 from core.registry.folders import SEALED_FILE, make_folder, write_record
-from core.registry.naming import ID_CHARS_MAX, TITLE_CHARS_MAX, Naming
+from core.registry.naming import ID_CHARS_MAX, TITLE_CHARS_MAX, Naming, checked_title
 from core.registry.reads import Reads
 from core.registry.records import ServiceRecords, State
 from core.registry.removal import Removal
@@ -43,15 +41,6 @@ from core.registry.service import Service, does_provide, provided
 from core.registry.settings import Fault, sentence, validate
 from core.store import Documents
 from core.vault import MasterKey, SealedFile, is_marker, split_settings, without_secrets
-
-# Controls, direction marks and their like, halves of characters.
-_STEERING = frozenset({"Cc", "Cf", "Cs"})
-# Persian, the scripts of India and joined emoji need the joiners.
-_JOINERS = "\u200c\u200d"
-# A flag of a part of a country, England's for one, is a black flag and that part's code in tag characters.
-_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
-# Letters and symbols by their kind, empty to the eye: the Hangul fillers and the blank of Braille.
-_BLANK = "\u115f\u1160\u3164\uffa0\u2800"
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +188,7 @@ class Services:
 
     def rename(self, service_id: str, title: str) -> Service:
         """Give it another title; id and uid stay."""
-        return self._change(service_id, "renamed", title=_checked_title(title))
+        return self._change(service_id, "renamed", title=checked_title(title))
 
     def open_doors(self, service_id: str, paths: Sequence[str]) -> Service:
         """Open these of the connector's declared doors and shut all others."""
@@ -308,7 +297,7 @@ class Services:
             installed_at=self._clock.now(),
         )
         if title is not None:
-            service = msgspec.structs.replace(service, title=_checked_title(title))
+            service = msgspec.structs.replace(service, title=checked_title(title))
         # What others may ask of it is agreed to anew, as its folders are.
         service = msgspec.structs.replace(
             service, settings=plain, allowed_folders=folders, doors_open=(), store_open=False, enabled=True
@@ -384,18 +373,6 @@ class Services:
         path = self._me / service.id / SEALED_FILE
         file = SealedFile(path, self._master.service_key(service.uid), context=f"auth:{service.uid}")
         return SealedSettings(file, manifest.settings)
-
-
-def _checked_title(title: str) -> str:
-    title = " ".join(title.split())
-    if not 1 <= len(title) <= TITLE_CHARS_MAX:
-        raise BadRequest(f"a title has 1 to {TITLE_CHARS_MAX} characters")
-    shown = [letter for letter in _FLAG.sub("\U0001f3f4", title) if letter not in _JOINERS]
-    if any(unicodedata.category(letter) in _STEERING for letter in shown):
-        raise BadRequest("a title holds no control characters, and none that change how the others are shown")
-    if all(letter in _BLANK or unicodedata.category(letter)[0] in "MZ" for letter in shown):
-        raise BadRequest("a title has at least one character that can be seen")
-    return title
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -15,8 +15,7 @@ import pytest
 
 from core.model.errors import BadRequest, Conflict, NotFound
 from core.registry import provided
-from core.registry.naming import SERVICES_MAX
-from core.registry.services import TITLE_CHARS_MAX
+from core.registry.naming import SERVICES_MAX, TITLE_CHARS_MAX
 from tests.registry.conftest import FEEDS, MAIL_SETTINGS, Registry, write_connector
 
 Tree = Callable[[Path], set[str]]
