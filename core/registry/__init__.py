@@ -2,6 +2,7 @@
 
 from core.registry.catalog import Catalog, FolderFault
 from core.registry.environments import Environments
+from core.registry.naming import TITLE_CHARS_MAX
 from core.registry.reads import Reads
 from core.registry.restored import begin_anew, let_sync, owner_epoch
 from core.registry.service import Service, does_provide, provided
@@ -9,6 +10,7 @@ from core.registry.services import Services
 from core.registry.settings import validate
 
 __all__ = [
+    "TITLE_CHARS_MAX",
     "Catalog",
     "Environments",
     "FolderFault",

@@ -18,8 +18,8 @@ from core.model.fact import Change
 from core.model.ids import uuid7
 from core.model.manifest import TypeSpec
 from core.model.problem import problem_document
+from core.registry import TITLE_CHARS_MAX
 from core.store import Origin, Run, Store
-from core.web.api import services as api_services
 from tests.cli.conftest import Locker
 from tests.cli.fake_core import FakeCore
 
@@ -315,7 +315,7 @@ def test_a_title_has_its_length(locker: Locker, core: FakeCore) -> None:
 
     assert (exits.REFUSED, "Give it 1 to 80 characters.") == (refused.code, refused.err.splitlines()[1])
     assert exits.DONE == locker("install", "feeds", "--title", "x" * TITLE_LENGTH_MAX).code
-    assert api_services.TITLE_LENGTH_MAX == TITLE_LENGTH_MAX
+    assert TITLE_CHARS_MAX == TITLE_LENGTH_MAX
 
 
 @pytest.mark.parametrize("command", [["uninstall", "nothing"], ["uninstall", "../tokens"]])

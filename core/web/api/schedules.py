@@ -8,10 +8,11 @@ from typing import Annotated
 import msgspec
 
 from core.model.errors import BadRequest, MethodNotAllowed, NotFound
+from core.process import ProcessLimits
 from core.web.routes import CHILD, Ask, Field, Route
 
 REASON_LENGTH_MAX = 200
-HOLD_MAX_S = 86400.0
+HOLD_MAX_S = ProcessLimits.hold_s_max
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=REASON_LENGTH_MAX)]
 
 

@@ -9,17 +9,17 @@ import msgspec
 
 from core.model.errors import BadRequest, SettingsInvalid
 from core.model.ids import is_service_id
+from core.registry import TITLE_CHARS_MAX
 from core.vault import merge_settings, split_settings
 from core.web.marks import mark_faults
 from core.web.numbers import whole
 from core.web.records import ServiceRecord, service_record
 from core.web.routes import CHILD, Ask, Field, Route
 
-TITLE_LENGTH_MAX = 80
 ACCOUNT_LENGTH_MAX = 300
 LOG_LINES_DEFAULT = 200
 LOG_LINES_MAX = 5000
-Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_LENGTH_MAX)]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=TITLE_CHARS_MAX)]
 
 
 class Install(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from flask import Response
 from core.model.errors import LockerError
 from core.model.ids import is_service_id
 from core.model.manifest import Manifest
+from core.registry import TITLE_CHARS_MAX
 from core.vault import without_secrets
 from core.web.dashboard import forms
 from core.web.dashboard.form_faults import fault_names, spoken
@@ -17,8 +18,6 @@ from core.web.dashboard.visit import Page, Trouble, Visit
 from core.web.notices import key_of
 from core.web.parts import Notice
 from core.web.records import folder_problems, kept_service
-
-NAME_LENGTH_MAX = 80
 
 
 def services(visit: Visit) -> Response:
@@ -69,8 +68,8 @@ def install(visit: Visit) -> Response:
     wanted = typed.get("@id", "").strip()
     if wanted and not is_service_id(wanted):
         faults["@id"] = "takes lower case letters, digits and hyphens, beginning with a letter, at most 64"
-    if len(typed.get("@title", "").strip()) > NAME_LENGTH_MAX:
-        faults["@title"] = f"has more than {NAME_LENGTH_MAX} letters"
+    if len(typed.get("@title", "").strip()) > TITLE_CHARS_MAX:
+        faults["@title"] = f"has more than {TITLE_CHARS_MAX} letters"
     if faults:
         return _form(visit, manifest, typed, faults=faults, status=422)
     try:
