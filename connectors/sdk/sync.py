@@ -172,6 +172,7 @@ class Sync:
             report=Report(progress=_Progress(handle, self._publish, service.clock.monotonic).note, alive=hold.renew),
             is_for_owner=handle.is_for_owner,
         )
+        credentials = service.credentials()
         ended = pull.run()
         outcome = outcome_of(
             ended,
@@ -181,9 +182,13 @@ class Sync:
             random_unit=random.random(),  # noqa: S311  # jitter, no secret
         )
         self._note_run(handle, started_at, outcome, pull.tally)
-        if outcome.sign_in_lapsed:
+        next_at = outcome.next_at
+        if outcome.sign_in_lapsed and service.credentials() not in ({}, credentials):
+            # The owner signed in anew meanwhile: what was refused is there no more.
+            next_at = service.clock.now()
+        elif outcome.sign_in_lapsed:
             self._sign_in_lapsed(str((outcome.problem or {}).get("detail", "")))
-        self._ask(name, outcome.next_at)
+        self._ask(name, next_at)
         took_s = service.clock.monotonic() - started
         return run_document(name, outcome.status, took_s, pull.tally, outcome.problem)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,23 @@ def test_a_refused_token_asks_the_owner(core: FakeCore, connectors: Path, child:
     assert ("lapsed", "token") == (form["state"], form["step"])
     assert "did not accept" in form["detail"]
     assert "authorised" == _sign_in(child)["state"]
+    assert "ok" == child.sync()[0]["status"]
+
+
+def test_a_refusal_of_the_old_token_does_not_touch_the_new_one(core: FakeCore, child: Child) -> None:
+    """Who signs in anew while a run still goes on with what was there before is signed in, and synced at once."""
+    _sign_in(child, "good-ann+old")
+    (child.folder / "slow").touch()
+    child.post("/sync")
+    core.wait_for(lambda: child.get("/status").json()["streams"]["thing"]["state"] == "running")
+    _sign_in(child, "good-ann+new")
+    (child.folder / "slow").unlink()
+    run = core.wait_for(lambda: child.get("/status").json()["streams"]["thing"]["run"])
+    core.wait_for(lambda: child.get("/status").json()["streams"]["thing"]["state"] == "idle")
+    due = core.asked("at")[-1]
+
+    assert ("held", "authorised") == (run["status"], child.get("/auth").json()["state"])
+    assert ("/sync/thing", True) == (due["path"], due["at"] < time.time() + 60)
     assert "ok" == child.sync()[0]["status"]
 
 

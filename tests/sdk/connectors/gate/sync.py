@@ -6,6 +6,9 @@ from core.model.errors import Reauthorise
 
 @stream("thing")
 def things(context, cursor):
-    if Path("refused").exists():
+    token = context.credentials["token"]
+    while Path("slow").exists():
+        context.pause(0.01)
+    if Path("refused").exists() or token.endswith("+old"):
         raise Reauthorise("example.org did not accept the sign-in")
     yield {"id": "header", "account": context.account, "length": len(context.session.headers["Authorization"])}
