@@ -15,7 +15,7 @@ from core.model.clock import ManualClock
 from core.model.errors import InvalidFact, StorageFull
 from core.model.fact import Change, Fact, JsonObject, value_hash
 from core.store import Entry, Import, Imported, Origin, Store
-from core.store.exchange.imports import BATCH_FACTS, PROBLEMS_TOLD_MAX, entry_of
+from core.store.exchange.imports import BATCH_BYTES_MAX, BATCH_FACTS, PROBLEMS_TOLD_MAX, entry_of
 from core.store.log.entries import ORIGIN_SEQ_LIMIT
 from tests.store.conftest import ORIGIN
 
@@ -254,6 +254,17 @@ def test_a_full_disk_ends_it(store: Store, made: list[Fact]) -> None:
 
     assert BATCH_FACTS == store.head()
     assert (BATCH_FACTS, BATCH_FACTS) == ((done := take(store, many)).known, done.added)
+
+
+def test_large_facts_wait_for_no_full_batch(store: Store, made: list[Fact]) -> None:
+    """What waits in memory is bounded by bytes as well as by number."""
+    taking = Import(store, source="a file", actor="owner")
+    for document in map(told, made[:3]):
+        taking.take(document, size_bytes=BATCH_BYTES_MAX // 4)
+    assert 0 == store.head()
+    taking.take(told(made[3]), size_bytes=BATCH_BYTES_MAX // 4)
+
+    assert 4 == store.head()
 
 
 def test_facts_of_the_store_s_own_log_come_back(store: Store, made: list[Fact], tmp_path: Path) -> None:
