@@ -91,12 +91,6 @@ class Contents:
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, bytes]] = {}
 
-    def __len__(self) -> int:
-        return len(self._seen)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._seen
-
     def watched(self, name: str, chunks: Iterable[bytes], *, size: int) -> Iterator[bytes]:
         """The same pieces; when they have passed, the entry is noted. FileDamaged unless they are `size` bytes."""
         if name in self._seen:

@@ -65,11 +65,6 @@ class Redactor(logging.Filter):
             if self._forms_of.pop(secret, None) is not None:
                 self._arrange()
 
-    def guard(self, logger: logging.Logger) -> None:
-        """Stand before every handler that `logger` has now."""
-        for handler in logger.handlers:
-            handler.addFilter(self)
-
     def redact(self, text: str) -> str:
         """`text` without secrets, and not longer than TEXT_CHARS_MAX."""
         is_long = len(text) > TEXT_CHARS_MAX

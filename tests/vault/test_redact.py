@@ -31,9 +31,14 @@ class Captured:
     def __init__(self) -> None:
         self.stream = io.StringIO()
         self.log = logging.Logger("captured")
-        self.log.addHandler(logging.StreamHandler(self.stream))
         self.redactor = Redactor()
-        self.redactor.guard(self.log)
+        self.add_handler(self.stream)
+
+    def add_handler(self, stream: io.StringIO) -> None:
+        """Write to this too, with the redactor before it."""
+        handler = logging.StreamHandler(stream)
+        handler.addFilter(self.redactor)
+        self.log.addHandler(handler)
 
     @property
     def text(self) -> str:
@@ -228,8 +233,7 @@ def test_long_texts_are_cut_and_no_secret_is_cut_in_half() -> None:
 def test_a_record_through_two_handlers(captured: Captured) -> None:
     """A second guarded handler sees the finished message and does not format it again."""
     second = io.StringIO()
-    captured.log.addHandler(logging.StreamHandler(second))
-    captured.redactor.guard(captured.log)
+    captured.add_handler(second)
 
     captured.log.info("100%% of %s", SECRET)
 
