@@ -121,7 +121,7 @@ def _questions(count: int, before: float, position: int) -> Mapping[str, Questio
         ),
         f"type and a span of 14 days, newest first, {PAGE}": Question(
             lambda turn: ours(
-                "&order=newest&filter=" + quote("pushed_at >= {} and pushed_at < {}".format(*span(turn)))
+                "&order=-pushed_at&filter=" + quote("pushed_at >= {} and pushed_at < {}".format(*span(turn)))
             ),
             lambda turn: theirs("&_sort_desc=pushed_at&pushed_at__gte={}&pushed_at__lt={}".format(*span(turn))),
             _same_times,

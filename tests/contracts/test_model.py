@@ -56,6 +56,7 @@ DELETES = st.builds(Change, type=st.sampled_from(NAMES), key=KEYS, action=st.jus
 BAD = st.builds(Change, type=st.sampled_from(NAMES), key=KEYS, value=st.just({"n": float("nan"), "bad": 1}))
 FILTERS = st.sampled_from([
     None, "n > 1", "n == 2", 'n in [0, 2, "x"]', 'by->name == "x"', "not n", 'name contains "e"', "own == 1 or n == 0",
+    "n >= 1 and n < 3", 'n < "y"',
 ])  # fmt: skip
 # A failure is shown as it came: to make it shorter would open hundreds of stores.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)

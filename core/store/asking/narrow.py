@@ -39,15 +39,19 @@ class Range(NamedTuple):
 
     def condition(self, type_id: int, parameters: Parameters) -> str:
         """What holds of its facts alone."""
+        return " AND ".join([f"f.type = {type_id}", *self.bounds(parameters)])
+
+    def bounds(self, parameters: Parameters) -> list[str]:
+        """What holds of the field in its facts."""
         expression = field_expression(self.path)
-        parts = [f"f.type = {type_id}"]
+        parts = []
         if self.values:
             parts.append(f"{expression} IN ({', '.join(map(parameters.add, self.values))})")
         if self.low is not None:
             parts.append(f"{expression} {'>=' if self.low[1] else '>'} {parameters.add(self.low[0])}")
         if self.high is not None:
             parts.append(f"{expression} {'<=' if self.high[1] else '<'} {parameters.add(self.high[0])}")
-        return " AND ".join(parts)
+        return parts
 
 
 def indexes_of(rows: Rows, type_id: int, spec: TypeSpec) -> dict[str, str]:

@@ -7,7 +7,7 @@ goes on where it stopped. So a page may hold fewer records than its limit, or no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from core.model.errors import BadRequest, FileDamaged, TooBusy
 from core.model.filter import Filter, parse_path
 from core.model.manifest import TypeSpec
 from core.store.asking.asof import AsOf, settled
-from core.store.asking.narrow import Range, indexes_of, narrowest
+from core.store.asking.narrow import Range, indexes_of, narrowest, ranges
 from core.store.asking.walk import ByField, ByKey, Newest, Place, Scope, Slice, Walk, counting, every, time_of, word
 from core.store.asking.where import Parameters, condition
 from core.store.rows import BoundedRows, Row
@@ -132,7 +132,7 @@ class _Plan:
         self._where = question.where
         self._is_by_field = question.order not in ("key", "newest")
         indexes = indexes_of(rows, number, spec) if self._is_by_field or question.where is not None else {}
-        self.walk = _walk(rows, self.scope, question.order, spec, indexes)
+        self.walk = _walk(rows, self.scope, question, spec, indexes)
         self._rows = rows
         self._indexes = indexes
         said = "" if question.where is None else condition(question.where, Parameters(), spec)
@@ -242,7 +242,8 @@ def _answered(rows: BoundedRows, statement: str, parameters: Parameters, *, byte
         raise
 
 
-def _walk(rows: BoundedRows, scope: Scope, order: str, spec: TypeSpec, indexes: Mapping[str, str]) -> Walk:
+def _walk(rows: BoundedRows, scope: Scope, question: Question, spec: TypeSpec, indexes: dict[str, str]) -> Walk:
+    order = question.order
     if order == "key":
         return ByKey(rows, scope)
     if order == "newest":
@@ -258,7 +259,10 @@ def _walk(rows: BoundedRows, scope: Scope, order: str, spec: TypeSpec, indexes: 
         raise TooBusy(
             f"{path} is not indexed yet", remedy="Start its service once: whoever writes the store indexes it."
         )
-    return ByField(rows, scope, path, indexes[path], is_descending=order.startswith("-"))
+    given = [] if question.where is None else ranges(question.where, {path: indexes[path]})
+    # Single values lie apart: walking from one to the next would be sorting.
+    within = next((one for one in given if not one.values), None)
+    return ByField(rows, scope, path, indexes[path], is_descending=order.startswith("-"), within=within)
 
 
 def _number(found: list[Row]) -> int:

@@ -13,6 +13,7 @@ import msgspec
 
 from core.model.errors import BadRequest
 from core.store.asking.asof import AsOf, had, spanned
+from core.store.asking.narrow import Range
 from core.store.asking.where import Parameters
 from core.store.log.declarations import field_expression, quoted_name
 from core.store.log.facts import SEQ_MAX
@@ -209,8 +210,12 @@ class Newest(Walk):
 class ByField(Walk):
     """Records by a field that their type declares under `index`: those without it, numbers and booleans, texts."""
 
-    def __init__(self, rows: Rows, scope: Scope, path: str, index: str, *, is_descending: bool) -> None:
+    def __init__(
+        self, rows: Rows, scope: Scope, path: str, index: str, *, is_descending: bool, within: Range | None = None
+    ) -> None:
+        """`within` is a stretch of that very index beyond which nothing need be looked at."""
         super().__init__(rows, scope)
+        self._within = within
         self._order = f"-{path}" if is_descending else path
         self._expression = field_expression(path)
         self._index = quoted_name(index)
@@ -267,11 +272,15 @@ class ByField(Walk):
         e, sign = self._expression, "<" if self._is_descending else ">"
         by_seq, by_value = f"f.seq {self._way}", f"{e} {self._way}, f.seq {self._way}"
         start = place if isinstance(place, FieldPlace) else None
+        bounds = [] if self._within is None else self._within.bounds(parameters)
         if start is not None and start.value is not None:
             value = parameters.add(start.value)
             same = f"{e} = {value} AND f.seq {sign} {parameters.add(start.seq)}"
-            parts = [(same, by_seq), (f"{e} {sign} {value}", by_value)]
-            return [*parts, (f"{e} IS NULL", by_seq)] if self._is_descending else parts
+            rest = every([f"{e} {sign} {value}", *bounds])
+            parts = [(same, by_seq), (rest, by_value)]
+            return [*parts, (f"{e} IS NULL", by_seq)] if self._is_descending and not bounds else parts
+        if bounds:  # What has no value lies in no stretch.
+            return [(every(bounds), by_value)]
         nothing = f"{e} IS NULL" if start is None else f"{e} IS NULL AND f.seq {sign} {parameters.add(start.seq)}"
         if start is not None and self._is_descending:
             return [(nothing, by_seq)]

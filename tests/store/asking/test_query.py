@@ -200,6 +200,23 @@ def test_what_is_no_moment_is_refused(repos: Store, as_of: AtSeq | AtTime) -> No
         repos.records("repo", limit=1, as_of=as_of)
 
 
+@pytest.mark.parametrize(
+    ("order", "found"), [("stars", ["k50", "k51", "k52", "k53"]), ("-stars", ["k59", "k58", "k57", "k56"])]
+)
+def test_an_order_is_walked_where_the_filter_can_match(
+    repos: Store, monkeypatch: pytest.MonkeyPatch, order: str, found: list[str]
+) -> None:
+    """A span in the midst of an order is not waited for: the walk begins and ends with it."""
+    for name, bound in {"GATHERED_MAX": 1, "LISTED_MAX": 1, "READ_MAX": 12, "PASSED_MAX": 12, "_SLICE_FIRST": 4}.items():
+        monkeypatch.setattr(query, name, bound)
+    where = parse("stars >= 50 and stars < 60")
+    first = repos.records("repo", where=where, order=order, limit=4)
+    rest = repos.records("repo", where=where, order=order, limit=10, after=first.next)
+
+    assert found == [record.key for record in first.records]
+    assert (6, None) == (len(rest.records), rest.next)
+
+
 @pytest.mark.parametrize("as_of", [None, AtSeq(5), AtTime(5.0)])
 @pytest.mark.parametrize("order", ["key", "newest", "stars", "-stars"])
 def test_each_order_walks_an_index(repos: Store, order: str, as_of: AtSeq | AtTime | None) -> None:
