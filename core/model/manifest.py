@@ -114,12 +114,14 @@ def parse_manifest(
     already, it is shown the manifest as far as it could be read.
     """
     try:
-        document = tomllib.loads(text)
+        top = ManifestTable(tomllib.loads(text))
+        manifest = _read(top, folder)
+        faults = (*top.faults, *further(manifest))
     except tomllib.TOMLDecodeError as err:
         raise ManifestInvalid(f"{folder}/connector.toml is not TOML: {err}", faults=(f"(file): {err}",)) from err
-    top = ManifestTable(document)
-    manifest = _read(top, folder)
-    faults = (*top.faults, *further(manifest))
+    except (ValueError, RecursionError) as err:  # A number of thousands of digits, brackets within brackets.
+        fault = "(file): holds a value that is too large or too deep"
+        raise ManifestInvalid(f"{folder}/connector.toml: {fault}", faults=(fault,)) from err
     if faults:
         raise ManifestInvalid(f"{folder}/connector.toml: " + "; ".join(faults), faults=faults)
     return manifest

@@ -183,8 +183,6 @@ def _parsed(folder: Path, found: os.stat_result) -> Manifest:
         raise ManifestInvalid(faults=(f"(file): cannot be read: {err.strerror}",)) from err
     except UnicodeDecodeError as err:
         raise ManifestInvalid(faults=(f"(file): is not UTF-8 at byte {err.start}",)) from err
-    except (ValueError, RecursionError) as err:  # A number of thousands of digits, brackets within brackets.
-        raise ManifestInvalid(faults=("(file): holds a value that is too large or too deep",)) from err
 
 
 def _further_faults(manifest: Manifest) -> list[str]:

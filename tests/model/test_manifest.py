@@ -194,6 +194,15 @@ def test_further_faults_come_with_the_first() -> None:
     assert ("name: is missing", "colour: is not a key of connector.toml", "title: T!") == caught.value.faults
 
 
+@pytest.mark.parametrize("value", ["[" * 10_000, "{a=" * 10_000, "9" * 5000])
+def test_a_value_too_large_or_too_deep_is_a_fault(value: str) -> None:
+    """What the reader of TOML gives up on, in whatever way, is told as a fault of the file."""
+    with pytest.raises(ManifestInvalid) as caught:
+        parse_manifest(f"name = 'x'\ntitle = 'X'\nversion = {value}", "/c/x")
+
+    assert ("(file): holds a value that is too large or too deep",) == caught.value.faults
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_a_manifest_or_has_faults(text: str) -> None:
     """No text makes the parser fail in another way."""
