@@ -26,6 +26,7 @@ from connectors.sdk.source import Source
 from core.model.clock import SystemClock
 from core.model.errors import SettingsInvalid
 from core.model.handshake import Greeting
+from core.model.ids import uuid7
 from core.vault.cipher import KEY_BYTES, key_to_text
 
 TOKEN_PARAMETER = "token"  # noqa: S105  # the name of a parameter, no secret
@@ -76,6 +77,27 @@ class NoCore:
     def committed(self, seq: int) -> None:
         """Nobody listens."""
         log.info("committed seq=%d", seq)
+
+    def event(self, idr: str, action: str, value: Mapping[str, Any]) -> str:
+        """Nobody hears it."""
+        log.info("event idr=%s action=%s members=%d", idr, action, len(value))
+        return str(uuid7(self._clock.now()))
+
+    def listen(self, event_type: str, path: str) -> None:
+        """There are no other services."""
+        log.info("listens type=%s path=%s", event_type, path)
+
+    def deafen(self, event_type: str, path: str) -> None:
+        """Nothing is heard anyway."""
+
+    def map(self) -> dict[str, Any]:
+        """No services."""
+        return {}
+
+    def providers(self, *types: str) -> list[dict[str, Any]]:
+        """None."""
+        log.info("nobody provides types=%s", ",".join(types))
+        return []
 
     def diary(self, message: str, level: int) -> None:
         """The log is the diary."""

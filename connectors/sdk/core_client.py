@@ -31,6 +31,9 @@ class Core(Protocol):
     def at(self, path: str, when: float) -> None:
         """Ask to be called at `path` (under this service) at `when`, epoch seconds; replaces what was asked before."""
 
+    def cancel(self, path: str) -> None:
+        """Withdraw what `at` asked."""
+
     def pending(self) -> Mapping[str, float]:
         """The times that were asked for and have not come, by path."""
 
@@ -46,8 +49,23 @@ class Core(Protocol):
     def committed(self, seq: int) -> None:
         """Tell that this store now reaches to `seq`."""
 
+    def event(self, idr: str, action: str, value: Mapping[str, Any]) -> str:
+        """Publish something that is no record; `action` is new, update or delete. The id that it is kept by."""
+
+    def listen(self, event_type: str, path: str) -> None:
+        """Have events of that type (`contact`, `contact/github`) posted to `path` (under this service), from now on."""
+
+    def deafen(self, event_type: str, path: str) -> None:
+        """End what `listen` asked."""
+
     def diary(self, message: str, level: int) -> None:
         """Write a sentence into the owner's diary: 0 info, 1 warning, 2 error."""
+
+    def map(self) -> dict[str, Any]:
+        """The installed services, without secrets."""
+
+    def providers(self, *types: str) -> list[dict[str, Any]]:
+        """The services that provide any of these types."""
 
 
 class CoreClient:

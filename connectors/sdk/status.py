@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from connectors.sdk.auth import Auth
 from connectors.sdk.context import Service
-from connectors.sdk.sync import Sync
+from connectors.sdk.sync import Handle, Sync
 from core.model.errors import TooBusy
 
 COMMENT_EVERY_S = 15.0
@@ -43,7 +43,7 @@ class Status:
             "head": store.head(),
         }
 
-    def _stream(self, name: str, active: Any, next_at: float | None) -> dict[str, Any]:
+    def _stream(self, name: str, active: Mapping[str, Handle], next_at: float | None) -> dict[str, Any]:
         spec = self._service.manifest.streams[name]
         runs = self._service.reads.runs(name, limit=1)
         handle = active.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 import requests
 
+from connectors.sdk.alone import NoCore
+from connectors.sdk.core_client import Core, CoreClient
 from connectors.sdk.testing import ROOT
 
 ADDRESS = re.compile(r"(http://127\.0\.0\.1:\d+/)\?token=(\S+)")
@@ -103,6 +106,21 @@ def test_it_goes_on_where_it_was(alone: Alone, tmp_path: Path, connectors: Path)
 
     assert [str(n) for n in range(8)] == keys
     assert 0o600 == (tmp_path / "data" / "alone.json").stat().st_mode & 0o777
+
+
+def test_whatever_the_core_can_be_asked_can_be_asked_alone() -> None:
+    """With the same parameters, so that a connector which asks for it runs alone too."""
+    asked = [name for name in vars(Core) if not name.startswith("_")]
+    client, alone = ({name: _parameters(kind, name) for name in asked} for kind in (CoreClient, NoCore))
+    public = {name for name in vars(CoreClient) if not name.startswith("_")}
+
+    assert client == alone == {name: _parameters(Core, name) for name in asked}
+    assert public == set(asked)
+
+
+def _parameters(kind: type, name: str) -> list[tuple[str, object]]:
+    found = inspect.signature(getattr(kind, name)).parameters.values()
+    return [(one.name, one.kind) for one in found]
 
 
 def _refused(connectors: Path, folder: Path, *arguments: str) -> str:
