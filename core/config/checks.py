@@ -64,7 +64,7 @@ def absolute(text: str, *, base: Path, home: Path | None) -> Path:
 
 
 def _path(value: Any, base: Path, home: Path | None) -> Path:
-    if not isinstance(value, (str, Path)) or not str(value):
+    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
         raise ValueError("must be a path")
     return absolute(str(value), base=base, home=home)
 

@@ -207,7 +207,13 @@ def test_an_order_is_walked_where_the_filter_can_match(
     repos: Store, monkeypatch: pytest.MonkeyPatch, order: str, found: list[str]
 ) -> None:
     """A span in the midst of an order is not waited for: the walk begins and ends with it."""
-    for name, bound in {"GATHERED_MAX": 1, "LISTED_MAX": 1, "READ_MAX": 12, "PASSED_MAX": 12, "_SLICE_FIRST": 4}.items():
+    for name, bound in {
+        "GATHERED_MAX": 1,
+        "LISTED_MAX": 1,
+        "READ_MAX": 12,
+        "PASSED_MAX": 12,
+        "_SLICE_FIRST": 4,
+    }.items():
         monkeypatch.setattr(query, name, bound)
     where = parse("stars >= 50 and stars < 60")
     first = repos.records("repo", where=where, order=order, limit=4)
