@@ -216,6 +216,8 @@ class Files:
         name = secrets.token_hex(16)
         try:
             written = _write(source, name, unfinished, bytes_max, room=self.bytes_max - self.totals().bytes)
+            if not written.is_whole:
+                self._check_kept(written)
             with self._shelves.made(FOLDER, written.digest[:2]) as shelf:
                 self._give_name(written, name, unfinished, shelf)
                 os.fsync(shelf)
@@ -223,6 +225,15 @@ class Files:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=unfinished)
         return written.digest
+
+    def _check_kept(self, written: _Written) -> None:
+        """Raise FilesFull unless the file that there was no room to write again is kept already, and is whole."""
+        try:
+            with self.open_file(written.digest) as part:
+                for _ in part:
+                    pass
+        except (NotFound, FileDamaged) as err:
+            raise self._full(self.totals().bytes, written.size) from err
 
     def _give_name(self, written: _Written, name: str, unfinished: int, shelf: int) -> None:
         """Move the finished file to its place; one that stands there is replaced, so damage is mended by that."""
@@ -232,15 +243,18 @@ class Files:
             is_here = there is not None and there.size == size
             more = size - (there.size or 0 if there is not None else 0)
             if not is_here and (not is_whole or held.bytes + more > self.bytes_max):
-                raise FilesFull(
-                    f"the files of {self._shelves.folder.name} have {held.bytes} bytes and may have {self.bytes_max}:"
-                    f" there is no room for {size} more"
-                )
+                raise self._full(held.bytes, size)
             if not is_whole:
                 os.utime(digest[2:], dir_fd=shelf, follow_symlinks=False)  # It counts as put now.
                 return
             os.rename(name, digest[2:], src_dir_fd=unfinished, dst_dir_fd=shelf)
             self._held = FileTotals(held.files + (there is None), held.bytes + more)
+
+    def _full(self, held_bytes: int, size: int) -> FilesFull:
+        return FilesFull(
+            f"the files of {self._shelves.folder.name} have {held_bytes} bytes and may have {self.bytes_max}:"
+            f" there is no room for {size} more"
+        )
 
     def _count(self) -> FileTotals:
         if self._held is None:

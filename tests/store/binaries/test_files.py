@@ -173,6 +173,16 @@ def test_changed_file_is_damage(files: Files, folder: Path) -> None:
     assert received < len(CONTENT)
 
 
+def test_damage_that_there_is_no_room_to_mend_is_told(folder: Path) -> None:
+    """That a file of this name and size stands there does not say that it is kept."""
+    files = Files(folder, bytes_max=len(CONTENT))
+    files.put_file(io.BytesIO(CONTENT))
+    (folder / "files" / DIGEST[:2] / DIGEST[2:]).write_bytes(b"x" + CONTENT[1:])
+
+    with pytest.raises(FilesFull, match=f"no room for {len(CONTENT)} more"):
+        files.put_file(io.BytesIO(CONTENT))
+
+
 @pytest.mark.parametrize("step", ["files", "shelf", "file"])
 def test_link_on_the_way_is_refused(files: Files, folder: Path, tmp_path: Path, step: str) -> None:
     """A child owns its folder, and what it links to stays unread."""
