@@ -275,7 +275,7 @@ def test_another_config_folder(load: Load, root: Path) -> None:
         (b"port = " + b"[" * 5000, "locker.toml: "),
         (b"limits = 3", "limits: must be a table"),
         (b"connector_paths = []", "connector_paths: must be a list"),
-        (b'me = "a\u0000b"', "me: must be a path"),
+        (b'me = "a\\u0000b"', "me: must be a path"),
         (b"connector_paths = [1]", "connector_paths: must be a path"),
         (b"timezone = '../../etc/passwd'", "timezone: "),
         (b"timezone = 'Europe'", "timezone: "),
