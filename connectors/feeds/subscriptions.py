@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -25,9 +25,11 @@ class Subscription:
     folders: tuple[str, ...] = ()
 
 
-def subscriptions(context: Context) -> list[Subscription]:
-    """The feeds that are followed, each once, in the order of the settings, then of the imports."""
-    known = known_feeds(context)
+def subscriptions(context: Context, known: Mapping[str, dict[str, Any]]) -> list[Subscription]:
+    """The feeds that are followed, each once, in the order of the settings, then of the imports.
+
+    `known` are all that ever were, as `known_feeds` gives them.
+    """
     moved = {feed["moved_to"]: key for key, feed in known.items() if feed.get("moved_to")}
     found: dict[str, Subscription] = {}
     for url, title, folders in _wanted(context):

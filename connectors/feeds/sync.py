@@ -80,8 +80,8 @@ class Tally:
 @stream("feeds")
 def feeds(context: Context, cursor: Any) -> Iterator[Message]:
     """New and changed entries of every feed that is followed, with a record of how each feed is."""
-    followed = subscriptions(context)
     known = known_feeds(context)
+    followed = subscriptions(context, known)
     yield from _unfollowed(followed, known)
     states = yield from _states(context, followed, known)
     broken_off = [_broken_off(context, feed, states[feed.key]) for feed in followed if states[feed.key].reading]

@@ -25,7 +25,7 @@ def export(context: Context) -> Response:
     """Every feed that is followed, as a list for other programs."""
     known = known_feeds(context)
     outlines = []
-    for feed in subscriptions(context):
+    for feed in subscriptions(context, known):
         value = known.get(feed.key, {})
         outlines.append(
             Outline(
@@ -44,7 +44,7 @@ def import_list(context: Context) -> dict[str, object]:
     """Follow every feed of a list: kept as `subscription` records, beside the addresses in the settings."""
     if (request.content_length or 0) > OPML_BYTES_MAX:
         raise BodyTooLarge(f"the list has more than {OPML_BYTES_MAX} bytes", remedy="Split the list.")
-    followed = {feed.url for feed in subscriptions(context)}
+    followed = {feed.url for feed in subscriptions(context, known_feeds(context))}
     added: dict[str, Put] = {}
     refused: list[str] = []
     known = 0
