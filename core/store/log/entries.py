@@ -108,6 +108,17 @@ class Intake:
         self._sheet = sheet
         self._types = types
         self._taken: dict[bytes | str, tuple[Judged, Appended]] = {}
+        self._stored: set[bytes | str] = set()
+
+    def look_up(self, judged: Sequence[Judged]) -> None:
+        """Learn what is known of the entries' records, and which of their ids are stored; only of these may be asked.
+
+        Nearly every fact is a new one: asking for many at once is a tenth of the price of reading each.
+        """
+        self._sheet.look_up([(one.entry.type, one.entry.key) for one in judged])
+        ids = [facts.stored_id(one.entry.id) for one in judged if one.entry.id is not None]
+        for start in range(0, len(ids), facts.IDS_AT_ONCE):
+            self._stored.update(facts.stored_among(self._db, ids[start : start + facts.IDS_AT_ONCE]))
 
     def take(self, judged: Judged, *, producer: tuple[int, str] | None, source: Source | None) -> Appended:
         """Give one its place. Raises ConflictingDuplicate, or SeqMoved where it asked for another latest fact."""
@@ -176,8 +187,7 @@ class Intake:
             if _said(taken[0]) != _said(judged):
                 raise ConflictingDuplicate(f"another fact has the id {entry.id}")
             return msgspec.structs.replace(taken[1], duplicate=True)
-        # Nearly every fact is a new one: that is found out at a tenth of the price of reading one.
-        if self._db.execute(facts.SEQ_OF_ID, (fact_id,)).get is None:
+        if fact_id not in self._stored:
             return None
         for row in self._db.execute(facts.BY_ID, (fact_id,)):
             known = facts.fact_of(row)

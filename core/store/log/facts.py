@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from types import NoneType
 from typing import Any
 
@@ -48,7 +49,9 @@ HISTORY = f"""
     )
     SELECT {COLUMNS} FROM version v CROSS JOIN fact f ON f.seq = v.seq {_NAMED} ORDER BY f.seq DESC LIMIT ?4
 """
-SEQ_OF_ID = "SELECT seq FROM fact WHERE id = ?"
+IDS_AT_ONCE = 32
+_STORED_IDS = f"SELECT id FROM fact WHERE id IN ({', '.join('?' * IDS_AT_ONCE)})"
+_STORED_ID = "SELECT id FROM fact WHERE id = ?"
 AT = f"SELECT {COLUMNS} {FROM} WHERE f.seq = ?"
 BY_ID = f"SELECT {COLUMNS} {FROM} WHERE f.id = ?"
 
@@ -134,6 +137,14 @@ def replaced_in(row: tuple[Any, ...], *, now: float) -> Replaced:
     known_at = now if row[16] is None else row[16]
     order = int(known_at * 1000) if row[18] is None else row[18]
     return Replaced(row[1], Version(row[0], (row[17], order), row[7], known_at), row[5], row[6])
+
+
+def stored_among(db: apsw.Connection, ids: Sequence[bytes | str]) -> list[bytes | str]:
+    """Those of `ids`, at most IDS_AT_ONCE, that facts have."""
+    if len(ids) == 1:
+        return [row[0] for row in db.execute(_STORED_ID, tuple(ids))]
+    nothing = (None,) * (IDS_AT_ONCE - len(ids))
+    return [row[0] for row in db.execute(_STORED_IDS, (*ids, *nothing))]
 
 
 def json_text(document: JsonObject) -> str:

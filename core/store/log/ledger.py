@@ -159,7 +159,7 @@ class Ledger:
         """
         sheet, place = self._sheet()
         intake = Intake(self._db, sheet, types=self._types)
-        sheet.look_up(names([one for one in judged if isinstance(one, Judged)]))
+        intake.look_up([one for one in judged if isinstance(one, Judged)])
         answers = [self._take(intake, one) for one in judged]
         if atomic and any(isinstance(answer, LockerError) for answer in answers):
             return [answer if isinstance(answer, LockerError) else LeftOut() for answer in answers]
