@@ -298,9 +298,15 @@ class Services:
         )
         if title is not None:
             service = msgspec.structs.replace(service, title=checked_title(title))
-        # What others may ask of it is agreed to anew, as its folders are.
+        # What others may ask of it is agreed to anew, as its folders are; that it syncs is what installing says.
         service = msgspec.structs.replace(
-            service, settings=plain, allowed_folders=folders, doors_open=(), store_open=False, enabled=True
+            service,
+            settings=plain,
+            allowed_folders=folders,
+            doors_open=(),
+            store_open=False,
+            enabled=True,
+            paused=False,
         )
         return _Plan(service, secrets, is_known=known is not None)
 

@@ -49,6 +49,15 @@ def test_reinstall_starts_with_every_door_shut(registry: Registry) -> None:
     assert registry.reopen().get("mail").doors_open == ()
 
 
+def test_a_service_that_was_paused_syncs_once_it_is_installed_again(registry: Registry) -> None:
+    """Whoever installs wants it to sync; a pause from before would keep it from that without a word."""
+    registry.install_mail()
+    registry.services.pause("mail")
+    registry.services.uninstall("mail", erase=False)
+
+    assert not registry.install_mail().paused
+
+
 def test_kept_data_is_not_given_to_another_connector(registry: Registry) -> None:
     """Another connector gets neither the id nor the data; a second service of the same one gets another id."""
     registry.install_mail(service_id="post")
