@@ -245,7 +245,8 @@ class Sheet:
         self._past[type_id, key, latest.seq] = (
             type_id, key, latest.seq, latest.deleted, latest.at, seq, version.known_at,
         )  # fmt: skip
-        self._live[type_id] += latest.deleted - deleted
+        if latest.deleted != deleted:  # An edit leaves the count, and its page, as they are.
+            self._live[type_id] += latest.deleted - deleted
         self._count(row)
 
     def _weigh_anew(self, type_id: int, key: str, spec: TypeSpec) -> None:
