@@ -10,6 +10,8 @@ import time
 
 KEEPALIVE_AFTER_S, KEEPALIVE_EVERY_S, KEEPALIVE_TRIES = 60, 15, 4
 
+# A flag of `send` that has it wait for nothing; Windows has none.
+_AT_ONCE: int | None = getattr(socket, "MSG_DONTWAIT", None)
 _DARWIN_SOL_LOCAL, _DARWIN_PEERCRED, _DARWIN_PEERPID = 0, 1, 2
 
 
@@ -40,11 +42,28 @@ def tune(connection: socket.socket) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def send_all(connection: socket.socket, data: bytes) -> None:
+def send_all(connection: socket.socket, data: bytes | memoryview) -> None:
     """Send `data`, however slowly: as long as some of it goes out within the connection's timeout, it goes on."""
     rest = memoryview(data)
     while rest:
         rest = rest[connection.send(rest) :]
+
+
+def send_within(connection: socket.socket, data: bytes, timeout_s: float) -> None:
+    """Send `data` over a socket that blocks; raises TimeoutError where none of it goes out for so long.
+
+    What the other side's buffer takes at once, which is nearly everything, costs one call of the kernel.
+    """
+    rest = memoryview(data)
+    if _AT_ONCE is not None:
+        with contextlib.suppress(BlockingIOError):
+            rest = rest[connection.send(rest, _AT_ONCE) :]
+    if rest:
+        connection.settimeout(timeout_s)
+        try:
+            send_all(connection, rest)
+        finally:
+            connection.settimeout(None)
 
 
 def close_orderly(connection: socket.socket, *, linger_s: float) -> None:

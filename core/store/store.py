@@ -22,14 +22,15 @@ from core.store.care.verify import Verification
 from core.store.connection import fault_of
 from core.store.home import DiskHome, Home, MemoryHome, make_folder
 from core.store.lock import WriterLock
-from core.store.log.entries import Judged, judge
+from core.store.log.adding import PIECE_FACTS, Adding, Answers
+from core.store.log.entries import judge
 from core.store.log.indexer import Indexer
 from core.store.log.ledger import INDEX_FACTS, Ledger
 from core.store.log.mending import RETRY_MAX, Mending, Retried
 from core.store.log.prepare import Batch, check_count, prepare_all, provenance, set_aside
 from core.store.log.receipts import Verb
 from core.store.log.streams import cursor_text, run_row
-from core.store.log.writer import PIECE_FACTS, Work, Writer
+from core.store.log.writer import Work, Writer
 from core.store.numbers.recorder import Recorder
 from core.store.numbers.samples import Sample, prepare_samples
 from core.store.reader import STORE_NAME
@@ -220,10 +221,10 @@ class Store(Reads):
         judged = [judge(entry, self._types) for entry in entries]
         bulk = len(judged) > 1
         size = APPEND_ENTRIES_MAX if atomic else PIECE_FACTS
-        works: list[Work[list[Appended | LockerError]]] = []
+        works: list[Work[Answers]] = []
         for start in range(0, len(judged), size):
-            piece = judged[start : start + size]
-            works.append(_adding(piece, works[-1] if works else None, atomic=atomic, index=bulk))
+            piece, before = judged[start : start + size], works[-1] if works else None
+            works.append(_work(Adding(piece, atomic=atomic, index=bulk, before=before)))
         self._mine().do_all(works, bulk=bulk)
         if not bulk:
             self._indexer.stir()
@@ -346,24 +347,12 @@ class Store(Reads):
         return self._writer
 
 
-def _adding(
-    judged: Sequence[Judged | LockerError], before: Work[Any] | None, *, atomic: bool, index: bool
-) -> Work[list[Appended | LockerError]]:
-    """The work that adds a piece, unless the piece before it failed: what comes again must not come behind it."""
-
-    def add(ledger: Ledger) -> list[Appended | LockerError]:
-        if before is not None and before.error is not None:
-            raise before.error
-        return ledger.append(judged, atomic=atomic, index=index)
-
-    return Work(
-        add,
-        changes=len(judged),
-        size_bytes=sum(len(one.canonical) for one in judged if not isinstance(one, LockerError)),
-    )
+def _work(adding: Adding) -> Work[Answers]:
+    size = sum(len(one.canonical) for one in adding.judged if not isinstance(one, LockerError))
+    return Work(adding, changes=len(adding.judged), size_bytes=size)
 
 
-def _answers(works: Sequence[Work[list[Appended | LockerError]]]) -> list[Appended | LockerError]:
+def _answers(works: Sequence[Work[Answers]]) -> Answers:
     """What became of each entry; raises what kept all of them from being added."""
     errors = [work.error for work in works if work.error is not None]
     if len(errors) == len(works):

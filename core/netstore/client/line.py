@@ -26,7 +26,8 @@ Transport = Literal["tcp", "unix"]
 WINDOW_BYTES_MAX = 64 * 1024
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.05, 5.0
 LINGER_S = 1.0
-_RECEIVE_BYTES = 256 * 1024
+# A reply is mostly small; of a larger one much more is asked for at once.
+_RECEIVE_BYTES, _RECEIVE_MUCH_BYTES = 16 * 1024, 256 * 1024
 # What a server that is busy, full or about to stop says to a new connection: another try may do.
 _PASSING = ("too_many_connections", "draining")
 
@@ -82,7 +83,7 @@ class Wire:
     def receive(self) -> JsonObject:
         """The next frame's object."""
         while (body := self._reader.take()) is None:
-            data = self._connection.recv(_RECEIVE_BYTES)
+            data = self._connection.recv(_RECEIVE_MUCH_BYTES if self._reader.pending else _RECEIVE_BYTES)
             if not data:
                 raise ConnectionResetError("the server closed the connection")
             self._reader.feed(data)

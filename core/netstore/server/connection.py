@@ -22,11 +22,12 @@ from core.netstore.server.counts import Counts
 from core.netstore.server.desk import Desk
 from core.netstore.server.push import Subscription
 from core.netstore.server.session import Session
-from core.netstore.sockets import close_orderly, send_all, tune
+from core.netstore.sockets import close_orderly, send_within, tune
 
 log = logging.getLogger(__name__)
 
-_RECEIVE_BYTES = 256 * 1024
+# A request is mostly small; where more is there than that, much more is asked for at once.
+_RECEIVE_BYTES, _RECEIVE_MUCH_BYTES = 16 * 1024, 256 * 1024
 
 
 class Connection:
@@ -127,9 +128,8 @@ class Connection:
             if bodies:
                 return bodies
             pending = self._reader.pending
-            self._connection.settimeout(self._desk.limits.frame_timeout_s if pending else None)
             try:
-                data = self._connection.recv(_RECEIVE_BYTES)
+                data = self._connection.recv(_RECEIVE_BYTES) if not pending else self._receive_rest()
             except TimeoutError:
                 log.info("store frame not finished address=%s bytes=%d", self._address, pending)
                 self._refuse(Refusal("frame_timeout", "The frame was not finished in time."))
@@ -141,6 +141,14 @@ class Connection:
                 return None
             self._counts.bytes_in += len(data)
             self._reader.feed(data)
+
+    def _receive_rest(self) -> bytes:
+        """More of a frame that has begun; raises TimeoutError where nothing comes for a while."""
+        self._connection.settimeout(self._desk.limits.frame_timeout_s)
+        try:
+            return self._connection.recv(_RECEIVE_MUCH_BYTES)
+        finally:
+            self._connection.settimeout(None)
 
     def _break_off(self, bad: BadFrame) -> None:
         """Framing cannot be trusted any more: say so, and end."""
@@ -156,7 +164,6 @@ class Connection:
 
     def _send(self, frames: list[bytes | LongReply]) -> None:
         """Send replies in order; one who does not read them for a while is left."""
-        self._connection.settimeout(self._desk.limits.reply_timeout_s)
         small = [frame for frame in frames if isinstance(frame, bytes)]
         if len(small) == len(frames):
             self._send_all(b"".join(small) if len(small) != 1 else small[0])
@@ -182,5 +189,5 @@ class Connection:
         self._send_all(crc.to_bytes(LENGTH_BYTES, "big"))
 
     def _send_all(self, data: bytes) -> None:
-        send_all(self._connection, data)
+        send_within(self._connection, data, self._desk.limits.reply_timeout_s)
         self._counts.bytes_out += len(data)

@@ -150,6 +150,5 @@ class Subscription:
 
     def _send(self, data: bytes) -> None:
         """Send everything, however long the other side takes: the system ends the wait for one that is gone."""
-        self._connection.settimeout(None)
         self._connection.sendall(data)
         self._counts.bytes_out += len(data)

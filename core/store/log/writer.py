@@ -28,8 +28,6 @@ T = TypeVar("T")
 GROUP_FACTS_MAX = 256
 GROUP_BYTES_MAX = 1024 * 1024
 GROUP_BULK_FACTS_MAX = 512
-# A bulk group ends after any of its works when a single write waits: works of this size keep it waiting for 1 ms or so.
-PIECE_FACTS = 32
 WAITING_MAX = 16 * 1024
 # How long `close` waits for what is being written, and then for what it broke off to end.
 CLOSE_WAIT_S = 30.0

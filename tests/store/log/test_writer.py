@@ -16,8 +16,9 @@ from core.model.errors import Broken, NotFound, TooBusy
 from core.model.fact import Change
 from core.store import Appended, Entry, Store
 from core.store.log import writer
+from core.store.log.adding import PIECE_FACTS
 from core.store.log.ledger import Ledger
-from core.store.log.writer import GROUP_BYTES_MAX, GROUP_FACTS_MAX, PIECE_FACTS, Lane, Work
+from core.store.log.writer import GROUP_BYTES_MAX, GROUP_FACTS_MAX, Lane, Work
 from tests.store.conftest import ORIGIN, TYPES, OpenStore
 from tests.store.disks import watched_disk
 
