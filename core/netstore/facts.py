@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -156,7 +157,7 @@ def _entry_by_field(document: JsonObject, *, if_seq: object, may_be_foreign: boo
 
 def document_of(entry: Entry) -> JsonObject:
     """The wire's fact for `entry`; what is not said is left out."""
-    said = ((name, getattr(entry, ours)) for name, ours, _, _ in (*_FIELDS, *_FOREIGN))
+    said = zip(_NAMES, _parts(entry), strict=True)
     return {name: part for name, part in said if part is not None and (name != "common" or part)}
 
 
@@ -225,4 +226,6 @@ def fact_of(document: Mapping[str, Any]) -> Fact:
     )
 
 
+_NAMES = tuple(name for name, _, _, _ in (*_FIELDS, *_FOREIGN))
+_parts = attrgetter(*(ours for _, ours, _, _ in (*_FIELDS, *_FOREIGN)))
 _encode = msgspec.json.Encoder().encode

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,11 @@ def entry_of(number: int) -> Entry:
 
 def frame_of(number: int) -> bytes:
     """The request that writes it, as the Ruby client spells it."""
-    document = {
+    return request_frame({"fact": _document_of(number), "op": "write_fact"})
+
+
+def _document_of(number: int) -> dict[str, Any]:
+    return {
         "id": str(uuid7(time.time())),
         "store": STORE,
         "key": f"t{number}",
@@ -108,7 +112,11 @@ def frame_of(number: int) -> bytes:
         "producer": None,
         "derivation": None,
     }
-    return request_frame({"fact": document, "op": "write_fact"})
+
+
+def batch_frame(numbers: Iterable[int]) -> bytes:
+    """The request that writes the reference records of these numbers together."""
+    return request_frame({"op": "write_facts", "facts": [_document_of(number) for number in numbers]})
 
 
 def request_frame(request: dict[str, Any]) -> bytes:

@@ -45,11 +45,12 @@ _RECEIPTS = frozenset(TYPES.values())
 class Judged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An entry that can be stored, with what storing it needs.
 
-    `canonical` is the canonical form of its value; `value`, `common`, `producer` and `derivation` are JSON.
+    `id` is its id as it is stored, `canonical` the canonical form of its value; `value`, `common`, `producer` and `derivation` are JSON.
     `change_hash` is None for a deletion.
     """
 
     entry: Entry
+    id: bytes | str | None = None
     canonical: bytes
     value_hash: bytes
     change_hash: bytes | None
@@ -74,6 +75,7 @@ def judge(entry: Entry, types: Mapping[str, TypeSpec]) -> Judged | LockerError:
             return HashMismatch(f"{entry.type} {entry.key}: value_hash is not that of the value")
         return Judged(
             entry=entry,
+            id=None if entry.id is None else facts.stored_id(entry.id),
             canonical=canonical,
             value_hash=hashlib.sha256(canonical).digest() if given is None else bytes.fromhex(given),
             change_hash=change_hash(value, common, volatile) if entry.action == "put" else None,
@@ -116,16 +118,16 @@ class Intake:
         Nearly every fact is a new one: asking for many at once is a tenth of the price of reading each.
         """
         self._sheet.look_up([(one.entry.type, one.entry.key) for one in judged])
-        ids = [facts.stored_id(one.entry.id) for one in judged if one.entry.id is not None]
+        ids = [one.id for one in judged if one.id is not None]
         for start in range(0, len(ids), facts.IDS_AT_ONCE):
             self._stored.update(facts.stored_among(self._db, ids[start : start + facts.IDS_AT_ONCE]))
 
     def take(self, judged: Judged, *, producer: tuple[int, str] | None, source: Source | None) -> Appended:
         """Give one its place. Raises ConflictingDuplicate, or SeqMoved where it asked for another latest fact."""
         entry = judged.entry
-        fact_id = self._sheet.fresh_id() if entry.id is None else facts.stored_id(entry.id)
-        if entry.id is not None and (there := self._there(fact_id, judged)) is not None:
+        if judged.id is not None and (there := self._there(judged.id, judged)) is not None:
             return there
+        fact_id = judged.id or self._sheet.fresh_id()
         latest = self._sheet.latest(entry.type, entry.key)
         if entry.if_seq is not None and entry.if_seq != (latest.seq if latest is not None else 0):
             raise SeqMoved(
@@ -143,7 +145,7 @@ class Intake:
         warnings = ["clock_suspect"] if (entry.transaction_time or 0) > self._sheet.now + CLOCK_AHEAD_S_MAX else []
         if given is not None and given != parent:
             warnings.append("stale_parent")
-        done = _appended(seq, new, self._sheet.now, warnings)
+        done = _appended(seq, new, entry.id or facts.id_text(fact_id), self._sheet.now, warnings)
         self._taken[fact_id] = judged, done
         return done
 
@@ -209,10 +211,10 @@ def names(judged: Sequence[Judged]) -> list[tuple[str, str]]:
     return [(one.entry.type, one.entry.key) for one in judged]
 
 
-def _appended(seq: int, new: New, now: float, warnings: list[str]) -> Appended:
+def _appended(seq: int, new: New, fact_id: str, now: float, warnings: list[str]) -> Appended:
     return Appended(
         seq=seq,
-        id=facts.id_text(new.id),
+        id=fact_id,
         recorded_at=now,
         duplicate=False,
         causation=None if new.causation is None else facts.id_text(new.causation),
