@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from core.model.errors import BadRecord
 from core.model.fact import Change
@@ -34,22 +34,22 @@ class Draft:
         is_now = abs(batch.transaction_time - sheet.now) < SAME_MOMENT_S
         self._transaction_time = None if is_now else batch.transaction_time
         self.refused: list[Refusal] = []
-        self.stored: list[tuple[str, str]] = []
-        self._did: Counter[str] = Counter()
-        sheet.look_up([(good.change.type, good.change.key) for good in batch.prepared])
-        for prepared in batch.prepared:
-            did = self._take(prepared)
-            self._did[did] += 1
-            if did != "refused":
-                self.stored.append((prepared.change.type, prepared.change.key))
+        self._names = [(good.change.type, good.change.key) for good in batch.prepared]
+        sheet.look_up(self._names)
+        self._done = [self._take(prepared) for prepared in batch.prepared]
+
+    def stored(self) -> Iterator[tuple[str, str]]:
+        """The records (type, key) that are as the batch says now, whether or not that changed anything."""
+        return (name for name, did in zip(self._names, self._done, strict=True) if did != "refused")
 
     def commit(self, *, quarantined: int, head: int) -> Commit:
         """What the batch did, for the one who sent it."""
+        did = Counter(self._done)
         return Commit(
-            new=self._did["new"],
-            updated=self._did["updated"],
-            same=self._did["same"],
-            deleted=self._did["deleted"],
+            new=did["new"],
+            updated=did["updated"],
+            same=did["same"],
+            deleted=did["deleted"],
             quarantined=quarantined,
             head=head,
         )

@@ -45,8 +45,8 @@ _RECEIPTS = frozenset(TYPES.values())
 class Judged(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An entry that can be stored, with what storing it needs.
 
-    `id` is its id as it is stored, `canonical` the canonical form of its value; `value`, `common`, `producer` and `derivation` are JSON.
-    `change_hash` is None for a deletion.
+    `id` is its id as it is stored, `canonical` the canonical form of its value; `value`, `common`, `producer` and
+    `derivation` are JSON. `change_hash` is None for a deletion.
     """
 
     entry: Entry

@@ -143,7 +143,7 @@ class Ledger:
         self._write(sheet, place, index=index)
         # A record that came both good and bad in one batch stays in quarantine, where it is seen.
         refused = [*batch.refused, *draft.refused]
-        self.quarantine.clear(draft.stored if clears else ())
+        self.quarantine.clear(draft.stored() if clears else ())
         self.quarantine.put(refused, now=sheet.now, head=self.head)
         if batch.cursor is not None:  # In the transaction of its records. INV-02.
             streams.put_cursor(self._db, *batch.cursor, now=sheet.now)

@@ -94,6 +94,7 @@ class Sheet:
         self._db = db
         self._types = types
         self._number_of = number_of
+        self._numbers: dict[str, int] = {}
         self._new_types: dict[str, int] = {}
         self._place = place
         self._own = own
@@ -134,7 +135,8 @@ class Sheet:
         if number is None:
             return None
         name = (number, key)
-        row = self._current.get(name)
+        # Most often there is nothing on the sheet yet: an unchanged record puts nothing there.
+        row = self._current.get(name) if self._current else None
         return self._latest.get(name) if row is None else Latest(*row[2:])
 
     def fresh_id(self) -> bytes:
@@ -186,8 +188,10 @@ class Sheet:
 
     def _known(self, type_name: str) -> int | None:
         """The number of a type that facts are of, those of this sheet counted."""
-        number = self._number_of(type_name)
-        return self._new_types.get(type_name) if number is None else number
+        number = self._numbers.get(type_name)
+        if number is None and (number := self._number_of(type_name)) is not None:
+            self._numbers[type_name] = number
+        return number
 
     def _numbered(self, type_name: str) -> int:
         """The type's number, written with the first fact of it: one that is refused leaves nothing behind."""
@@ -196,7 +200,8 @@ class Sheet:
             count, last = self._db.execute(_TYPES).get
             if count + len(self._new_types) >= TYPES_MAX and type_name not in OWN_TYPES:
                 raise BadRecord(f"the store has {TYPES_MAX} types already, and {type_name!r} would be one more")
-            number = self._new_types[type_name] = int(last) + len(self._new_types) + 1
+            number = int(last) + len(self._new_types) + 1
+            self._new_types[type_name] = self._numbers[type_name] = number
         return number
 
     def _row(self, new: New, seq: int, type_id: int, known_at: float, rev: Rev) -> tuple[Any, ...]:
