@@ -67,6 +67,7 @@ class Work(Generic[T]):
         self.size_bytes = size_bytes
         self.is_done = False
         self.has_turn = False
+        self.is_left = False
         self.error: LockerError | None = None
         self._result: T | None = None
         self._turn = threading.Lock()
@@ -113,8 +114,8 @@ class Lane:
         self._works.extend(works)
 
     def put_back(self, works: Sequence[Work[Any]]) -> None:
-        """Let `works`, the end of what was taken, be the next again."""
-        self._works.extendleft(reversed(works))
+        """Let `works`, the end of what was taken, be the next again, but for those whose thread has left."""
+        self._works.extendleft(work for work in reversed(works) if not work.is_left)
 
     def first(self) -> Work[Any]:
         """The work that waits longest."""
@@ -231,6 +232,8 @@ class Writer:
     def _leave(self, works: Sequence[Work[Any]], lane: Lane) -> None:
         """Wait no more: this thread was interrupted, as by Ctrl-C. Where it had the turn, another gets it."""
         with self._state:
+            for work in works:
+                work.is_left = True
             left = lane.withdraw(works)
             if left and (self._leader == threading.get_ident() or any(work.has_turn for work in left)):
                 self._hand_on()

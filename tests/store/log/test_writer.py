@@ -293,6 +293,44 @@ def test_one_who_is_interrupted_while_waiting_holds_up_nobody(store: Store) -> N
     assert {"note": 1} == store.counts()
 
 
+def test_one_who_left_is_not_given_the_turn_by_a_group_that_gives_way(store: Store) -> None:
+    """Interrupted while another has taken the work up already: it does not wait again, for nobody would lead there."""
+    mine = store._writer
+    leaving = threading.Event()
+    threads: dict[str, threading.Thread] = {}
+
+    class Left(Work[None]):
+        def wait(self) -> bool:
+            assert leaving.wait(DEADLINE_S)
+            raise KeyboardInterrupt
+
+    def leave() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            mine.do_all([Left(lambda ledger: None, changes=1, size_bytes=0)], bulk=True)
+
+    def begin(name: str, target: Callable[[], object], lane: Lane) -> None:
+        there = len(lane)
+        threads[name] = threading.Thread(target=target, daemon=True)
+        threads[name].start()
+        until(lambda: len(lane) == there + 1)
+
+    def first(ledger: Ledger) -> None:
+        begin("second", lambda: mine.submit(second, bulk=True), mine._bulk)
+        begin("left", leave, mine._bulk)
+
+    def second(ledger: Ledger) -> None:
+        leaving.set()
+        threads["left"].join(DEADLINE_S)
+        begin("single", lambda: store.commit([put("a")], bulk=False), mine._singles)
+
+    mine.submit(first, bulk=True)
+    threads["second"].join(DEADLINE_S)
+    threads["single"].join(DEADLINE_S)
+    until(lambda: mine.is_at_rest)
+
+    assert {"note": 1} == store.counts()
+
+
 def test_one_who_is_interrupted_while_writing_leaves_nobody_waiting(store: Store) -> None:
     """Those whose writes went together with his are told that theirs failed, and later ones are done."""
     failures: list[Exception] = []
