@@ -64,7 +64,7 @@ def backup(
             say("Your sign-ins are not in it: after a restore, each account needs a new one.")
         for left in made.inventory.left:
             warn(plain(f"{left.name} is not in it: {left.reason}."))
-    for name in made.inventory.unsound:
+    for name in sorted({*made.inventory.unsound} - {left.name for left in made.inventory.left}):
         warn(plain(f"{name} is damaged; it was saved as it is. See: python3 locker.py doctor {_me_option(config.me)}"))
     return exits.FAILED if made.inventory.unsound else exits.DONE
 

@@ -208,9 +208,10 @@ def test_a_folder_that_cannot_be_looked_into_is_named(
     }
 
 
-def test_a_file_that_the_disk_does_not_give_is_left_out_and_named(me: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["feeds/own/state", "notes/store.db"])
+def test_a_file_that_the_disk_does_not_give_is_left_out_and_named(me: Path, tmp_path: Path, name: str) -> None:
     """A failing disk is when a backup is wanted most: what can be read of it goes in."""
-    place = me / "feeds" / "own" / "state"
+    place = me / name
     # The memory of a process stands for a bad sector: it is a regular file whose beginning cannot be read.
     bound = subprocess.run(
         ["mount", "--bind", f"/proc/{os.getpid()}/mem", str(place)], capture_output=True, check=False
@@ -222,9 +223,8 @@ def test_a_file_that_the_disk_does_not_give_is_left_out_and_named(me: Path, tmp_
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
-    assert ("feeds/own/state", "it cannot be read: Input/output error") in [
-        (left.name, left.reason) for left in made.inventory.left
-    ]
+    assert (name, "it cannot be read: Input/output error") in [(left.name, left.reason) for left in made.inventory.left]
+    assert (name == "notes/store.db") == (name in made.inventory.unsound)
     assert "me/feeds/store.db" in held(tmp_path / "b.tar")
 
 

@@ -25,6 +25,8 @@ BACKUPS_MAX = 100
 BACKUPS_BYTES_MAX = 1024 * 1024
 
 _PAGES = 1024
+# What SQLite meets where the disk does not give what was written; writing fails by other names.
+_NOT_READ = (apsw.SQLITE_IOERR_READ, apsw.SQLITE_IOERR_SHORT_READ, apsw.SQLITE_IOERR_CORRUPTFS)
 _READ = os.O_RDONLY | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -61,6 +63,8 @@ def copy_database(source: Path, target: Path) -> Holding:
     except (apsw.Error, OSError, LockerError) as err:
         for name in ("", "-wal", "-shm", "-journal"):
             unfinished.with_name(unfinished.name + name).unlink(missing_ok=True)
+        if isinstance(err, apsw.IOError) and getattr(err, "extendedresult", 0) in _NOT_READ:
+            raise FileDamaged(f"{source} cannot be read: the disk does not give what is in it") from err
         # The disk that fills is the copy's, what is damaged is the source.
         raise fault_of(err, unfinished if _is_of_writing(err) else source) from err
     return found
