@@ -85,9 +85,10 @@ class Work(Generic[T]):
         return not self.is_done
 
     def lead(self) -> None:
-        """Let the one who waits be the next to write."""
-        self.has_turn = True
-        self._turn.release()
+        """Let the one who waits be the next to write; said twice it is said once."""
+        if not self.has_turn:
+            self.has_turn = True
+            self._turn.release()
 
     @property
     def result(self) -> T:
@@ -128,17 +129,22 @@ class Lane:
             self._works.remove(work)
         return withdrawn
 
-    def take(self) -> list[Work[Any]]:
-        """The next group: one work of any size, or as many as fit together."""
-        group = [self._works.popleft()]
-        changes, size = group[0].changes, group[0].size_bytes
-        while self._works:
-            changes += self._works[0].changes
-            size += self._works[0].size_bytes
-            if changes > self._changes_max or size > GROUP_BYTES_MAX:
+    def next_group(self) -> list[Work[Any]]:
+        """One work of any size, or as many as fit together; they wait still."""
+        group: list[Work[Any]] = []
+        changes = size = 0
+        for work in self._works:
+            changes += work.changes
+            size += work.size_bytes
+            if group and (changes > self._changes_max or size > GROUP_BYTES_MAX):
                 break
-            group.append(self._works.popleft())
+            group.append(work)
         return group
+
+    def drop(self, count: int) -> None:
+        """Let as many of the first wait no more."""
+        for _ in range(count):
+            self._works.popleft()
 
 
 class Writer:
@@ -146,6 +152,10 @@ class Writer:
 
     Two lanes: single writes pass between the works of a bulk group, and neither lane starves the other. A failed group
     leaves nothing behind; the database is closed then and opened again before the next write.
+
+    A thread may be interrupted at any moment, as by Ctrl-C. `_leave` then finds in `_leader` and `_group` what it was
+    about: both are set before it begins with that. The lock is a plain one, since entering a Condition can be
+    interrupted with its lock held.
     """
 
     def __init__(
@@ -156,11 +166,13 @@ class Writer:
         self._reopen = reopen
         self._after_commit = after_commit
         self._told = ledger.head
-        self._state = threading.Condition()
+        self._lock = threading.Lock()
+        self._rested = threading.Condition(self._lock)
         self._singles = Lane(GROUP_FACTS_MAX)
         self._bulk = Lane(GROUP_BULK_FACTS_MAX)
         self._turn_of_bulk = False
         self._leader: int | None = None
+        self._group: list[Work[Any]] = []
         self._closing = False
 
     def submit(self, do: Callable[[Ledger], T], *, bulk: bool, changes: int = 1, size_bytes: int = 0) -> T:
@@ -174,12 +186,14 @@ class Writer:
 
         Raises TooBusy, or Broken once the store is closed: then nothing was done.
         """
+        if self._leader == threading.get_ident():
+            raise Broken(f"{self._path}: a callback after a commit may not write")
         lane = self._bulk if bulk else self._singles
         try:
             if self._enter(works, lane) or any(work.wait() for work in works):
-                self._lead(works, lane)
-        except BaseException:
-            self._leave(works, lane)
+                self._lead(works[-1])
+        except BaseException as err:
+            self._leave(works, lane, err)
             raise
 
     def close(self) -> bool:
@@ -187,9 +201,9 @@ class Writer:
 
         What is not done after CLOSE_WAIT_S is broken off and undone; where that does not help, nothing is closed.
         """
-        with self._state:
+        with self._lock:
             self._closing = True
-            if not self._state.wait_for(lambda: self.is_at_rest, CLOSE_WAIT_S) and not self._broke_off():
+            if not self._rested.wait_for(lambda: self.is_at_rest, CLOSE_WAIT_S) and not self._broke_off():
                 log.error("store not closed, what is being written does not end path=%s", self._path)
                 return False
         ledger, self._ledger = self._ledger, None
@@ -212,79 +226,73 @@ class Writer:
             with suppress(apsw.Error):  # It may be closed by now.
                 if ledger is not None:
                     ledger.interrupt()
-            self._state.wait(_BREAK_OFF_PAUSE_S)
+            self._rested.wait(_BREAK_OFF_PAUSE_S)
         return self.is_at_rest
 
     def _enter(self, works: Sequence[Work[Any]], lane: Lane) -> bool:
         """Let `works` wait in their lane; whether they lead, since nobody writes."""
-        me = threading.get_ident()
-        with self._state:
-            if self._leader == me:
-                raise Broken(f"{self._path}: a callback after a commit may not write")
+        with self._lock:
             if self._closing:
                 raise Broken(f"{self._path} is closed")
             lane.put(works)
             if self._leader is not None:
                 return False
-            self._leader = me
+            self._leader = threading.get_ident()
             return True
 
-    def _leave(self, works: Sequence[Work[Any]], lane: Lane) -> None:
-        """Wait no more: this thread was interrupted, as by Ctrl-C. Where it had the turn, another gets it."""
-        with self._state:
+    def _leave(self, works: Sequence[Work[Any]], lane: Lane, err: BaseException) -> None:
+        """Wait no more, nor write: `err` keeps this thread from both. Where it had the turn, another gets it.
+
+        Those whose works it had taken up are told of `err`; what it wrote of them may be stored.
+        """
+        with self._lock:
             for work in works:
                 work.is_left = True
             left = lane.withdraw(works)
-            if left and (self._leader == threading.get_ident() or any(work.has_turn for work in left)):
-                self._hand_on()
+            has_led = self._leader == threading.get_ident()
+            if not has_led and not any(work.has_turn for work in left):
+                return
+            taken = [work for work in self._group if not work.is_done] if has_led else []
+            for one in (self._singles, self._bulk):
+                one.withdraw(taken)
+        if has_led:
+            self._abandon()
+        self._refuse(taken, err)
+        self._hand_on()
 
-    def _lead(self, mine: Sequence[Work[Any]], lane: Lane) -> None:
-        """Commit groups until all of `mine` are done, then hand on."""
-        with self._state:
+    def _lead(self, last: Work[Any]) -> None:
+        """Commit groups until `last`, the last of this thread's own, is done, then hand on."""
+        with self._lock:
             self._leader = threading.get_ident()
-        try:
-            while not mine[-1].is_done:
-                group, from_bulk = self._next_group()
-                self._commit_or_refuse(group, self._is_wanted if from_bulk else _never)
-                self._tell()
-        except BaseException:
-            with self._state:
-                lane.withdraw(mine)
-            raise
-        finally:
-            self._hand_on()
+        while not last.is_done:
+            from_bulk = self._take_group()
+            self._commit(self._group, self._is_wanted if from_bulk else _never)
+            self._tell()
+        self._hand_on()
 
     def _hand_on(self) -> None:
-        with self._state:
+        with self._lock:
             lane = self._singles if self._singles else self._bulk
             if lane:
-                self._leader = _HANDED_ON
                 lane.first().lead()
+                self._leader = _HANDED_ON
                 return
             self._leader = None
-            self._state.notify_all()
+            self._rested.notify_all()
 
-    def _next_group(self) -> tuple[list[Work[Any]], bool]:
-        """What is committed next, and whether it is from the bulk lane."""
-        with self._state:
+    def _take_group(self) -> bool:
+        """Take up what is committed next; whether it is from the bulk lane."""
+        with self._lock:
             from_bulk = bool(self._bulk) and (self._turn_of_bulk or not self._singles)
             self._turn_of_bulk = not from_bulk
-            return (self._bulk if from_bulk else self._singles).take(), from_bulk
+            lane = self._bulk if from_bulk else self._singles
+            self._group = lane.next_group()
+            lane.drop(len(self._group))
+            return from_bulk
 
     def _is_wanted(self) -> bool:
         """Whether a single write waits."""
         return bool(self._singles)
-
-    def _commit_or_refuse(self, group: list[Work[Any]], gives_way: Callable[[], bool]) -> None:
-        """As `_commit`; where this thread is interrupted in it, nobody in the group is left to wait."""
-        try:
-            self._commit(group, gives_way)
-        except BaseException as err:
-            self._abandon()
-            with self._state:
-                self._bulk.withdraw(group)
-            self._refuse([work for work in group if not work.is_done], err)
-            raise
 
     def _commit(self, group: list[Work[Any]], gives_way: Callable[[], bool]) -> None:
         """One transaction for all, or for those done before it `gives_way`, which has the others wait again.
@@ -306,8 +314,9 @@ class Writer:
             self._refuse(group, err)
         else:
             if len(results) < len(group):
-                with self._state:
+                with self._lock:
                     self._bulk.put_back(group[len(results) :])
+                    self._group = group[: len(results)]
             for work, result in zip(group, results, strict=False):
                 work.finish(result=result)
 

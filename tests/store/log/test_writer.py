@@ -369,6 +369,41 @@ def test_one_who_is_interrupted_while_writing_leaves_nobody_waiting(store: Store
     assert 1 == store.commit([put("b")]).new
 
 
+@pytest.mark.parametrize("step", ["_take_group", "_tell", "_hand_on"])
+def test_one_who_is_interrupted_between_two_steps_leaves_nobody_waiting(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Just after the works of others were taken up, or just before the turn is handed on: each gets an answer."""
+    mine = store._writer
+    do = getattr(mine, step)
+    waiting: list[threading.Thread] = []
+    answers: list[object] = []
+
+    def other() -> None:
+        try:
+            answers.append(store.commit([put("a")], bulk=False).new)
+        except Broken as err:
+            answers.append(err)
+
+    def interrupted() -> None:
+        monkeypatch.setattr(mine, step, do)
+        waiting.append(threading.Thread(target=other))
+        waiting[0].start()
+        until(lambda: len(mine._singles) == (2 if step == "_take_group" else 1))
+        if step == "_take_group":
+            do()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mine, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store._submit(lambda ledger: None, bulk=False)
+    waiting[0].join(DEADLINE_S)
+
+    assert 1 == len(answers)
+    assert mine.is_at_rest
+    assert 1 == store.commit([put("b")]).new
+
+
 def test_what_is_refused_to_one_who_asks_is_no_trouble_of_the_store(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -397,7 +432,11 @@ def test_group_stays_within_its_bounds() -> None:
         lane.put([work])
     lane.put([_work(size_bytes=GROUP_BYTES_MAX + 1, changes=500), _work()])
 
-    assert [2, 3, 1, 1] == [len(lane.take()) for _ in range(4)]
+    sizes = []
+    while lane:
+        sizes.append(len(lane.next_group()))
+        lane.drop(sizes[-1])
+    assert [2, 3, 1, 1] == sizes
 
 
 def test_too_many_waiting_writes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
