@@ -10,7 +10,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,10 +20,11 @@ import tinydb
 
 from core.model.clock import SystemClock
 from core.model.fact import Change, JsonObject
+from core.model.manifest import TypeSpec
 from core.store import Commit, Origin, Store
 from core.store.words.letters import fold
 from core.store.words.text import Reading, type_mark
-from tests.bench._repos import REPO, TYPES, change_of, key_of
+from tests.bench._repos import ONE_INDEX, REPO, change_of, key_of
 
 ORIGIN = Origin(log="bench", epoch=1)
 _DURABLE = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
@@ -40,16 +41,16 @@ class Lane(Protocol):
         """End it properly."""
 
 
-def open_store(folder: Path) -> Store:
+def open_store(folder: Path, types: Mapping[str, TypeSpec] = ONE_INDEX) -> Store:
     """The store in `folder` as a connector opens it."""
-    return Store.open(folder, types=TYPES, origin=ORIGIN, clock=SystemClock())
+    return Store.open(folder, types=types, origin=ORIGIN, clock=SystemClock())
 
 
 class Locker:
     """A connector's own store, with its whole history, its index and its text index."""
 
-    def __init__(self, folder: Path) -> None:
-        self._store = open_store(folder)
+    def __init__(self, folder: Path, types: Mapping[str, TypeSpec] = ONE_INDEX) -> None:
+        self._store = open_store(folder, types)
         self.did: list[Commit] = []
 
     def put(self, batch: Sequence[JsonObject]) -> None:

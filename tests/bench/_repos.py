@@ -10,12 +10,16 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
+
 from core.model.fact import Change, JsonObject
 from core.model.manifest import parse_manifest
 
 PROGRAM = Path(__file__).resolve().parent / "programs" / "repos"
 TYPES = parse_manifest((PROGRAM / "connector.toml").read_text("utf-8"), str(PROGRAM)).types
 REPO = TYPES["repo"]
+# The same with one index, as the peers have that are loaded beside it.
+ONE_INDEX = {REPO.name: msgspec.structs.replace(REPO, index=("language",))}
 BATCH = 500
 # The most frequent words: the first is in half of all descriptions, the second in a third.
 COMMON_WORDS = ("bado", "bane")

@@ -23,7 +23,7 @@ from core.store import Reader, Store
 from tests.bench._lanes import ORIGIN, Locker
 from tests.bench._numbers import compared, figure
 from tests.bench._report import Report, Table, arguments, say
-from tests.bench._repos import TYPES, batches
+from tests.bench._repos import ONE_INDEX, batches
 from tests.bench._served import Server
 
 PAGE = 1000
@@ -100,7 +100,7 @@ def _load(place: Path, count: int) -> None:
 
 
 def _read(place: Path, count: int) -> None:
-    with Reader.open(place, types=TYPES) as reader:
+    with Reader.open(place, types=ONE_INDEX) as reader:
         since = seen = 0
         while page := reader.facts(since, limit=PAGE):
             since, seen = page[-1].seq, seen + len(page)

@@ -27,7 +27,7 @@ from tests.bench._datasette import QUICKLY, Datasette, Tables, sqlite_version
 from tests.bench._lanes import Locker
 from tests.bench._numbers import Samples, compared, figure
 from tests.bench._report import Report, Table, arguments, say
-from tests.bench._repos import BATCH, COMMON_WORDS, LANGUAGES, batches, repo
+from tests.bench._repos import BATCH, COMMON_WORDS, LANGUAGES, TYPES, batches, repo
 from tests.bench._sides import Ours
 from tests.bench._wire import Place, Wire
 
@@ -69,7 +69,7 @@ def main() -> None:
 
 def _filled(folder: Path, path: Path, count: int) -> tuple[float, int]:
     """Put the records into both, then some edits and deletions; the time and the position between."""
-    ours, theirs = Locker(folder), Tables(path)
+    ours, theirs = Locker(folder, TYPES), Tables(path)
     for batch in batches(count):
         ours.put(batch)
         theirs.put(batch)
