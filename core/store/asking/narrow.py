@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from core.model.filter import And, Compare, Filter, In, Literal, is_place
+from core.model.filter import TIME_KINDS, And, Compare, Filter, In, Literal, is_place
 from core.model.manifest import TypeSpec
 from core.store.asking.where import Parameters
 from core.store.log.declarations import field_expression, quoted_name
@@ -16,33 +16,47 @@ from core.store.rows import Rows
 
 _INDEXES = "SELECT path, name FROM field_index WHERE type = ?"
 _INT64 = 2**63
+# What an object begins with in an index, and what begins after all of them.
+_OBJECTS, _NO_MORE = "{", "|"
 _Scalar = str | int | float
 
 
 class Range(NamedTuple):
-    """A stretch of the index `name`: these `values`, or all between two ends, each with whether it is included."""
+    """A part of the index `name`: these `values`, or all between two ends, each with whether it is included.
+
+    `has_objects`: and all objects, as which days and times may stand there; they come after every other text of ours.
+    """
 
     path: str
     name: str
     values: tuple[_Scalar, ...] = ()
     low: tuple[_Scalar, bool] | None = None
     high: tuple[_Scalar, bool] | None = None
+    has_objects: bool = False
 
-    def facts(self, type_id: int, parameters: Parameters, columns: str = "f.seq") -> str:
-        """What selects the columns of its facts."""
-        return f"SELECT {columns} FROM {self.source} WHERE {self.condition(type_id, parameters)}"
+    def facts(self, type_id: int, parameters: Parameters) -> str:
+        """What selects the positions of its facts."""
+        return " UNION ALL ".join(
+            f"SELECT f.seq FROM fact f INDEXED BY {quoted_name(self.name)} WHERE f.type = {type_id} AND {stretch}"
+            for stretch in self.stretches(parameters)
+        )
 
-    @property
-    def source(self) -> str:
-        """The index as a source of facts."""
-        return f"fact f INDEXED BY {quoted_name(self.name)}"
+    def source(self, type_id: int, parameters: Parameters) -> tuple[str, str]:
+        """Its facts as a source of a selection, and the condition that they alone meet."""
+        stretch, *others = self.stretches(parameters)
+        if others:
+            return "fact f", f"f.seq IN ({self.facts(type_id, parameters)})"
+        return f"fact f INDEXED BY {quoted_name(self.name)}", f"f.type = {type_id} AND {stretch}"
 
-    def condition(self, type_id: int, parameters: Parameters) -> str:
-        """What holds of its facts alone."""
-        return " AND ".join([f"f.type = {type_id}", *self.bounds(parameters)])
+    def stretches(self, parameters: Parameters) -> list[str]:
+        """What holds of the field in the facts of each stretch that lies together in the index, in its order."""
+        found = [" AND ".join(self._bounds(parameters))]
+        if self.has_objects:
+            expression = field_expression(self.path)
+            found.append(f"{expression} >= {parameters.add(_OBJECTS)} AND {expression} < {parameters.add(_NO_MORE)}")
+        return found
 
-    def bounds(self, parameters: Parameters) -> list[str]:
-        """What holds of the field in its facts."""
+    def _bounds(self, parameters: Parameters) -> list[str]:
         expression = field_expression(self.path)
         parts = []
         if self.values:
@@ -80,17 +94,20 @@ def ranges(tree: Filter, indexes: dict[str, str]) -> list[Range]:
     """The ranges that the filter's terms give, the ends of one path put together, those of single values first."""
     found: dict[str, Range] = {}
     for term in tree.terms if isinstance(tree, And) else (tree,):
-        for path, values, low, high in _given(term, indexes):
-            before = found.get(path) or Range(path, indexes[path])
-            found[path] = Range(path, before.name, before.values or values, before.low or low, before.high or high)
+        for one in _given(term, indexes):
+            known = found.get(one.path, one)
+            # Each term alone holds all that can match, so the values or the end of one of them are enough.
+            found[one.path] = known._replace(
+                values=known.values or one.values,
+                low=known.low or one.low,
+                high=known.high or one.high,
+                has_objects=known.has_objects or one.has_objects,
+            )
     return sorted(map(_closed, found.values()), key=lambda one: not one.values)
 
 
-_End = tuple[_Scalar, bool] | None
-
-
-def _given(term: Filter, indexes: dict[str, str]) -> Iterator[tuple[str, tuple[_Scalar, ...], _End, _End]]:
-    """What a term gives for an index, if anything: its path, the values, and the two ends."""
+def _given(term: Filter, indexes: dict[str, str]) -> Iterator[Range]:
+    """What a term gives for an index, if anything."""
     if not isinstance(term, Compare | In) or term.path.is_shared or any(map(is_place, term.path.steps)):
         return
     path = next((path for path in indexes if tuple(path.split(".")) == term.path.steps), None)
@@ -99,21 +116,20 @@ def _given(term: Filter, indexes: dict[str, str]) -> Iterator[tuple[str, tuple[_
     if isinstance(term, In):
         values = [_scalar(literal) for literal in term.literals]
         if None not in values:
-            yield path, tuple(value for value in values if value is not None), None, None
+            yield Range(path, indexes[path], values=tuple(value for value in values if value is not None))
         return
-    value = _scalar(term.literal)
+    # A day or a time may stand there as a text, or in an object of its own.
+    is_time = term.literal.kind in TIME_KINDS
+    value = str(term.literal.value) if is_time else _scalar(term.literal)
     if value is None:
-        # A day or time may stand in an object of its own, which its index has after all digits.
-        if term.literal.kind == "date" and term.operator in (">", ">="):
-            yield path, (), (str(term.literal.value), True), None
         return
     end = (value, term.operator in ("<=", ">="))
     if term.operator == "==":
-        yield path, (value,), None, None
+        yield Range(path, indexes[path], values=(value,), has_objects=is_time)
     elif term.operator in (">", ">="):
-        yield path, (), end, None
+        yield Range(path, indexes[path], low=end, has_objects=is_time)
     elif term.operator in ("<", "<="):
-        yield path, (), None, end
+        yield Range(path, indexes[path], high=end, has_objects=is_time)
 
 
 def _scalar(literal: Literal) -> _Scalar | None:
@@ -128,11 +144,26 @@ def _scalar(literal: Literal) -> _Scalar | None:
 
 
 def _closed(one: Range) -> Range:
-    """With single values, no ends; with one end, the other where the type of the value ends: texts follow numbers."""
+    """With single values, no ends; with one end, the other where the type of the value ends: texts follow numbers.
+
+    Where objects are in it as well, none of them stands in two stretches.
+    """
     if one.values:
-        return Range(one.path, one.name, one.values)
-    if one.high is not None and one.low is None and isinstance(one.high[0], str):
-        return one._replace(low=("", True))
-    if one.low is not None and one.high is None and not isinstance(one.low[0], str):
+        values = tuple(value for value in one.values if not (one.has_objects and _is_object(value)))
+        if values:
+            return one._replace(values=values, low=None, high=None)
+        return one._replace(values=(), low=(_OBJECTS, True), high=(_NO_MORE, False), has_objects=False)
+    if one.low is not None and one.high is None:
+        if isinstance(one.low[0], str):  # All objects come after it.
+            return one._replace(low=min(one.low, (_OBJECTS, True)) if one.has_objects else one.low, has_objects=False)
         return one._replace(high=("", False))
+    if one.high is not None and isinstance(one.high[0], str):
+        low = ("", True) if one.low is None else one.low
+        if one.has_objects and one.high[0] >= _OBJECTS:
+            return one._replace(low=low, high=max(one.high, (_NO_MORE, False)), has_objects=False)
+        return one._replace(low=low)
     return one
+
+
+def _is_object(value: _Scalar) -> bool:
+    return isinstance(value, str) and _OBJECTS <= value < _NO_MORE

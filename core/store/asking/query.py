@@ -216,12 +216,13 @@ class _Plan:
     def _gather(self, few: Range, place: Place | None, parameters: Parameters, limit: int) -> str:
         joined, counts = counting(self.scope, parameters)
         beyond, order = self.walk.sorted(place, parameters)
-        conditions = [few.condition(self.scope.type_id, parameters), counts, beyond]
+        source, within = few.source(self.scope.type_id, parameters)
+        conditions = [within, counts, beyond]
         if self._where is not None:
             conditions.append(condition(self._where, parameters, self._spec))
         name, at = parameters.add(self.scope.type_name), time_of(self.scope)
         return (
-            f"SELECT f.value, f.common, {name}, f.key, {at}, f.seq FROM {few.source} {joined}"
+            f"SELECT f.value, f.common, {name}, f.key, {at}, f.seq FROM {source} {joined}"
             f" WHERE {every(conditions)} ORDER BY {order} LIMIT {parameters.add(limit)}"
         )
 

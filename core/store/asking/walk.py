@@ -272,15 +272,19 @@ class ByField(Walk):
         e, sign = self._expression, "<" if self._is_descending else ">"
         by_seq, by_value = f"f.seq {self._way}", f"{e} {self._way}, f.seq {self._way}"
         start = place if isinstance(place, FieldPlace) else None
-        bounds = [] if self._within is None else self._within.bounds(parameters)
+        stretches = [] if self._within is None else self._within.stretches(parameters)
+        if self._is_descending:
+            stretches.reverse()
         if start is not None and start.value is not None:
             value = parameters.add(start.value)
             same = f"{e} = {value} AND f.seq {sign} {parameters.add(start.seq)}"
-            rest = every([f"{e} {sign} {value}", *bounds])
-            parts = [(same, by_seq), (rest, by_value)]
-            return [*parts, (f"{e} IS NULL", by_seq)] if self._is_descending and not bounds else parts
-        if bounds:  # What has no value lies in no stretch.
-            return [(every(bounds), by_value)]
+            beyond = f"{e} {sign} {value}"
+            if stretches:
+                return [(same, by_seq), *((every([beyond, stretch]), by_value) for stretch in stretches)]
+            parts = [(same, by_seq), (beyond, by_value)]
+            return [*parts, (f"{e} IS NULL", by_seq)] if self._is_descending else parts
+        if stretches:  # What has no value lies in none.
+            return [(stretch, by_value) for stretch in stretches]
         nothing = f"{e} IS NULL" if start is None else f"{e} IS NULL AND f.seq {sign} {parameters.add(start.seq)}"
         if start is not None and self._is_descending:
             return [(nothing, by_seq)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -44,6 +45,17 @@ def keys(store: Store | Reader, text: str | None = None, **asked: Any) -> list[s
     return [record.key for record in store.records("repo", where=where, **{"limit": 100, **asked}).records]
 
 
+def keys_of_pages(store: Store, text: str, order: str) -> Iterator[str]:
+    """The keys of all pages of two."""
+    after = None
+    while True:
+        page = store.records("repo", where=parse(text), order=order, limit=2, after=after)
+        yield from (record.key for record in page.records)
+        if page.next is None:
+            return
+        after = page.next
+
+
 @pytest.mark.parametrize(
     ("text", "paths"),
     [
@@ -52,8 +64,9 @@ def keys(store: Store | Reader, text: str | None = None, **asked: Any) -> list[s
         ('owner->login in ["a", "b"] and stars > 1', ["owner.login", "stars"]),
         ("stars == true", ["stars"]),
         ("stars >= 2026-11-20", ["stars"]),
-        ("stars < 2026-11-20", []),
-        ("stars == 2026-11-20", []),
+        ("stars < 2026-11-20", ["stars"]),
+        ("stars == 2026-11-20", ["stars"]),
+        ("stars >= 2026-11-20T00:00:00Z and stars < 2026-12-20T00:00:00Z", ["stars"]),
         ("stars == @ref", []),
         ("stars == 3kg", []),
         ("stars == 36893488147419103232", []),
@@ -88,18 +101,35 @@ def test_what_an_index_narrows(text: str, paths: list[str]) -> None:
         ("n >= 2026-11-20", ["day", "hayson", "text"]),
         ("n in [1, \"x\", true]", ["one", "text", "true"]),
         ("n > 9223372036854775807", ["big"]),
+        ("n < 2026-11-21", ["day"]),
+        ("n <= 2026-11-21", ["day", "hayson"]),
+        ("n == 2026-11-20", ["day"]),
+        ("n == 2026-11-21", ["hayson"]),
+        ("n >= 2026-11-20 and n < 2026-11-22", ["day", "hayson"]),
+        ('n >= 2026-11-20 and n < "~"', ["day", "text"]),
+        ('n > 3 and n < 2026-11-22', []),
+        ('n in ["2026-11-20", "x"] and n == 2026-11-20', ["day"]),
+        ('n == 2026-11-21 and n == "{"', []),
     ],
 )  # fmt: skip
-def test_an_index_finds_what_the_filter_means(open_store: OpenStore, text: str, found: list[str]) -> None:
-    """Booleans, texts, lists and objects share an index with numbers, and are told apart."""
+@pytest.mark.parametrize("bounds", [{}, {"GATHERED_MAX": 0, "LISTED_MAX": 0, "_SLICE_FIRST": 2}, {"GATHERED_MAX": 0}])
+def test_an_index_finds_what_the_filter_means(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, bounds: dict[str, int], text: str, found: list[str]
+) -> None:
+    """Booleans, texts, lists and objects share an index with numbers, and are told apart, in whatever order."""
+    for name, bound in bounds.items():
+        monkeypatch.setattr(query, name, bound)
     store = open_store(types={"repo": TypeSpec(name="repo", index=("n",))})
     there = {
         "one": 1, "half": 0.5, "two": 2, "true": True, "false": False, "text": "x", "null": None, "list": [1],
         "big": 2**70, "object": {"a": 1}, "day": "2026-11-20", "hayson": {"_kind": "date", "val": "2026-11-21"},
     }  # fmt: skip
     store.commit([repo(key, n=value) for key, value in there.items()])
+    pages = {order: [*keys_of_pages(store, text, order)] for order in ("key", "newest", "n", "-n")}
 
-    assert found == keys(store, text)
+    assert found == pages["key"]
+    assert pages["n"] == pages["-n"][::-1]
+    assert [found] * 4 == [sorted(listed) for listed in pages.values()]
 
 
 def test_an_early_end_goes_on_without_gap(repos: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,8 +295,8 @@ def test_a_narrowed_filter_uses_its_index(repos: Store) -> None:
         (one,) = ranges(parse(text), indexes)
         parameters = Parameters()
         joined, counts = counting(Scope(1, "repo", None), parameters)
-        where = one.condition(1, parameters)
-        statement = f"SELECT f.value FROM {one.source} {joined} WHERE {where} AND {counts}"
+        source, where = one.source(1, parameters)
+        statement = f"SELECT f.value FROM {source} {joined} WHERE {where} AND {counts}"
         plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", parameters.values)]
 
         assert plan[0].startswith(f"SEARCH f USING INDEX {one.name} (<expr>")
