@@ -157,9 +157,12 @@ class _Plan:
         # The beginning held too little: only now is it worth the look which of the rest can match at all.
         some = self._narrowed(min(LISTED_MAX, self._most))
         if some is not None:
-            size = 2 * want * self.live() // max(1, some[1])
-            ask = partial(self._walk_on, within=some[0])
-            yield from self._slices(end, size, most=PASSED_MAX, at_once=PASSED_MAX, ask=ask)
+            # Enough where they are spread evenly over the order. Where they are not, all of them are put in order.
+            size = max(1, min(2 * want * self.live() // max(1, some[1]), PASSED_MAX))
+            start, end = end, self.walk.end(end, size)
+            yield _Step(partial(self._walk_on, Slice(start, end, size), within=some[0]), end)
+            if end is not None:
+                yield _Step(partial(self._gather, some[0], end), None)
         else:
             most = PASSED_MAX if self._where is None else READ_MAX
             yield from self._slices(end, first, most=most, at_once=self._most, ask=self._walk_on)
