@@ -14,7 +14,7 @@ from collections import Counter
 from a2wsgi import WSGIMiddleware
 from flask import Flask
 
-from core.model.errors import BadRequest, BodyTooLarge, TooBusy
+from core.model.errors import BadRequest, BodyTooLarge, Retry, TooBusy
 from core.web.asgi import Request, answer
 from core.web.caller import NOBODY, READING, Caller
 from core.web.parts import Message, Receive, Scope, Send
@@ -45,9 +45,12 @@ class Lane:
         self._wsgi = WSGIMiddleware(flask.wsgi_app, workers=THREADS)  # type: ignore[arg-type]
         self._of_one_max = of_one_max
         self._inside: Counter[str] = Counter()
+        self._is_closed = False
 
     async def run(self, actor: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer in a thread of this lane; raises TooBusy when it is full."""
+        """Answer in a thread of this lane; raises TooBusy when it is full, Retry once the core stops."""
+        if self._is_closed:
+            raise _stopping()
         if self._inside[actor] >= self._of_one_max:
             raise TooBusy(f"{self._inside[actor]} requests of {actor} wait for the core already", retry_after_s=1)
         if self._inside.total() >= WAITING_MAX:
@@ -55,12 +58,19 @@ class Lane:
         self._inside[actor] += 1
         try:
             await self._wsgi(scope, receive, send)  # type: ignore[arg-type]
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._is_closed or (task is not None and task.cancelling()):
+                raise
+            # Not this request was cancelled, but its wait for a thread.
+            raise _stopping() from None
         finally:
             self._inside[actor] -= 1
             self._inside += Counter()
 
     async def close(self) -> None:
         """Let the threads go; requests inside them are finished first, for which they need the loop."""
+        self._is_closed = True
         await asyncio.to_thread(self._wsgi.executor.shutdown, wait=True, cancel_futures=True)
 
 
@@ -82,7 +92,7 @@ class Mount:
             if body is None:
                 return
             messages = await self._run(scope, body)
-        except (BodyTooLarge, BadRequest, TooBusy) as error:
+        except (BodyTooLarge, BadRequest, Retry) as error:
             status, headers, content = render(error, for_person=request.is_navigation)
             # What is left of the body is not read, so the connection cannot be used again.
             await answer(send, status, [*headers, ("connection", "close")], content)
@@ -138,6 +148,10 @@ class Mount:
         caller: Caller = scope.get("locker.caller") or NOBODY
         await self._lane(caller, scope["method"], scope["path"]).run(caller.actor, whole, receive, keep)
         return messages
+
+
+def _stopping() -> Retry:
+    return Retry("Locker is stopping", remedy="Start Locker again.")
 
 
 def is_long_deed(method: str, path: str) -> bool:

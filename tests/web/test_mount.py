@@ -247,6 +247,37 @@ def test_lanes_do_not_wait_for_each_other(flask: Flask) -> None:
     assert 503 == refused
 
 
+def test_who_comes_while_the_core_stops_is_told_so(flask: Flask) -> None:
+    """Who waits for a thread then, and who comes later, as a child that ends: that is no fault of the core's."""
+    block, inside = threading.Event(), threading.Semaphore(0)
+
+    @flask.post("/stuck")
+    def stuck() -> str:
+        inside.release()
+        assert block.wait(20)
+        return "done"
+
+    async def whole() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def ask() -> list[int]:
+        mount = Mount(flask)
+        post = {**scope("/stuck"), "method": "POST"}
+        asked = [asyncio.create_task(run(mount, whole, post)) for _ in range(THREADS + 1)]
+        for _ in range(THREADS):
+            assert await asyncio.to_thread(inside.acquire, timeout=20)
+        closing = asyncio.create_task(mount.close())
+        waiting = await asyncio.wait_for(asked[-1], 10)
+        late = await run(mount, whole, post)
+        block.set()
+        done = await asyncio.gather(*asked[:-1])
+        await closing
+        assert b"Locker is stopping" in waiting[1]["body"]
+        return [answer[0]["status"] for answer in (*done, waiting, late)]
+
+    assert [200] * THREADS + [503] * 2 == asyncio.run(ask())
+
+
 def test_what_may_take_long_has_a_lane_of_its_own() -> None:
     """Of the API and of the dashboard, exactly these changes wait for a child, an environment or a folder."""
     rows = {f"{row.method} {row.path}" for row in openapi.TABLE} | {f"{page.method} {page.path}" for page in PAGES}
