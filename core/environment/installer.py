@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from core.environment.progress import Progress
-from core.model.errors import Broken, LockerError, Offline, StorageFull, UserActionNeeded
+from core.model.errors import Broken, LockerError, NotFound, Offline, StorageFull, UserActionNeeded
 
 WHEEL = Path(__file__).resolve().parents[2] / "config" / "bootstrap" / "pip-26.3-py3-none-any.whl"
 WHEEL_SHA256 = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13"
@@ -47,6 +47,7 @@ _UNPACKING = "Installing collected packages:"
 _WRONG_DIGEST = "DO NOT MATCH THE HASHES"
 _CUT_OFF = "after connection broken by"
 _NOTHING_FOUND = "(from versions: none)"
+_UNMATCHED = re.compile(r"ERROR: No matching distribution found for ([^\s=]+)(?:==(\S+))?", flags=re.M)
 
 
 class Installer:
@@ -63,14 +64,15 @@ class Installer:
     def install(self, requirements: Path, *, hashed: bool) -> int:
         """How many packages a requirements file brought: its pins and, where they carry no digests, what those need.
 
-        Raises StorageFull, Offline, UserActionNeeded, or Broken for whatever else pip met.
+        Raises StorageFull, Offline, UserActionNeeded, NotFound where pins without digests name what there is not,
+        or Broken for whatever else pip met.
         """
         total = len(_PIN.findall(requirements.read_text(encoding="utf-8")))
         command = [*self._pip(), "install", *OPTIONS, *(HASHED if hashed else ())]
         status = self._run([*command, "--requirement", str(requirements)], total)
         if status != 0:
             room = min(shutil.disk_usage(place).free for place in (self._python.parent, tempfile.gettempdir()))
-            raise fault_of(list(self._tail), status, begun=self._begun, free_bytes=room, log=self._log)
+            raise fault_of(list(self._tail), status, begun=self._begun, free_bytes=room, log=self._log, hashed=hashed)
         return self._begun
 
     def _pip(self) -> list[str]:
@@ -133,11 +135,12 @@ def install_pip_remedy() -> str:
     return f"Install the pip and venv of {name} with your system's package manager, or restore config/bootstrap/."
 
 
-def fault_of(output: list[str], status: int, *, begun: int, free_bytes: int, log: Path) -> LockerError:
+def fault_of(output: list[str], status: int, *, begun: int, free_bytes: int, log: Path, hashed: bool) -> LockerError:
     """What kept pip from installing, from its exit, its words and the room on the disk.
 
     pip tells these apart in words only. They are those of the version pinned here; whatever they do not name is
-    shown as pip said it.
+    shown as pip said it. Pins with digests were there when they were pinned, so a source that has none of them is
+    not the one that was meant; others a person wrote, who may err.
     """
     text = "\n".join(output)
     if free_bytes < FREE_BYTES_MIN:
@@ -146,6 +149,13 @@ def fault_of(output: list[str], status: int, *, begun: int, free_bytes: int, log
         return Broken(
             "A package is not the file that was pinned: its SHA-256 differs. Nothing was installed.",
             remedy=f"Try again, perhaps from another network; {log} names the package.",
+        )
+    unmatched = _UNMATCHED.search(text)
+    if unmatched and not hashed and _CUT_OFF not in text:
+        return NotFound(
+            f"{' '.join(filter(None, unmatched.groups()))} does not exist where pip looks, or not ready-made for "
+            f"Python {sys.version_info.major}.{sys.version_info.minor} on this system.",
+            remedy=f"Correct its name or version; all that pip said is in {log}.",
         )
     if _CUT_OFF in text or (_NOTHING_FOUND in text and begun == 0):
         return Offline(

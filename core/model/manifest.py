@@ -6,6 +6,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from core.model.errors import ManifestInvalid
 from core.model.ids import TYPE_NAME, is_service_id
 from core.model.manifest_table import ManifestTable
 
+MANIFEST_FILE = "connector.toml"
 MANIFEST_BYTES_MAX = 256 * 1024
 COMMON_FIELDS = frozenset({"title", "text", "at", "people", "place", "link", "author", "summary", "thumbnail"})
 FREQUENCY_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -90,6 +92,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     features: Mapping[str, Any] = {}
     points: Mapping[str, Any] = {}
     limits: Limits = Limits()
+
+    @property
+    def path(self) -> str:
+        """The file that says all this."""
+        return str(PurePath(self.folder, MANIFEST_FILE))
 
     @property
     def is_python(self) -> bool:

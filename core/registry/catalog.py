@@ -15,11 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from core.model.errors import ManifestInvalid, NotFound
-from core.model.manifest import MANIFEST_BYTES_MAX, Manifest, parse_manifest
+from core.model.manifest import MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest, parse_manifest
 from core.registry.environments import requires_faults
 from core.registry.schema import has_type, schema_faults
 
-MANIFEST_FILE = "connector.toml"
 FOLDERS_MAX = 1000
 
 log = logging.getLogger(__name__)

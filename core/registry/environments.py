@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import re
 import sys
 import sysconfig
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.environment import Blueprint, Progress, make_environment, python_of, told_as_faults
-from core.model.errors import Broken, RunMissing
+from core.model.errors import Broken, LockerError, ManifestInvalid, NotFound, Offline, RunMissing
 from core.model.manifest import Manifest
 
 FOLDER = ".venv.connectors"
@@ -29,6 +30,8 @@ _BENEATH = "beneath.pth"
 _MEND = "Switch the service off and on again: that installs them."
 
 OnLine = Callable[[str], None]
+
+log = logging.getLogger(__name__)
 
 
 def requires_faults(requires: tuple[str, ...]) -> list[str]:
@@ -70,8 +73,8 @@ class Environments:
     def prepare(self, manifest: Manifest, on_line: OnLine) -> None:
         """Install what `manifest` needs, unless it is there; `on_line` hears each line of progress.
 
-        Takes as long as it takes: not for the event loop. Raises RunMissing, Offline, StorageFull or
-        FolderUnusable; then nothing half-made is left.
+        Takes as long as it takes: not for the event loop. Raises ManifestInvalid where it needs what does not
+        exist, RunMissing, Offline, StorageFull or FolderUnusable; then nothing half-made is left.
         """
         folder = self.folder_for(manifest)
         if folder is None:
@@ -90,10 +93,9 @@ class Environments:
         )
         try:
             make_environment(blueprint, Progress(_Lines(on_line)))
-        except Broken as err:
-            raise RunMissing(
-                f"the packages that {manifest.name} needs cannot be installed: {err}", remedy=err.remedy
-            ) from err
+        except LockerError as err:
+            log.warning("packages cannot be installed connector=%s reason=%s", manifest.name, err)
+            raise _told_of(manifest, err) from err
         self._lay_beneath(folder)
 
     def _is_ready(self, folder: str, requirements: str) -> bool:
@@ -107,6 +109,25 @@ class Environments:
         """Let the core's packages be found after the environment's own, wherever the checkout stands today."""
         scheme = sysconfig.get_path("purelib", "venv", vars={"base": str(folder), "platbase": str(folder)})
         _write(f"{self._beneath}\n", Path(scheme) / _BENEATH)
+
+
+def _told_of(manifest: Manifest, err: LockerError) -> LockerError:
+    """Why the packages of this connector could not be installed, with what helps there."""
+    if isinstance(err, NotFound):
+        return ManifestInvalid(
+            f"{manifest.name} requires a package that cannot be had: {err}",
+            faults=(f"requires: {err}",),
+            remedy=f"Correct requires in {manifest.path}; then install it again, or switch its service on again.",
+        )
+    if isinstance(err, Offline):
+        return Offline(
+            f"The packages that {manifest.name} requires ({', '.join(_pins(manifest))}) could not be fetched: "
+            "their source cannot be reached.",
+            remedy="Check the network, a proxy, and pip's own configuration (index, certificates); then try again.",
+        )
+    if isinstance(err, Broken):
+        return RunMissing(f"the packages that {manifest.name} needs cannot be installed: {err}", remedy=err.remedy)
+    return err
 
 
 class _Lines(io.StringIO):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.environment import installer
-from core.model.errors import Broken, LockerError, Offline, StorageFull
+from core.model.errors import Broken, LockerError, NotFound, Offline, StorageFull
 from tests.environment.checkout import ROOT
 
 PLENTY = 10**12
@@ -32,7 +32,7 @@ def test_a_failure_is_named_by_its_cure(
     lines: list[str], begun: int, free_bytes: int, expected: type[LockerError]
 ) -> None:
     """The class follows from what pip said, how far it came, and the room that is left."""
-    fault = installer.fault_of(lines, 1, begun=begun, free_bytes=free_bytes, log=LOG)
+    fault = installer.fault_of(lines, 1, begun=begun, free_bytes=free_bytes, log=LOG, hashed=True)
 
     assert expected is type(fault)
     assert fault.remedy
@@ -41,11 +41,30 @@ def test_a_failure_is_named_by_its_cure(
 def test_an_unknown_failure_is_shown_as_pip_said_it() -> None:
     """The last line that pip marked as an error stands in the message, and the log is named."""
     fault = installer.fault_of(
-        ["ERROR: first", "noise", "ERROR: last", "notice"], 1, begun=0, free_bytes=PLENTY, log=LOG
+        ["ERROR: first", "noise", "ERROR: last", "notice"], 1, begun=0, free_bytes=PLENTY, log=LOG, hashed=True
     )
 
     assert "ERROR: last" in fault.detail
     assert str(LOG) in fault.remedy
+
+
+NOWHERE = [
+    "ERROR: Could not find a version that satisfies the requirement nowhere==9.9 (from versions: none)",
+    "ERROR: No matching distribution found for nowhere==9.9",
+]
+CUT_OFF = "WARNING: Retrying (Retry(total=4)) after connection broken by 'X': /simple/nowhere/"
+
+
+@pytest.mark.parametrize(
+    ("lines", "hashed", "expected"),
+    [(NOWHERE, False, NotFound), ([CUT_OFF, *NOWHERE], False, Offline), (NOWHERE, True, Offline)],
+)
+def test_a_package_that_does_not_exist_is_named(lines: list[str], hashed: bool, expected: type[LockerError]) -> None:
+    """Where the source answered and a person wrote the pin, the pin is at fault; else it is the way to the source."""
+    fault = installer.fault_of(lines, 1, begun=0, free_bytes=PLENTY, log=LOG, hashed=hashed)
+
+    assert expected is type(fault)
+    assert ("nowhere 9.9 does not exist" in fault.detail) == (expected is NotFound)
 
 
 def test_the_pinned_pip_is_the_one_that_lies_there() -> None:

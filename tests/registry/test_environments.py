@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core.model.errors import FolderUnusable, LockerError, RunMissing
+from core.model.errors import FolderUnusable, ManifestInvalid, RunMissing
 from core.model.manifest import Manifest
 from core.registry import Environments
 from core.registry.environments import REQUIRES_MAX, requires_faults
@@ -95,14 +95,18 @@ def test_packages_are_installed_with_progress(environments: Environments, tmp_pa
     assert again == []
 
 
-def test_failure_leaves_nothing_half_made(environments: Environments, tmp_path: Path) -> None:
-    """A package that cannot be had is named with a cure, and the interpreter is not there."""
-    needy = manifest("tinypack==1.0", "nowhere==9.9")
+@pytest.mark.parametrize("others", [(), ("tinypack==1.0",)])
+def test_failure_leaves_nothing_half_made(
+    environments: Environments, tmp_path: Path, others: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A package that does not exist is named, with the file to correct, and the interpreter is not there."""
+    needy = manifest(*others, "nowhere==9.9")
 
-    with pytest.raises(LockerError) as caught:
+    with pytest.raises(ManifestInvalid, match=r"nowhere 9\.9 does not exist") as caught:
         environments.prepare(needy, lambda _line: None)
 
-    assert caught.value.remedy
+    assert str(Path("/needy/connector.toml")) in caught.value.remedy
+    assert "nowhere 9.9 does not exist" in caplog.text
     assert [path for path in (tmp_path / ".venv.connectors").iterdir() if path.is_dir()] == []
     with pytest.raises(RunMissing):
         environments.python_for(needy)
