@@ -24,6 +24,17 @@ def is_service_id(text: str) -> bool:
     return SERVICE_ID.fullmatch(text) is not None and text not in RESERVED_SERVICE_IDS
 
 
+def check_service_id(text: str) -> None:
+    """Raise BadRequest for what cannot name a service."""
+    if text in RESERVED_SERVICE_IDS:
+        raise BadRequest(f"{text!r} is a word that Locker keeps for itself", remedy="Choose another id.")
+    if not is_service_id(text):
+        raise BadRequest(
+            f"{text[:64]!r} cannot be a service's id",
+            remedy="Use lower case letters, digits and hyphens, beginning with a letter, at most 64.",
+        )
+
+
 def uuid7(now_s: float, random_bytes: bytes | None = None) -> uuid.UUID:
     """A time-ordered UUID version 7 (RFC 9562 section 5.7) for the moment `now_s`; `random_bytes` has 10 bytes."""
     tail = os.urandom(10) if random_bytes is None else random_bytes

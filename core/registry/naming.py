@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 from core.model.errors import BadRequest, Conflict
-from core.model.ids import is_service_id
+from core.model.ids import check_service_id
 from core.model.manifest import Manifest
 from core.registry.folders import is_unclaimed
 from core.registry.records import ServiceRecords, State
@@ -38,11 +38,7 @@ class Naming:
         if len(self._records.of_state(State.INSTALLED)) >= SERVICES_MAX:
             raise Conflict(f"there are {SERVICES_MAX} services already", remedy="Uninstall one that is not needed.")
         if wanted is not None:
-            if not is_service_id(wanted):
-                raise BadRequest(
-                    f"{wanted[:ID_CHARS_MAX]!r} cannot be a service's id",
-                    remedy="Use lower case letters, digits and hyphens, beginning with a letter, at most 64.",
-                )
+            check_service_id(wanted)
             obstacle = self._obstacle(manifest, wanted)
             if obstacle is not None:
                 raise obstacle
@@ -62,7 +58,10 @@ class Naming:
 
     def _obstacle(self, manifest: Manifest, service_id: str) -> Conflict | None:
         if service_id in self._records.of_state(State.INSTALLED) or service_id in self._records.unreadable_ids:
-            return Conflict(f"there is a service {service_id} already", remedy="Install it under another id.")
+            return Conflict(
+                f"there is a service {service_id} already",
+                remedy="Install it under another id: at a terminal with --id.",
+            )
         kept = self._records.of_state(State.KEPT).get(service_id)
         if kept is not None:
             if kept.connector == manifest.name:

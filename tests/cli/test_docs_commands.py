@@ -129,7 +129,7 @@ def test_the_readme_s_sequence_runs(tmp_path: Path) -> None:
     """In one shell, word for word, but for the feed's address, the port, and following a log for ever."""
     requires_program("curl", "apt install curl")
     readme = CONSOLE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    script = "".join(without_prompts(block) for block in readme if "export LOCKER_ME" in block or "opml" in block)
+    script = "".join(without_prompts(block) for block in readme if re.search("export LOCKER_ME|opml|curl", block))
     with FeedSource() as source, open_house(tmp_path) as house:
         source.entries.update({"news": {"1": "First", "2": "Second"}, "other": {"3": "Third"}})
         (tmp_path / "feeds.opml").write_text(OPML.format(source.url("other")))

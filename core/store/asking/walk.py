@@ -283,7 +283,7 @@ class ByField(Walk):
                 return [(same, by_seq), *((every([beyond, stretch]), by_value) for stretch in stretches)]
             parts = [(same, by_seq), (beyond, by_value)]
             return [*parts, (f"{e} IS NULL", by_seq)] if self._is_descending else parts
-        if stretches:  # What has no value lies in none.
+        if stretches and not (start is not None and self._is_descending):  # What has no value lies in none.
             return [(stretch, by_value) for stretch in stretches]
         nothing = f"{e} IS NULL" if start is None else f"{e} IS NULL AND f.seq {sign} {parameters.add(start.seq)}"
         if start is not None and self._is_descending:

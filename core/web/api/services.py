@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from core.model.errors import BadRequest, SettingsInvalid
-from core.model.ids import is_service_id
+from core.model.errors import SettingsInvalid
+from core.model.ids import check_service_id
 from core.registry import TITLE_CHARS_MAX
 from core.vault import merge_settings, split_settings
 from core.web.marks import mark_faults
@@ -73,11 +73,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
 def install(ask: Ask) -> ServiceRecord:
     """Install a connector as a new service under the id in the path."""
-    if not is_service_id(ask.service_id):
-        raise BadRequest(
-            f"{ask.service_id[:64]!r} cannot be a service's id.",
-            remedy="Use lower case letters, digits and hyphens, beginning with a letter, at most 64.",
-        )
+    check_service_id(ask.service_id)
     ask.parts.catalog.refresh()
     body: Install = ask.body
     service = ask.parts.services.install(

@@ -204,6 +204,19 @@ def test_a_long_field_leads_on(open_store: OpenStore) -> None:
     assert ["1", "2"] == keys(store, order="n", after=first.next)
 
 
+def test_a_page_that_ended_behind_all_values_leads_to_none(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the filter is another one than before, too: nothing comes twice."""
+    monkeypatch.setattr(query, "GATHERED_MAX", 0)
+    store = open_store(types={"repo": TypeSpec(name="repo", index=("n",))})
+    store.commit([repo("1", n=1), repo("2", n=2), repo("none"), repo("nothing")])
+    first = store.records("repo", limit=3, order="-n")
+
+    assert ["2", "1", "nothing"] == [record.key for record in first.records]
+    assert [] == keys(store, "n > 0 and n < 9", order="-n", after=first.next)
+
+
 def test_a_declared_path_is_an_order_once_it_is_indexed(repos: Store) -> None:
     """A reader whose manifest is ahead of the store says so; a filter is answered without."""
     ahead = {"repo": TypeSpec(name="repo", index=("stars", "name"))}
