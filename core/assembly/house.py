@@ -23,7 +23,7 @@ from core.assembly.offices import ServiceDesk
 from core.assembly.repair import open_coredb
 from core.assembly.rounds import Rounds
 from core.assembly.stores import Stores
-from core.backup import restore_notices
+from core.backup import rest_of, restore_notices
 from core.config import Config
 from core.events import Bus, Deliveries, EventStreams
 from core.gateway import Door
@@ -183,7 +183,7 @@ class House:
         self._desk = ServiceDesk(
             self._services, supervisor=self._supervisor, scheduler=self._scheduler, deliveries=self._deliveries,
             stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
-            is_outdated=self._launching.is_outdated, bus=self._bus, keepers=self._keepers,
+            is_outdated=self._launching.is_outdated, me=config.me, bus=self._bus, keepers=self._keepers,
             erase_words=lambda service_id: self.web.erase_words(service_id),
         )  # fmt: skip
 
@@ -248,6 +248,7 @@ class House:
             stranded=self._care.stranded,
             store_socket=self._keepers.open_socket_of,
             cared_for=self._care.told,
+            rest_of=lambda service: rest_of(standing.config.me, service),
             library=self._library,
             coredb=self._coredb,
             documents=self._documents,
@@ -293,7 +294,7 @@ class House:
 
     async def _call(self, service_id: str, path: str) -> int:
         """The schedule's call: the child's own path by POST; a paused service is not asked to sync."""
-        if path.startswith("/sync") and self._services.get(service_id).paused:
+        if path.startswith("/sync") and self._launching.check(service_id, starts_sync=True).paused:
             raise ServiceDisabled(f"syncing of {service_id} is paused", remedy="Resume it on its page.")
         answer = await self._door.call(service_id, "POST", path, headers={}, body=b"", timeout_s=CALL_S)
         return answer.status

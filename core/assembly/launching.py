@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from core.backup import check_awake
 from core.config import Config
 from core.gateway import is_behind_door, target_of
 from core.model.errors import BadRequest, NotFound, ServiceDisabled
@@ -57,11 +58,16 @@ class Launching:
         self._check_store = check_store
         self._launched: dict[str, Manifest] = {}
 
-    def check(self, service_id: str) -> Service:
-        """The service, if requests may go to it; raises NotFound or ServiceDisabled."""
+    def check(self, service_id: str, *, starts_sync: bool = False) -> Service:
+        """The service, if requests may go to it; raises NotFound or ServiceDisabled.
+
+        Raises UserActionNeeded for one that starts a sync of what rests since a restore.
+        """
         service = self._services.get(service_id)
         if not service.enabled:
             raise ServiceDisabled(f"{service_id} is switched off")
+        if starts_sync:
+            check_awake(self._config.me, service)
         return service
 
     def spec_for(self, service_id: str) -> LaunchSpec:
@@ -168,8 +174,8 @@ class Backends:
         self.ensure_running = supervisor.ensure_running
         self.lease = supervisor.lease
 
-    def check(self, service_id: str) -> None:
-        self._launching.check(service_id)
+    def check(self, service_id: str, *, starts_sync: bool) -> None:
+        self._launching.check(service_id, starts_sync=starts_sync)
 
     def report_dead(self, endpoint: object) -> None:
         """The endpoints that the door knows are those the supervisor gave it."""

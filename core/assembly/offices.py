@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from core.assembly.bridges import START_S_MAX, Loop
 from core.assembly.keepers import Keepers
 from core.assembly.stores import Stores
+from core.backup import check_awake, forget_restore, still_there, waiting_in
 from core.events import Bus, Deliveries
 from core.model.errors import LockerError, NotFound
 from core.process import ChildLogs, Supervisor
@@ -35,6 +37,7 @@ class ServiceDesk:
         logs: ChildLogs,
         loop: Loop,
         is_outdated: Callable[[str], bool],
+        me: Path,
         bus: Bus,
         erase_words: Callable[[str], None],
         keepers: Keepers,
@@ -48,6 +51,7 @@ class ServiceDesk:
         self._logs = logs
         self._loop = loop
         self._is_outdated = is_outdated
+        self._me = me
         self._bus = bus
         self._erase_words = erase_words
         self._keepers = keepers
@@ -121,9 +125,20 @@ class ServiceDesk:
         return self._services.pause(service_id)
 
     def resume(self, service_id: str, /) -> Service:
+        check_awake(self._me, self._services.get(service_id))
         service = self._services.resume(service_id)
         self._loop.run(self._take_up(service_id), timeout_s=START_S_MAX)
         return service
+
+    def take_over(self) -> Sequence[str]:
+        resting = still_there(waiting_in(self._me), [service.id for service in self._services.list()])
+        for service_id in resting:
+            self._services.resume(service_id)
+        # Behind the last of them: a take-over that is cut off can be asked for again.
+        forget_restore(self._me)
+        for service_id in resting:
+            self._loop.run(self._take_up(service_id), timeout_s=START_S_MAX)
+        return resting
 
     def open_doors(self, service_id: str, paths: Sequence[str], /) -> Service:
         return self._services.open_doors(service_id, paths)

@@ -7,7 +7,16 @@ from core.backup.packing import refuse_inside
 from core.backup.parquet import parquet_tables
 from core.backup.restoring import Restored, is_unfinished, restore, restored_in
 from core.backup.saving import Backup, Inventory, back_up
-from core.backup.takeover import forget_restore, restore_notices, still_there, take_over, take_over_command
+from core.backup.takeover import (
+    check_awake,
+    forget_restore,
+    rest_of,
+    restore_notices,
+    still_there,
+    take_over,
+    take_over_command,
+    waiting_in,
+)
 
 __all__ = [
     "Backup",
@@ -18,6 +27,7 @@ __all__ = [
     "Restored",
     "Source",
     "back_up",
+    "check_awake",
     "export",
     "forget_restore",
     "import_from",
@@ -25,6 +35,7 @@ __all__ = [
     "parquet_tables",
     "refuse_inside",
     "remembered",
+    "rest_of",
     "restore",
     "restore_notices",
     "restored_in",
@@ -32,4 +43,5 @@ __all__ = [
     "still_there",
     "take_over",
     "take_over_command",
+    "waiting_in",
 ]

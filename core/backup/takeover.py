@@ -9,7 +9,8 @@ from pathlib import Path
 
 from core.backup.restoring import RESTORED, Restored, restored_in
 from core.model.clock import Clock, iso
-from core.registry import let_sync
+from core.model.errors import NotFound, UserActionNeeded
+from core.registry import Service, let_sync
 from core.store import Documents
 from core.vault import sync_folder
 
@@ -31,6 +32,31 @@ def restore_notices(me: Path) -> list[str]:
     if not restored.has_secrets:
         sentence += " Its secrets were not restored: the accounts need a sign-in."
     return [sentence]
+
+
+def rest_of(me: Path, service: Service) -> str:
+    """The take-over command, where the service came back from a backup and waits for it; else empty."""
+    is_at_rest = service.paused and service.has_come_back and restored_in(me) is not None
+    return take_over_command(me) if is_at_rest else ""
+
+
+def check_awake(me: Path, service: Service) -> None:
+    """Raise UserActionNeeded where the service rests since the restore: it may neither sync nor be resumed."""
+    if command := rest_of(me, service):
+        raise UserActionNeeded(
+            f"{service.id} rests: it came back from a backup, and this device has not taken over",
+            remedy=f"If the device that was saved syncs no more, let this one take over: {command}",
+        )
+
+
+def waiting_in(me: Path) -> Restored:
+    """What the restore of this Me left to be decided; NotFound where nothing waits."""
+    restored = restored_in(me)
+    if restored is None:
+        raise NotFound(
+            f"{me} was not restored, or this device has taken over already.", remedy="There is nothing to do."
+        )
+    return restored
 
 
 def take_over(me: Path, clock: Clock) -> tuple[str, ...]:

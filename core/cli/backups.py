@@ -12,15 +12,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from core.backup import (
-    Restored,
-    back_up,
-    forget_restore,
-    restored_in,
-    still_there,
-    take_over,
-    take_over_command,
-)
+from core.backup import Restored, back_up, take_over, take_over_command, waiting_in
 from core.backup import restore as bring_back
 from core.cli import exits
 from core.cli.checkout import ROOT, version
@@ -28,7 +20,7 @@ from core.cli.mounts import mounts
 from core.cli.options import as_json, placed, read_config
 from core.cli.passphrases import known_passphrase, new_passphrase, passphrase_file
 from core.cli.places import Weight, doubts_about
-from core.cli.running_core import RunningCore, find
+from core.cli.running_core import find
 from core.cli.screen import moment, plain, say, show_json, warn
 from core.model.clock import SystemClock
 from core.model.errors import BadRequest, FolderUnusable, NotFound
@@ -109,25 +101,13 @@ def restore(
 
 
 def _take_over(me: Path) -> tuple[str, ...]:
-    restored = restored_in(me)
-    if restored is None:
-        raise NotFound(
-            f"{me} was not restored, or this device has taken over already.", remedy="There is nothing to do."
-        )
+    waiting_in(me)
     core = find(me)
     if core is not None:
-        return _wake(core, restored, me)
+        # What it holds in memory would be written over what we wrote.
+        return tuple(core.ask("POST", "/take-over")["taken_over"])
     with held(me):
         return take_over(me, SystemClock())
-
-
-def _wake(core: RunningCore, restored: Restored, me: Path) -> tuple[str, ...]:
-    """The core that runs is asked: what it holds in memory would be written over what we wrote."""
-    woken = still_there(restored, core.get("/map")["installed"])
-    for service_id in woken:
-        core.ask("POST", f"/core/{service_id}/resume")
-    forget_restore(me)
-    return woken
 
 
 def _woken(service_ids: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import click
 
+from core.backup import restore_notices
 from core.cli import exits
 from core.cli.conditions import Condition, condition_of
 from core.cli.neighbours import running_places
@@ -37,19 +38,22 @@ CLOCK = SystemClock()
 def status(me: Path | None, config_dir: Path | None, as_json: bool) -> int:
     """Tell whether Locker runs, a fresh address to log in at, and how each service is."""
     config = read_config(me, config_dir)
-    core = find(config.me)
+    core, notices = find(config.me), restore_notices(config.me)
     if core is None:
         if as_json:
-            show_json({"running": False, "me": str(config.me)})
+            show_json({"running": False, "me": str(config.me), "notices": notices})
         else:
-            say(f"No Locker is running over {config.me}.\n{way_to_a_core(config.me, running_places())}")
+            say("\n".join([f"No Locker is running over {config.me}.", *notices]))
+            say(f"{way_to_a_core(config.me, running_places())}")
         return exits.NOT_RUNNING
     services, address = conditions(core, config), login_url(config.me)
     if as_json:
-        told = {"running": True, "me": str(config.me), "url": core.url, "login_url": address}
+        told = {"running": True, "me": str(config.me), "url": core.url, "login_url": address, "notices": notices}
         show_json({**told, "services": {record["id"]: record | how.document() for record, how in services}})
         return exits.DONE
     say(f"Locker runs over {config.me} and answers programs at {core.url}.")
+    for notice in notices:
+        say(notice)
     say(f"To log in, open once, within the hour: {address}")
     rows = [(s["id"], how.state, how.last_sync, how.next_sync, how.records) for s, how in services]
     show_table(("service", "state", "last sync", "next sync", "records"), rows, empty="No service is installed.")

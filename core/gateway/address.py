@@ -68,6 +68,16 @@ def is_behind_door(path: bytes, doors: tuple[str, ...]) -> bool:
     return any(path == door or path.startswith(door.rstrip(b"/") + b"/") for door in map(str.encode, doors))
 
 
+def starts_sync(method: str, path: bytes) -> bool:
+    """Whether a child may take this for the word to sync, however the path is written.
+
+    >>> starts_sync("POST", b"/sync"), starts_sync("POST", b"//%73ync/entry"), starts_sync("POST", b"/synchrony")
+    (True, True, False)
+    """
+    names = [name for name in unquote_to_bytes(path).split(b"/") if name]
+    return method == "POST" and names[:1] == [b"sync"]
+
+
 def location_for_browser(value: bytes, target: Target, *, child_port: int, core_port: int) -> bytes:
     """The child's `Location` as it may reach the browser.
 

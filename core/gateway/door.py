@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.gateway.address import PREFIX, Target, target_of
+from core.gateway.address import PREFIX, Target, starts_sync, target_of
 from core.gateway.buffer import Given, Intake, Receive
 from core.gateway.call import Collector, Response
 from core.gateway.connection import Endpoint, Pool
@@ -40,8 +40,8 @@ _CODE_DESTINATIONS = frozenset({b"script", b"worker", b"sharedworker", b"service
 class Backends(Protocol):
     """What the gateway asks of whoever knows the services and their processes."""
 
-    def check(self, service_id: str) -> None:
-        """Raise NotFound or ServiceDisabled unless requests may go to this service."""
+    def check(self, service_id: str, *, starts_sync: bool) -> None:
+        """Raise NotFound, ServiceDisabled or UserActionNeeded unless such a request may go to this service."""
 
     async def ensure_running(self, service_id: str) -> Endpoint:
         """The running child, started if asleep; cancelling one caller leaves the start to the others."""
@@ -95,7 +95,7 @@ class Door:
             raise _stopping()
         raw_path, _, query = path.encode("ascii").partition(b"?")
         target = target_of(PREFIX + service_id.encode("ascii") + raw_path, query)
-        self._backends.check(service_id)
+        self._backends.check(service_id, starts_sync=starts_sync(method, target.path))
         request = from_core(target, method, headers, body, caller=caller)
         collector = Collector(service_id)
         with self._backends.lease(service_id), self._watch() as watch:
@@ -133,7 +133,7 @@ class Door:
         if self._is_closed:
             raise _stopping()
         target = target_of(scope["raw_path"], scope["query_string"])
-        self._backends.check(target.service_id)
+        self._backends.check(target.service_id, starts_sync=starts_sync(scope.get("method", ""), target.path))
         fields: Mapping[bytes, bytes] = dict(scope["headers"])
         is_http = scope["type"] == "http"
         moved = _moved(scope["method"], target, fields) if is_http else None

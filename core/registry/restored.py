@@ -7,11 +7,11 @@ from collections.abc import Collection, Sequence
 from tinydb.table import Table
 
 from core.registry.records import TABLE, State
+from core.registry.service import FIRST_EPOCH
 from core.store import Documents
 
 # Of the device itself: which incarnation of the owner's own log is written here.
 DEVICE_TABLE = "device"
-FIRST_EPOCH = 1
 
 
 def begin_anew(documents: Documents) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ import msgspec
 from core.model.manifest import Manifest
 from core.vault import without_secrets
 
+FIRST_EPOCH = 1
+
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """An installed connector. In `settings` a marker stands where a secret was; the secret is sealed.
@@ -27,11 +29,16 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     enabled: bool = True
     account: str | None = None
-    origin_epoch: int = 1
+    origin_epoch: int = FIRST_EPOCH
     allowed_folders: tuple[str, ...] = ()
     doors_open: tuple[str, ...] = ()
     paused: bool = False
     store_open: bool = False
+
+    @property
+    def has_come_back(self) -> bool:
+        """Whether it was brought here by a restore, which gives its log another epoch than its first."""
+        return self.origin_epoch > FIRST_EPOCH
 
     def public(self, manifest: Manifest | None) -> dict[str, Any]:
         """What anybody may know of it: no settings, nothing secret, nothing of its process.

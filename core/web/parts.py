@@ -98,7 +98,12 @@ class Services(Protocol):
     def enable(self, service_id: str, /) -> Service: ...
     def disable(self, service_id: str, /) -> Service: ...
     def pause(self, service_id: str, /) -> Service: ...
-    def resume(self, service_id: str, /) -> Service: ...
+    def resume(self, service_id: str, /) -> Service:
+        """Let it sync again; UserActionNeeded while it rests since a restore."""
+
+    def take_over(self) -> Sequence[str]:
+        """Let everything sync that rests since a restore; the ids. NotFound where nothing waits for that."""
+
     def rename(self, service_id: str, title: str, /) -> Service: ...
 
     def sign_in(self, service_id: str, account: str, /) -> Service:
@@ -330,6 +335,8 @@ class Parts:
     stranded: Callable[[str], StoreReader | None]
     store_socket: Callable[[str], Path | None]
     cared_for: Callable[[str], Mapping[str, tuple[float, str]]]
+    # What the owner types before a service that came back from a backup may sync; empty for every other.
+    rest_of: Callable[[Service], str]
     library: Library
     coredb: CoreDb
     documents: Documents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ class Desk:
         kept = SimpleNamespace(id="feeds", uid="uid-of-feeds")
         services = SimpleNamespace(
             kept=lambda: [kept], install=lambda *_, **__: kept, enable=lambda _: kept, resume=lambda _: kept,
+            get=lambda _: SimpleNamespace(paused=False),
             disable=lambda _: kept, update_settings=lambda *_: kept, uninstall=lambda *_, **__: self.tell("record"),
         )  # fmt: skip
         names = ("scheduler", "stores", "catalog", "is_outdated")
@@ -35,6 +37,7 @@ class Desk:
             keepers=SimpleNamespace(settle=lambda: self.tell("stores")),  # type: ignore[arg-type]
             logs=SimpleNamespace(erase=lambda _: self.tell("logs")),  # type: ignore[arg-type]
             erase_words=lambda _: self.tell("words"),
+            me=Path("Me"),
             **rooms,
         )
 

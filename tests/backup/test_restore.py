@@ -11,15 +11,24 @@ from pathlib import Path
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
-from core.backup import is_unfinished, restore, restore_notices, restored_in, still_there, take_over
+from core.backup import check_awake, is_unfinished, restore, restore_notices, restored_in, still_there, take_over
 from core.backup.packing import packed, scratch
 from core.backup.restoring import STAGE, AskPassphrase, Restored
 from core.backup.unpacking import items, text_of
 from core.model.clock import ManualClock
-from core.model.errors import Conflict, FileDamaged, FormatTooNew, KeyMissing, LockerError, StorageFull
+from core.model.errors import (
+    Conflict,
+    FileDamaged,
+    FormatTooNew,
+    KeyMissing,
+    LockerError,
+    StorageFull,
+    UserActionNeeded,
+)
 from core.model.fact import Change
-from core.registry import owner_epoch
+from core.registry import Service, owner_epoch
 from core.store import Documents
 from core.vault import SealedFile, open_device, open_master_key
 from tests.backup.conftest import FILE, PHRASE, SECRET, UIDS, open_store
@@ -148,6 +157,23 @@ def test_taking_over_wakes_what_the_restore_put_to_rest(me: Path, archive: Path,
     assert [] == restore_notices(back)
     assert not (back / "locker.json.last").exists()
     assert () == take_over(back, ManualClock())
+
+
+def test_what_came_back_rests_until_the_take_over(archive: Path, tmp_path: Path) -> None:
+    """Whether it was paused before or not; what is installed since, and what its owner installed again, does not."""
+    back = tmp_path / "Back"
+    bring_back(archive, back)
+    came = Service(id="feeds", uid="u", connector="feeds", title="Feeds", installed_at=0.0, origin_epoch=2, paused=True)
+    new = replace(came, origin_epoch=1)
+
+    with pytest.raises(UserActionNeeded) as refused:
+        check_awake(back, came)
+    check_awake(back, new)
+    check_awake(back, replace(came, paused=False))
+    assert f"restore --take-over --me {back}" in refused.value.remedy
+
+    take_over(back, ManualClock())
+    check_awake(back, came)
 
 
 @pytest.mark.parametrize("is_taken_over", [False, True])

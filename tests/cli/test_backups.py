@@ -113,6 +113,11 @@ def test_restoring_puts_everything_at_rest_until_the_owner_decides(
     findings = json.loads(locker("doctor", "--json", "--me", str(back)).out)
     assert [command] == [f["sentence"][-len(command) :] for f in findings if f["subject"] == "restore"]
 
+    told = locker("status", "--me", str(back))
+    assert exits.NOT_RUNNING == told.code
+    assert "restored from a backup" in told.out
+    assert command in told.out
+
     taken = locker("restore", "--take-over", "--me", str(back))
     assert (exits.DONE, "This device has taken over: feeds, notes.\n") == (taken.code, taken.out)
     rows = Documents(back / "locker.json", ManualClock()).table("services").all()
@@ -125,13 +130,11 @@ def test_a_running_core_is_asked_to_take_over(saved: Path, locker: Locker, phras
     back = tmp_path / "Back"
     locker("restore", str(saved), "--passphrase-file", str(phrase), "--me", str(back))
     with running(back) as core:
-        core.answer("GET", "/map", {"installed": {"notes": {}, "later": {}}})
-        core.answer("POST", "/core/notes/resume", {})
+        core.answer("POST", "/take-over", {"taken_over": ["notes"]})
         done = locker("restore", "--take-over", "--json", "--me", str(back))
 
     assert {"taken_over": ["notes"]} == json.loads(done.out)
-    assert [("GET", "/map"), ("POST", "/core/notes/resume")] == [(asked.method, asked.path) for asked in core.asked]
-    assert restored_in(back) is None
+    assert [("POST", "/take-over")] == [(asked.method, asked.path) for asked in core.asked]
 
 
 def test_a_lost_passphrase_opens_the_data(saved: Path, locker: Locker, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def run_of(status: str, **changed: Any) -> Run:
 def test_status_without_a_core(locker: Locker, me: Path) -> None:
     """A script can tell by the code that nothing runs; that is an answer, not an error."""
     assert (exits.NOT_RUNNING, "") == (locker("status").code, locker("status").err)
-    assert {"running": False, "me": str(me)} == json.loads(locker("status", "--json").out)
+    assert {"running": False, "me": str(me), "notices": []} == json.loads(locker("status", "--json").out)
 
 
 def test_status_names_the_way_to_a_core(locker: Locker, me: Path) -> None:

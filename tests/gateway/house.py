@@ -49,7 +49,7 @@ class Backends:
     leases: int = 0
     leases_seen: int = 0
 
-    def check(self, service_id: str) -> None:
+    def check(self, service_id: str, *, starts_sync: bool) -> None:
         if service_id in self.faults:
             raise self.faults[service_id]
         if service_id not in self.ports:

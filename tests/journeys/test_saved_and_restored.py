@@ -16,13 +16,13 @@ PHRASE = "correct horse battery"
 
 
 def locker(house: House, *words: str, code: int = 0, stdin: str = "") -> Any:
-    """What a command over this house's Me answers as JSON."""
+    """What a command over this house's Me answers as JSON; its complaint where it answers nothing."""
     done = subprocess.run(
         [sys.executable, "-m", "core.cli", *words, "--me", str(house.me), "--config", str(house.config), "--json"],
         cwd=ROOT, env=dict(os.environ), input=stdin, text=True, capture_output=True, timeout=100, check=False,
     )  # fmt: skip
     assert code == done.returncode, done.stdout + done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout) if done.stdout else done.stderr
 
 
 def titles(house: House) -> set[str]:
@@ -60,6 +60,7 @@ def test_a_backup_made_while_syncing_comes_back_whole(tmp_path: Path) -> None:
             assert {f"{name} {n}" for name in names for n in range(40)} <= titles(house)
             assert house.get("/map").json()["installed"]["feeds"]["paused"]
             assert "takes over" in _front_page(house)
+            _expect_rest(house, source)
 
             assert {"taken_over": ["feeds"]} == locker(house, "restore", "--take-over")
 
@@ -73,6 +74,28 @@ def test_a_backup_made_while_syncing_comes_back_whole(tmp_path: Path) -> None:
         with open_house(tmp_path / "bare") as house:
             assert {f"{name} {n}" for name in names for n in range(40)} <= titles(house)
             assert "need a sign-in" in _front_page(house)
+
+
+def _expect_rest(house: House, source: FeedSource) -> None:
+    """What came back is neither synced nor resumed, whoever asks; what is installed anew syncs."""
+    command = f"restore --take-over --me {house.me}"
+    for path in ("/Me/feeds/sync", "/Me/feeds//%73ync/entry", "/core/feeds/resume"):
+        answer = house.post(path)
+        assert (409, "user_action_needed") == (answer.status_code, answer.json()["type"]), answer.text
+        assert command in answer.json()["remedy"]
+    assert command in locker(house, "sync", "feeds", code=4)
+    assert command in locker(house, "status")["notices"][0]
+    page = house.get("/services/feeds").text
+    assert command in page
+    assert "/services/feeds/resume" not in page
+    house.post("/core/feeds/at", json={"path": "/sync/entry", "at": 0})
+    house.wait(lambda: any("rests" in str(call["last_problem"]) for call in house.get("/core/feeds/at").json()))
+    assert house.get("/map").json()["installed"]["feeds"]["paused"]
+
+    source.entries["anew"] = {"1": "Anew"}
+    house.install("feeds", id="anew", settings={"urls": [source.url("anew")]})
+    house.sync("anew")
+    assert 1 == len(house.records("anew", "entry"))
 
 
 def _front_page(house: House) -> str:

@@ -110,6 +110,9 @@ class FakeServices:
     def resume(self, service_id: str, /) -> Service:
         return self._change(service_id, paused=False)
 
+    def take_over(self) -> Sequence[str]:
+        return [service.id for service in self.list() if self.resume(service.id)]
+
     def rename(self, service_id: str, title: str, /) -> Service:
         if not title.strip():
             raise BadRequest("a title has 1 to 80 characters")
@@ -327,6 +330,7 @@ class World:
         self.readers: dict[str, FakeReader] = {}
         self.kept_stores: dict[str, Store] = {}
         self.store_sockets: dict[str, Path] = {}
+        self.rests: dict[str, str] = {}
         self.cared_for: dict[str, dict[str, tuple[float, str]]] = {}
         self.coredb = CoreDb.open(folder / "core.db")
         self.documents = Documents(folder / "locker.json", self.clock)
@@ -354,6 +358,7 @@ class World:
             library=self.library,
             kept_store=self.kept_stores.get,
             stranded=lambda _: None,
+            rest_of=lambda service: self.rests.get(service.id, ""),
             store_socket=lambda service_id: self.store_sockets.get(service_id),
             cared_for=lambda service_id: self.cared_for.get(service_id, {}),
             coredb=self.coredb,

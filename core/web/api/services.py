@@ -43,6 +43,12 @@ class Uninstalled(msgspec.Struct, frozen=True, kw_only=True):
     data: str
 
 
+class TakenOver(msgspec.Struct, frozen=True, kw_only=True):
+    """The services that rested since the restore, and sync from now on."""
+
+    taken_over: list[str]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A service's settings. Where a secret is set stands `{"sealed": "/name"}`; sent back, it keeps that secret."""
 
@@ -104,8 +110,13 @@ def pause(ask: Ask) -> ServiceRecord:
 
 
 def resume(ask: Ask) -> ServiceRecord:
-    """Let a paused service sync again."""
+    """Let a paused service sync again; one that rests since a restore waits for the take-over."""
     return service_record(ask.parts, ask.parts.services.resume(ask.service_id), for_owner=True)
+
+
+def take_over(ask: Ask) -> TakenOver:
+    """Let every service sync that rests since a restore: this device takes over from the one that was saved."""
+    return TakenOver(taken_over=list(ask.parts.services.take_over()))
 
 
 def write_title(ask: Ask) -> ServiceRecord:
@@ -179,6 +190,7 @@ ROUTES = (
     Route("POST", "/core/<id>/disable", disable, "services", body=Nothing, answer=ServiceRecord),
     Route("POST", "/core/<id>/pause", pause, "services", body=Nothing, answer=ServiceRecord),
     Route("POST", "/core/<id>/resume", resume, "services", body=Nothing, answer=ServiceRecord),
+    Route("POST", "/take-over", take_over, "services", body=Nothing, answer=TakenOver),
     Route("PUT", "/core/<id>/title", write_title, "services", body=Naming, answer=ServiceRecord),
     Route("POST", "/core/<id>/stop", stop, "services", body=Nothing, answer=ServiceRecord),
     Route("POST", "/core/<id>/restart", restart, "services", body=Nothing, answer=ServiceRecord),

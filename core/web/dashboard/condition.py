@@ -67,8 +67,12 @@ def condition_of(
     pending: Sequence[Pending],
     fault: str,
     words: Words,
+    rest: str = "",
 ) -> Condition:
-    """The condition that matters most: what keeps the service from working, else how its last runs went."""
+    """The condition that matters most: what keeps the service from working, else how its last runs went.
+
+    `rest` is what the owner types to take over, where the service rests since a restore.
+    """
     if fault:
         return Condition("bad", "Cannot be read", sentence_of(fault), "See the log", "log")
     if manifest is None:
@@ -78,6 +82,9 @@ def condition_of(
         return Condition("off", "Switched off", "It does not sync, and nobody can reach it.", "Switch on", "enable")
     if state.name == "failed":
         return _failed(state, words)
+    if rest:
+        sentence = "It came back from a backup, and does not sync until this device takes over."
+        return Condition("off", "Resting", sentence, remedy=f"To take over, run: {rest}")
     if service.paused:
         return Condition("off", "Paused", "It answers, and does not sync until you resume it.", "Resume", "resume")
     if is_syncing(holds):

@@ -46,6 +46,7 @@ class Overview:
     set_aside: Sequence[Quarantined]
     pending: Sequence[Pending]
     has_store: bool
+    rests: bool = False
     receipts: Sequence[Receipt] = ()
 
     @property
@@ -117,6 +118,7 @@ def overview(parts: Parts, service: Service, words: Words, *, asks_child: bool =
     store = _stored(parts, service.id, asks_child=asks_child)
     state, details = parts.children.state(service.id), parts.children.details(service.id)
     pending = parts.schedule.pending(service.id)
+    rest = parts.rest_of(service)
     return Overview(
         service=service,
         manifest=manifest,
@@ -131,7 +133,9 @@ def overview(parts: Parts, service: Service, words: Words, *, asks_child: bool =
             pending=pending,
             fault=store.fault,
             words=words,
+            rest=rest,
         ),
+        rests=bool(rest),
         counts={name: store.counts[name] for name in types_of(store.counts, manifest) if name in store.counts},
         runs=store.runs,
         set_aside=store.set_aside,

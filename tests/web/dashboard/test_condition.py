@@ -37,6 +37,7 @@ def condition(
     holds: Sequence[str] = (),
     calls: Sequence[Pending] = (),
     fault: str = "",
+    rest: str = "",
 ) -> Condition:
     """The condition of a service of which all else is well."""
     return condition_of(
@@ -48,6 +49,7 @@ def condition(
         pending=calls,
         fault=fault,
         words=Words(NOW, ZoneInfo("UTC")),
+        rest=rest,
     )
 
 
@@ -109,6 +111,13 @@ def test_a_paused_service_is_resumed() -> None:
     assert ("Paused", "resume", False) == (found.label, found.action, found.is_problem)
     assert "Failed" == condition(service=paused, state=ChildState("failed", "child_died")).label
     assert "Switched off" == condition(service=msgspec.structs.replace(paused, enabled=False)).label
+
+
+def test_what_rests_since_a_restore_waits_for_the_take_over() -> None:
+    """There is no button for it: whether another device goes on is not seen from here."""
+    found = condition(service=msgspec.structs.replace(SERVICE, paused=True), rest="restore --take-over")
+
+    assert ("Resting", "", "To take over, run: restore --take-over") == (found.label, found.action, found.remedy)
 
 
 def test_syncing_is_not_a_problem() -> None:
