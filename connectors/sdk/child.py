@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from connectors.sdk.auth import Auth, FormAuth, NoAuth
+from connectors.sdk.broken_off import note_broken_off
 from connectors.sdk.context import DISK_FREE_BYTES_MIN, Service
 from connectors.sdk.core_client import Core
 from connectors.sdk.logs import Blotting, secrets_in
@@ -158,6 +159,7 @@ class Child:
             timezone=self._greeting.timezone,
             files_bytes_max=manifest.limits.files_bytes,
         )
+        note_broken_off(store, manifest.streams)
         store.on_commit = self._committed
         store.on_removed = self._wire.removed
         self._wire.serve(store)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from core.model.errors import (
     Broken,
+    Interrupted,
     LockerError,
     Reauthorise,
     StorageFull,
@@ -22,6 +23,7 @@ HELD_RETRY_S = 24 * 3600.0
 STORAGE_RETRY_S = 15 * 60.0
 RESUME_AFTER_STOP_S = 5.0
 JITTER = 0.05
+STOPPED = "Locker, or this connector, stopped before the sync was through"
 
 RunStatus = Literal["ok", "partial", "failed", "held"]
 
@@ -66,7 +68,8 @@ def outcome_of(ended: Ended, *, now: float, every_s: float, failures: int, rando
         status: RunStatus = "partial" if has_some and not isinstance(error, Broken) else "failed"
         return Outcome(status=status, problem=problem, next_at=now + retry_after_s(error, failures, random_unit))
     if ended.stopped:
-        return Outcome(status="partial", problem=None, next_at=now + RESUME_AFTER_STOP_S)
+        problem = problem_document(Interrupted(STOPPED))
+        return Outcome(status="partial", problem=problem, next_at=now + RESUME_AFTER_STOP_S)
     if ended.partial is not None:
         problem = problem_document(ended.partial)
     if ended.is_nothing_read:

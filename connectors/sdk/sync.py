@@ -14,16 +14,18 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from connectors.sdk.broken_off import mark_begun
 from connectors.sdk.context import Service
 from connectors.sdk.due import Due
 from connectors.sdk.epilogue import log_run
-from connectors.sdk.outcome import RESUME_AFTER_STOP_S, Outcome, failures_before, outcome_of
+from connectors.sdk.outcome import RESUME_AFTER_STOP_S, STOPPED, Outcome, failures_before, outcome_of
 from connectors.sdk.pull import Pull, Report, Tally
 from connectors.sdk.source import Source
 from connectors.sdk.streams import Stream, streams_of
-from core.model.errors import Broken, LockerError, NotFound
+from core.model.errors import Broken, Interrupted, LockerError, NotFound
 from core.model.ids import uuid7
-from core.store import Run
+from core.model.problem import problem_document
+from core.store import Begun, Run
 
 HOLD_S = 900.0
 HOLD_RENEW_S = 300.0
@@ -39,13 +41,15 @@ log = logging.getLogger(__name__)
 class Handle:
     """A run that waits or goes on; `ended` becomes its record as `POST /sync` answers it.
 
-    `is_for_owner` says that the owner asked for it, and counts as it is when the run begins.
+    `is_for_owner` says that the owner asked for it, and counts as it is when the run begins;
+    `is_marked` that the store knows of it.
     """
 
     stream: str
     id: str
     state: str = "queued"
     is_for_owner: bool = False
+    is_marked: bool = False
     progress: dict[str, Any] | None = None
     ended: Future[dict[str, Any]] = field(default_factory=Future)
 
@@ -106,8 +110,9 @@ class Sync:
             if waiting:
                 self._thread("later", lambda: self._ask_all(waiting))
             threads = list(self._threads)
+        problem = problem_document(Interrupted(STOPPED))
         for handle in waiting:
-            self._close(handle, run_document(handle.stream, "partial", 0.0, Tally(), None))
+            self._close(handle, run_document(handle.stream, "partial", 0.0, Tally(), problem))
         for thread in threads:
             thread.join(max(0.0, until - self._service.clock.monotonic()))
 
@@ -165,6 +170,7 @@ class Sync:
         handle.state = "running"
         self._publish("status", {"stream": name, "state": "running", "run": handle.id})
         started_at, started = service.clock.now(), service.clock.monotonic()
+        self._mark_begun(started_at)
         pull = Pull(
             service,
             spec=service.manifest.streams[name],
@@ -198,6 +204,15 @@ class Sync:
         handle.state = "ended"
         handle.ended.set_result(document)
         self._publish("run", document)
+
+    def _mark_begun(self, now: float) -> None:
+        """Mark the runs that go on or wait: whatever ends the process, the next one knows of them."""
+        with self._lock:
+            handles = [handle for handle in self._active.values() if not handle.is_marked]
+            for handle in handles:
+                handle.is_marked = True
+        for handle in handles:
+            mark_begun(self._service.store, handle.stream, Begun(handle.id, now))
 
     def _note_run(self, handle: Handle, started_at: float, outcome: Outcome, tally: Tally) -> None:
         run = Run(

@@ -16,6 +16,7 @@ from core.assembly.bridges import ChildrenBridge, EventsBridge, Loop, ScheduleBr
 from core.assembly.bringing_up import BringingUp
 from core.assembly.care import StoreCare
 from core.assembly.declared import Declared
+from core.assembly.going_on import GoingOn
 from core.assembly.keepers import Keepers, grant_to
 from core.assembly.launching import Backends, Launching
 from core.assembly.means import delivery_limits, gateway_limits, home, process_limits
@@ -180,6 +181,7 @@ class House:
             self._coredb, clock, self._call, self._declared.frequencies, services=self._declared.service_ids,
             check=self._launching.check,
         )  # fmt: skip
+        self._going_on = GoingOn(self._stores, self._scheduler, self._declared.frequencies)
         self._desk = ServiceDesk(
             self._services, supervisor=self._supervisor, scheduler=self._scheduler, deliveries=self._deliveries,
             stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
@@ -212,6 +214,7 @@ class House:
         )  # fmt: skip
         self._rounds.start()
         self._stack.push_async_callback(asyncio.to_thread, self._rounds.stop)
+        self._spawn(self._going_on.look())
         self._spawn(self._desk.wake_residents())
         self._spawn(self._look_at_connectors())
 
@@ -304,11 +307,12 @@ class House:
         return answer.status
 
     def _child_changed(self, service_id: str, state: State) -> None:
-        """A child's lifecycle moved: show it, and when it ended see what it stored without telling."""
+        """A child's lifecycle moved: show it, and when it ended see what it left."""
         shown = child_state(state, self._standing.clock)
         self._bus.announce(service_id, "service", {"state": shown.name, "reason": shown.reason, "detail": shown.detail})
         if isinstance(state, Stopped | Failed):
             self._spawn(self._bus.check(service_id))
+            self._spawn(self._going_on.look(service_id))
 
     def _is_asleep(self, service_id: str) -> bool:
         """Whether the service has no process, and none is about to be; asked from any thread."""

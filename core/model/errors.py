@@ -14,6 +14,7 @@ the class alone; `code` is the finer name that travels as the problem's `type`.
             RateLimited          the source asked us to slow down
             Offline              the source cannot be reached
             StorageFull          no room on the disk
+            Interrupted          a sync was broken off when its process stopped
         Reauthorise              the owner signs in again
             AuthRequired         the service is not signed in
         UserActionNeeded         the owner does something else first
@@ -147,6 +148,13 @@ class StorageFull(Retry):
 
     code, status, title = "storage_full", 507, "The disk is full"
     default_remedy = "Free some space; syncing goes on by itself."
+
+
+class Interrupted(Retry):
+    """A run of a stream was broken off: Locker, or the connector, stopped while it went on."""
+
+    code, status, title = "interrupted", 503, "The sync was broken off"
+    default_remedy = "The rest comes with the next sync, soon after the next start; what was stored is kept."
 
 
 class Reauthorise(LockerError):

@@ -16,6 +16,7 @@ from core.schedule.table import PendingTable
 from core.store import CoreDb
 
 CALL_S_MAX = 150.0
+GO_ON_S = 5.0
 
 Call = Callable[[str, str], Awaitable[int]]
 Frequencies = Callable[[], Iterable[tuple[str, str, float]]]
@@ -134,6 +135,15 @@ class Scheduler:
     async def resume(self, service: str) -> None:
         """Call at once what met a problem: the owner has signed in, enabled the service or corrected its settings."""
         await asyncio.to_thread(self._table.resume, service, self._clock.now())
+        self.replan()
+
+    async def go_on(self, service: str, streams: Collection[str]) -> None:
+        """Bring near the regular turns of streams whose run was broken off; a wait after a problem stays as it is."""
+        soon = self._clock.now() + GO_ON_S
+        async with self._adding:
+            entries = await asyncio.to_thread(self._table.all, service)
+            near = plan.brought_near(entries, streams, soon)
+            await asyncio.to_thread(self._table.move, near)
         self.replan()
 
     async def ensure_streams(self) -> None:

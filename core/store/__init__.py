@@ -22,6 +22,7 @@ from core.store.exchange.export import Export, Exported, Forms, MakeTable
 from core.store.exchange.framed import FramedFile
 from core.store.exchange.imports import Import, Imported
 from core.store.lock import is_held
+from core.store.log.beginnings import Begun, cut_run, mark_name, unended
 from core.store.log.mending import Retried
 from core.store.log.receipts import Receipt
 from core.store.moments import moment
@@ -45,6 +46,7 @@ __all__ = [
     "Aside",
     "AtSeq",
     "AtTime",
+    "Begun",
     "ChangePage",
     "Changed",
     "Checkup",
@@ -100,6 +102,7 @@ __all__ = [
     "accept_salvage",
     "check_up",
     "copy_database",
+    "cut_run",
     "damage_of",
     "differences",
     "holding_of",
@@ -107,6 +110,7 @@ __all__ = [
     "is_database",
     "is_held",
     "is_settled",
+    "mark_name",
     "moment",
     "note_backup",
     "one_line",
@@ -116,6 +120,7 @@ __all__ = [
     "recover",
     "renew_epoch",
     "repair",
+    "unended",
     "value_at",
     "word_of",
 ]

@@ -421,3 +421,19 @@ def test_stop_breaks_off_and_the_next_start_tries_again(tmp_path: Path) -> None:
             assert (2, {}) == (len(desk.calls), desk.entries())
 
     asyncio.run(scene())
+
+
+def test_what_was_broken_off_comes_near(tmp_path: Path) -> None:
+    """Its regular turn alone: other streams, what met a problem and what comes sooner anyway stay where they are."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            now = desk.clock.now()
+            for path, wait in (("/sync/entry", HOUR), ("/sync/other", HOUR), ("/sync/soon", 1), ("/entry", HOUR)):
+                await desk.scheduler.at("feeds", path, now + wait)
+            await desk.scheduler.go_on("feeds", ["entry", "soon"])
+            waits = {path: round(entry.at - now) for path, entry in desk.entries().items()}
+
+        assert {"/sync/entry": 5, "/sync/other": 3600, "/sync/soon": 1, "/entry": 3600} == waits
+
+    asyncio.run(scene())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,3 +75,38 @@ def test_a_source_that_never_answers_does_not_keep_the_process(core: FakeCore, c
 
     assert 0 == child.stop()
     assert time.monotonic() - started < 3
+
+
+def _last_run(child: Child) -> dict[str, Any]:
+    run = child.get("/status").json()["streams"]["number"]["run"]
+    return dict(run)
+
+
+def test_a_stopped_run_says_that_it_was_broken_off(core: FakeCore, connectors: Path) -> None:
+    """The book has the reason and what helps, and so has the log."""
+    child = core.start(connectors / "counter", settings={"count": COUNT, "page": 100, "pause_s": 0.05})
+    child.post("/sync")
+    core.wait_for(lambda: core.asked("committed"))
+    child.stop()
+    logged = [line for line in child.log if "stopped before the sync was through" in line]
+    run = _last_run(core.start(connectors / "counter", settings={"count": COUNT}))
+
+    assert ("partial", "interrupted") == (run["status"], run["problem"]["type"])
+    assert 1 == len(logged)
+
+
+def test_a_killed_run_is_noted_by_the_next_process(core: FakeCore, connectors: Path) -> None:
+    """Once, though it could note nothing itself, and before anybody syncs again."""
+    child = core.start(connectors / "counter", settings={"count": COUNT, "page": 100, "pause_s": 0.05})
+    child.post("/sync")
+    core.wait_for(lambda: core.asked("committed"))
+    child.kill()
+    child = core.start(connectors / "counter", settings={"count": COUNT, "page": 500})
+    core.wait_for(lambda: child.get("/status").json()["streams"]["number"]["run"])
+    broken_off = _last_run(child)
+    child.sync()
+    child.stop()
+    run = _last_run(core.start(connectors / "counter", settings={"count": COUNT}))
+
+    assert ("partial", "interrupted") == (broken_off["status"], broken_off["problem"]["type"])
+    assert "ok" == run["status"]

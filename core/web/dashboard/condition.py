@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from core.model.errors import Interrupted
 from core.model.manifest import Manifest
 from core.registry import Service
 from core.schedule import Pending
@@ -24,6 +25,7 @@ _ACTIONS = {
     "key_missing": ("Open the settings", "settings"),
     "run_missing": ("Restart", "restart"),
     "rate_limited": ("", ""),
+    "interrupted": ("Go on now", "sync"),
     "offline": ("Try again", "sync"),
     "retry": ("Try again", "sync"),
     "storage_full": ("Try again", "sync"),
@@ -159,7 +161,9 @@ def parts_of(problem: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def _outcome(run: Run, problem: Mapping[str, Any]) -> Condition:
     sentence = sentence_of(problem.get("detail") or problem.get("title") or "")
     if run.status == "partial":
-        return Condition("warn", "Partly synced", sentence or "Some of it could not be read.", "See the log", "log")
+        is_interrupted = str(problem.get("type", "")) == Interrupted.code
+        button, action = _ACTIONS[Interrupted.code] if is_interrupted else ("See the log", "log")
+        return Condition("warn", "Partly synced", sentence or _partly(run), button, action)
     if run.status == "held":
         if str(problem.get("type", "")) in _OWNERS:
             return Condition("warn", "Needs you", sentence or "You have to do something first.", "Settings", "settings")
@@ -168,6 +172,17 @@ def _outcome(run: Run, problem: Mapping[str, Any]) -> Condition:
     button, action = _ACTIONS.get(str(problem.get("type", "")), ("See the log", "log"))
     tone = "warn" if action in ("sync", "") else "bad"
     return Condition(tone, "Sync failed", sentence or "The last sync failed.", button, action)
+
+
+def _partly(run: Run) -> str:
+    """What a run of no problem of its own lacks: what was read and set aside, else what nobody told."""
+    if not run.quarantined:
+        return "Some of it could not be read."
+    return (
+        "1 record could not be stored and was set aside."
+        if run.quarantined == 1
+        else f"{run.quarantined} records could not be stored and were set aside."
+    )
 
 
 def _short(text: object) -> str:

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from core.model import errors
-from core.model.errors import LockerError
+from core.model.errors import Interrupted, LockerError
 from core.model.manifest import Manifest, parse_manifest
+from core.model.problem import problem_document
 from core.registry import Service
 from core.schedule import Pending
 from core.schedule.plan import TRIES_MAX
@@ -165,6 +166,21 @@ def test_held_and_partial() -> None:
         held.sentence,
     )
     assert ("Partly synced", "2 records could not be read.") == (partial.label, partial.sentence)
+
+
+def test_what_was_broken_off_says_so_and_can_go_on() -> None:
+    """The log knows no more than the sentence: the button syncs."""
+    found = condition(runs=[run("partial", problem=problem_document(Interrupted("Locker stopped")))])
+
+    assert ("Locker stopped.", "Go on now", "sync") == (found.sentence, found.button, found.action)
+    assert "soon after the next start" in found.remedy
+
+
+def test_what_was_set_aside_was_read() -> None:
+    """A partial run without a problem says how many records it set aside."""
+    found = condition(runs=[msgspec.structs.replace(run("partial"), quarantined=2)])
+
+    assert "2 records could not be stored and were set aside." == found.sentence
 
 
 def test_sentences_are_bounded_and_names_stay_as_they_are() -> None:
