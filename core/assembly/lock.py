@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -54,6 +55,12 @@ class MeLock:
         self._file.truncate()
         json.dump({"pid": os.getpid(), "port": port}, self._file)
         self._file.flush()
+
+    def withdraw(self) -> None:
+        """Release it, and leave no file that says that a core was here."""
+        with contextlib.suppress(OSError):  # Windows removes no file that is open.
+            self._path.unlink()
+        self.release()
 
     def release(self) -> None:
         """Let the next core in."""

@@ -68,6 +68,11 @@ class _End(msgspec.Struct, frozen=True):
     entries: int
 
 
+def damaged(what: str) -> FileDamaged:
+    """The error for an archive that is not what it should be; it is only read, and nothing is kept of it."""
+    return FileDamaged(what, remedy="Use another copy of it.")
+
+
 def checked_name(name: str) -> str:
     """`name` itself; FileDamaged unless it is a relative path that stays below where it is unpacked."""
     parts = name.split("/")
@@ -94,7 +99,7 @@ class Contents:
     def watched(self, name: str, chunks: Iterable[bytes], *, size: int) -> Iterator[bytes]:
         """The same pieces; when they have passed, the entry is noted. FileDamaged unless they are `size` bytes."""
         if name in self._seen:
-            raise FileDamaged(f"the archive holds {name} twice")
+            raise damaged(f"the archive holds {name} twice")
         if len(self._seen) >= ENTRIES_MAX:
             raise BodyTooLarge(f"the archive has more than {ENTRIES_MAX} files")
         digest, left = hashlib.sha256(), size
@@ -105,7 +110,7 @@ class Contents:
             digest.update(chunk)
             yield chunk
         if left:
-            raise FileDamaged(f"{name} is not of the {size} bytes that it was said to have")
+            raise damaged(f"{name} is not of the {size} bytes that it was said to have")
         self._seen[name] = (size, digest.digest())
 
     def lines(self) -> Iterator[bytes]:

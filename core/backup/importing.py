@@ -148,7 +148,9 @@ class _Archive:
         try:
             header = msgspec.json.decode(text, type=JsonObject)
         except msgspec.MsgspecError as err:
-            raise FileDamaged(f"{self._source} cannot be read: {HEADER} is no JSON") from err
+            raise FileDamaged(
+                f"{self._source} cannot be read: {HEADER} is no JSON", remedy="Use another copy of it."
+            ) from err
         written = header.get("format")
         if isinstance(written, int) and written > FORMAT:
             raise FormatTooNew(f"{self._source} has format {written}; this Locker knows up to {FORMAT}")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 import msgspec
@@ -50,6 +51,7 @@ EMPTY_ME = frozenset({"README.md", ".gitignore", ".DS_Store", "lost+found", *PAS
 _TREE = "tree"
 _READY = "ready"
 
+Piece = TypeVar("Piece")
 #: Asked for the passphrase, at the first try with 0, then with 1 and so on; None goes on without the secrets.
 AskPassphrase = Callable[[int], str | None]
 
@@ -140,11 +142,11 @@ class _Restoring:
     def unpack(self, *, bytes_max: int) -> None:
         """Put every file below the tree; what stands there is trusted only when the contents agreed in the end."""
         folders = {self._tree}
-        for number, item in enumerate(items(self._archive, bytes_max=bytes_max)):
+        for number, item in enumerate(self._told(items(self._archive, bytes_max=bytes_max))):
             if self._faults is not None:
                 self._faults.append("it goes on behind its contents")
             elif item.name == CONTENTS:
-                self._faults = self._contents.faults(lines_of(item, line_bytes_max=LINE_BYTES_MAX))
+                self._faults = self._contents.faults(lines_of(self._told(item), line_bytes_max=LINE_BYTES_MAX))
             else:
                 self._take(number, item, folders)
         if self._faults is None:
@@ -221,7 +223,7 @@ class _Restoring:
         return () if before is None else before.resting
 
     def _take(self, number: int, item: Item, folders: set[Path]) -> None:
-        passed = self._contents.watched(item.name, item, size=item.size)
+        passed = self._told(self._contents.watched(item.name, item, size=item.size))
         if (number == 0) != (item.name == HEADER):
             raise FileDamaged(f"{self._archive} is no backup of Locker's", remedy="Name a file that `backup` made.")
         if item.name == HEADER:
@@ -247,6 +249,13 @@ class _Restoring:
         folders.update(folder for folder in path.parents if folder.is_relative_to(self._tree))
         with created(path) as file:
             file.writelines(chunks)
+
+    def _told(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """The same pieces; what is wrong with the archive itself is told of this backup."""
+        try:
+            yield from pieces
+        except FileDamaged as err:
+            raise self._damaged(err.detail) from err
 
     def _damaged(self, what: str) -> FileDamaged:
         return FileDamaged(

@@ -13,7 +13,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from core.backup.archive import CHUNK_BYTES, CONTENTS, CONTENTS_BYTES_MAX, Contents, Item, checked_name, lines_of
+from core.backup.archive import (
+    CHUNK_BYTES,
+    CONTENTS,
+    CONTENTS_BYTES_MAX,
+    Contents,
+    Item,
+    checked_name,
+    damaged,
+    lines_of,
+)
 from core.model.errors import BodyTooLarge, FileDamaged, NotFound
 
 BYTES_MAX = 16 * 1024**4
@@ -125,7 +134,7 @@ def _in_folder(folder: Path, budget: _Budget) -> Iterator[Item]:
             path = Path(place) / name
             mode = path.lstat().st_mode
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                raise FileDamaged(f"{path} is neither a file nor a folder")
+                raise damaged(f"{path} is neither a file nor a folder")
         found += [(str((Path(place) / name).relative_to(folder).as_posix()), Path(place) / name) for name in files]
     for name, path in sorted(found, key=lambda pair: (pair[0] == CONTENTS, "/" in pair[0], pair[0])):
         with opened(path) as file:
@@ -140,7 +149,7 @@ def _in_zip(file: IO[bytes], budget: _Budget) -> Iterator[Item]:
             if entry.is_dir():
                 continue
             if entry.flag_bits & 1 or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
-                raise FileDamaged(f"the archive holds {entry.filename[:80]!a}, which is no plain file")
+                raise damaged(f"the archive holds {entry.filename[:80]!a}, which is no plain file")
             if entry.compress_type not in _ZIP_WAYS:
                 raise FileDamaged(
                     f"the archive holds {entry.filename[:80]!a}, packed in a way that Locker does not unpack",
@@ -164,7 +173,7 @@ def _in_tar(file: IO[bytes] | gzip.GzipFile, budget: _Budget) -> Iterator[Item]:
         if entry.type == tarfile.DIRTYPE:
             continue
         if entry.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-            raise FileDamaged(f"the archive holds {name[:80]!a}, which is no plain file")
+            raise damaged(f"the archive holds {name[:80]!a}, which is no plain file")
         chunks = _chunks(file, size, budget)
         yield _Piece(name, size, chunks)
         for _ in chunks:
@@ -181,14 +190,14 @@ def _header(file: IO[bytes] | gzip.GzipFile) -> tarfile.TarInfo | None:
         raise EOFError
     entry = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     if entry.size < 0:  # As some tars write large numbers; to read "-1 bytes" would be to read all there is.
-        raise FileDamaged("a header of the archive cannot be read")
+        raise damaged("a header of the archive cannot be read")
     return entry
 
 
 def _extension(file: IO[bytes] | gzip.GzipFile, entry: tarfile.TarInfo) -> dict[str, str]:
     """What an extended header says of the entry behind it."""
     if entry.size > _HEADER_BYTES_MAX:
-        raise FileDamaged("a header of the archive is larger than any header")
+        raise damaged("a header of the archive is larger than any header")
     body = _exactly(file, entry.size)
     _exactly(file, -entry.size % _BLOCK)
     if entry.type == tarfile.GNUTYPE_LONGNAME:
@@ -200,7 +209,7 @@ def _extension(file: IO[bytes] | gzip.GzipFile, entry: tarfile.TarInfo) -> dict[
         record, body = rest[: length - len(digits) - 1], body[length:]
         name, equals, value = record.partition(b"=")
         if not equals or not value.endswith(b"\n"):
-            raise FileDamaged("a header of the archive cannot be read")
+            raise damaged("a header of the archive cannot be read")
         said[name.decode("utf-8", "replace")] = value[:-1].decode("utf-8", "surrogateescape")
     return said
 
@@ -209,7 +218,7 @@ def _size(said: str | None, otherwise: int) -> int:
     if said is None:
         return otherwise
     if not said.isdecimal() or len(said) > 18:
-        raise FileDamaged("a header of the archive cannot be read")
+        raise damaged("a header of the archive cannot be read")
     return int(said)
 
 
@@ -238,7 +247,7 @@ def _words() -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, NotImplementedError) as err:
-        raise FileDamaged(_PARTIAL) from err
+        raise damaged(_PARTIAL) from err
 
 
 @contextlib.contextmanager
@@ -249,10 +258,10 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     except FileNotFoundError as err:
         raise NotFound(f"there is no {path}", remedy="Check the name.") from err
     except OSError as err:
-        raise FileDamaged(f"{path} cannot be opened: {err.strerror}") from err
+        raise damaged(f"{path} cannot be opened: {err.strerror}") from err
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise FileDamaged(f"{path} is no file")
+            raise damaged(f"{path} is no file")
         yield file
 
 

@@ -123,15 +123,27 @@ def _tell(restored: Restored, me: Path) -> None:
 
 @contextlib.contextmanager
 def held(me: Path) -> Iterator[None]:
-    """Nobody else's while the block lasts; AlreadyRunning where a core has it."""
+    """Nobody else's while the block lasts; AlreadyRunning where a core has it.
+
+    A block that fails leaves no lock and no folder that was not there before.
+    """
     # Loaded here alone: the whole house hangs on it.
     from core.assembly import MeLock
 
+    made = [folder for folder in (me, *me.parents) if not folder.exists()]
     me.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = MeLock(me)
+    was_begun = lock.is_begun()
+    lock.take()
     try:
-        lock.take()
         yield
+    except BaseException:
+        if not was_begun:
+            lock.withdraw()
+        with contextlib.suppress(OSError):  # What holds something by now stays.
+            for folder in made:
+                folder.rmdir()
+        raise
     finally:
         lock.release()
 

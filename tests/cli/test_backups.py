@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -153,7 +154,23 @@ def test_a_wrong_passphrase_restores_nothing(saved: Path, locker: Locker, phrase
 
     assert exits.OWNER_MUST_ACT == done.code
     assert "passphrase" in done.err
-    assert ["core.lock"] == os.listdir(tmp_path / "Back")
+    assert not (tmp_path / "Back").exists()
+
+
+def test_a_cut_backup_is_told_as_such_and_leaves_nothing(saved: Path, locker: Locker, tmp_path: Path) -> None:
+    """Packed or not: the backup is named, with what helps, and no folder is left; one that was there stays."""
+    whole = saved.read_bytes()
+    packed = gzip.compress(whole)
+    (tmp_path / "there").mkdir()
+    for place, content in (("a/b/Back", whole[: len(whole) // 2]), ("there", packed[: len(packed) // 2])):
+        (tmp_path / "cut").write_bytes(content)
+        done = locker("restore", str(tmp_path / "cut"), "--without-secrets", "--me", str(tmp_path / place))
+
+        assert exits.OWNER_MUST_ACT == done.code
+        told = f"{tmp_path / 'cut'} cannot be restored: the archive breaks off, or is none"
+        assert [told, "Nothing was restored. Use another backup."] == done.err.splitlines()
+    assert not (tmp_path / "a").exists()
+    assert [] == os.listdir(tmp_path / "there")
 
 
 @pytest.mark.parametrize("words", [(), ("x.tar", "--take-over")])
