@@ -94,6 +94,9 @@ class ServiceDesk:
         self._loop.run(self._take_up(service_id), timeout_s=START_S_MAX)
         return service
 
+    def obstacle(self, service_id: str, /) -> LockerError | None:
+        return self._services.obstacle(service_id)
+
     def disable(self, service_id: str, /) -> Service:
         service = self._services.disable(service_id)
         stopping = self._supervisor.stop(service_id, reason="switched off by the owner")

@@ -29,6 +29,8 @@ COMMANDS = {
     "list": "core.cli.services",
     "install": "core.cli.services",
     "uninstall": "core.cli.services",
+    "enable": "core.cli.switching",
+    "disable": "core.cli.switching",
     "sync": "core.cli.sync",
     "search": "core.cli.search",
     "logs": "core.cli.logs",

@@ -84,12 +84,24 @@ def condition_of(core: RunningCore, me: Path, service: Mapping[str, Any]) -> Con
         with Reader.open(me / service["id"], types={}) as reader:
             counts, runs = reader.counts(), newest_of_each(reader.runs(limit=RUNS_READ))
     except LockerError as err:
-        return Condition(_state(service), trouble=Trouble(err.detail, err.remedy))
+        return Condition(_state(service), trouble=trouble_of(service) or Trouble(err.detail, err.remedy))
     next_at = min((call["at"] for call in pending), default=None) if _may_sync(service) else None
     known = Condition(_state(service), runs, next_at, counts)
-    if service["state"] == "failed" or service["reason"] == "connector_missing":
-        return replace(known, trouble=Trouble(*sentence_of(service["reason"])))
+    trouble = trouble_of(service)
+    if trouble is not None:
+        return replace(known, trouble=trouble)
     return replace(known, trouble=_sync_trouble(runs, pending), is_of_sync=True)
+
+
+def trouble_of(service: Mapping[str, Any]) -> Trouble | None:
+    """What keeps the service from working, as the core tells it; None where nothing does."""
+    told = service.get("trouble")
+    if told is None:
+        return None
+    sentence, remedy = sentence_of(told["type"])
+    # Below a table the name stands before it already.
+    detail = told["detail"].removeprefix(f"{service['id']}: ")
+    return Trouble(detail or sentence, told["remedy"] or remedy)
 
 
 def is_sync(path: str) -> bool:
@@ -113,8 +125,8 @@ def newest_of_each(runs: Iterable[Run]) -> tuple[Run, ...]:
 def sentence_of(reason: str) -> tuple[str, str]:
     """What the code of a state's reason means, and what helps; the words themselves for a code of nobody's.
 
-    >>> sentence_of("connector_missing")
-    ('Connector missing.', '')
+    >>> sentence_of("it_ended")
+    ('It ended.', '')
     """
     cls = class_of(reason)
     return (f"{cls.title}.", cls.default_remedy) if cls else (f"{reason.replace('_', ' ').capitalize()}.", "")
@@ -128,11 +140,18 @@ def _weight(status: str) -> int:
 def _state(service: Mapping[str, Any]) -> str:
     if not service["enabled"]:
         return "off"
+    if _is_obstructed(service):
+        return "cannot start"
     return "paused" if service.get("paused") else str(service["state"])
 
 
 def _may_sync(service: Mapping[str, Any]) -> bool:
-    return bool(service["enabled"]) and not service.get("paused")
+    return bool(service["enabled"]) and not service.get("paused") and not _is_obstructed(service)
+
+
+def _is_obstructed(service: Mapping[str, Any]) -> bool:
+    """Whether something must be mended first; one that failed is tried again when its next sync is due."""
+    return service.get("trouble") is not None and service["state"] != "failed"
 
 
 def _sync_trouble(runs: Iterable[Run], pending: Iterable[Mapping[str, Any]]) -> Trouble | None:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from core.model.errors import LockerError, Reject, ServiceDisabled
 
 CURES: Mapping[type[LockerError], str] = {
-    ServiceDisabled: "Press Switch on on its page; for its address, see: python3 locker.py status",
+    ServiceDisabled: "Switch it on with the command enable, or on its page.",
     Reject: "Correct the command; --help after it tells what it takes.",
 }
+
+_OF_PROGRAMS = re.compile(r"(?:GET|POST|PUT|DELETE) /")
+
+
+def is_for_terminals(remedy: str) -> bool:
+    """Whether whoever types commands can do what a remedy says: it is neither a call of the API nor said of any error.
+
+    >>> is_for_terminals("Correct /c/feeds/connector.toml."), is_for_terminals("GET /map lists those there are.")
+    (True, False)
+    """
+    return remedy not in CURES.values() and not _OF_PROGRAMS.match(remedy)
 
 
 def cure_of(error: LockerError) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from core.cli.cures import cure_of
+from core.cli.cures import cure_of, is_for_terminals
 from core.cli.neighbours import running_places
 from core.model.errors import (
     Broken,
@@ -58,7 +58,7 @@ class RunningCore:
     def ask(self, method: str, path: str, *, body: object = None, wait_s: float = 0.0, unknown: str = SEE_LIST) -> Any:
         """The JSON answer of one request that may take `wait_s` longer than usual; None where there is no body.
 
-        `unknown` is the cure when the core knows nothing of that name.
+        `unknown` is the cure when the core knows nothing of that name and no better one.
         """
         try:
             answer = self._session.request(
@@ -72,7 +72,9 @@ class RunningCore:
         if answer.ok:
             return content
         error = error_of(answer.status_code, content)
-        raise type(error)(error.detail, remedy=unknown) if isinstance(error, NotFound) else error
+        if isinstance(error, NotFound) and not is_for_terminals(error.remedy):
+            raise type(error)(error.detail, remedy=unknown)
+        raise error
 
     def close(self) -> None:
         """Give the connection back."""

@@ -28,6 +28,8 @@ from core.store import Reader
 
 TITLE_LENGTH_MAX = 80
 FIRST_SYNC_S_MAX = 60
+# Packages may have to be fetched.
+INSTALL_S_MAX = 600.0
 RUNS_READ = 100
 CLOCK = SystemClock()
 
@@ -148,7 +150,7 @@ def install(
     path = f"/core/{_fitting_id(connector, service_id)}/install"
     asked_at = CLOCK.now()
     try:
-        service = core.ask("POST", path, body=body, unknown=SEE_AVAILABLE)
+        service = core.ask("POST", path, body=body, wait_s=INSTALL_S_MAX, unknown=SEE_AVAILABLE)
     except SettingsInvalid as err:
         if err.remedy != SettingsInvalid.default_remedy:
             raise

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import click
 
 from core.cli import exits
+from core.cli.conditions import trouble_of
 from core.cli.options import as_json, of_service, placed, read_config
 from core.cli.running_core import RunningCore, connect
 from core.cli.screen import say, show_json, show_table, warn
@@ -66,9 +67,12 @@ def run_streams(core: RunningCore, service_id: str, stream: str | None = None, *
         warn(f"Not waited for any more. The sync of {service_id} goes on; see: python3 locker.py status")
         raise
     except NotFound as err:
-        streams = _streams(core, service_id)
-        if streams is None:
+        service = core.get("/map")["installed"].get(service_id)
+        if service is None:
             raise
+        if (trouble := trouble_of(service)) is not None:
+            raise NotFound(trouble.detail, remedy=trouble.remedy) from err
+        streams = list(service["streams"])
         if stream is None and not streams:
             return []
         if stream in streams:
@@ -90,12 +94,6 @@ def show_runs(runs: Runs, *, empty: str) -> None:
     for run in runs:
         if (trouble := Trouble.of_run(run)) is not None:
             show_trouble(str(run.get("stream")), trouble)
-
-
-def _streams(core: RunningCore, service_id: str) -> Sequence[str] | None:
-    """The streams of an installed service; None where none of that id is installed."""
-    service = core.get("/map")["installed"].get(service_id)
-    return None if service is None else list(service["streams"])
 
 
 COMMANDS = {"sync": sync}

@@ -125,9 +125,11 @@ def parse_manifest(
         manifest = _read(top, folder)
         faults = (*top.faults, *further(manifest))
     except tomllib.TOMLDecodeError as err:
-        raise ManifestInvalid(f"{folder}/connector.toml is not TOML: {err}", faults=(f"(file): {err}",)) from err
+        raise ManifestInvalid(
+            f"{folder}/connector.toml is not TOML: {err}", faults=(f"connector.toml: is not TOML: {err}",)
+        ) from err
     except (ValueError, RecursionError) as err:  # A number of thousands of digits, brackets within brackets.
-        fault = "(file): holds a value that is too large or too deep"
+        fault = "connector.toml: holds a value that is too large or too deep"
         raise ManifestInvalid(f"{folder}/connector.toml: {fault}", faults=(fault,)) from err
     if faults:
         raise ManifestInvalid(f"{folder}/connector.toml: " + "; ".join(faults), faults=faults)

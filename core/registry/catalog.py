@@ -107,6 +107,12 @@ class Catalog:
                     f"the connector {name} cannot be used: " + "; ".join(fault.faults),
                     remedy=f"Correct {fault.folder / MANIFEST_FILE}.",
                 )
+        for other in seen.entries.values():
+            if Path(other.folder).name == name:
+                raise NotFound(
+                    f"there is no connector {name[:80]!r}: the one in {other.folder} is named {other.name!r}",
+                    remedy=f"Ask for {other.name!r}, or correct name in {other.path}.",
+                )
         raise NotFound(f"there is no connector {name[:80]!r}", remedy="GET /available lists those there are.")
 
     def _look(self, folder: Path) -> _Read | None:
@@ -118,7 +124,7 @@ class Catalog:
             return None
         except OSError as err:
             return _Read(
-                (0, 0, 0), None, FolderFault(folder, folder.name, (f"(file): cannot be read: {err.strerror}",))
+                (0, 0, 0), None, FolderFault(folder, folder.name, (f"connector.toml: cannot be read: {err.strerror}",))
             )
         mark = (found.st_mtime_ns, found.st_size, found.st_ino)
         known = self._seen.reads.get(folder)
@@ -171,17 +177,17 @@ def _read(folder: Path, found: os.stat_result, mark: _Mark) -> _Read:
 
 def _parsed(folder: Path, found: os.stat_result) -> Manifest:
     if not stat.S_ISREG(found.st_mode):
-        raise ManifestInvalid(faults=("(file): is not a plain file",))
+        raise ManifestInvalid(faults=("connector.toml: is not a plain file",))
     try:
         with (folder / MANIFEST_FILE).open("rb") as file:
             content = file.read(MANIFEST_BYTES_MAX + 1)
         if len(content) > MANIFEST_BYTES_MAX:
-            raise ManifestInvalid(faults=(f"(file): is larger than {MANIFEST_BYTES_MAX} bytes",))
+            raise ManifestInvalid(faults=(f"connector.toml: is larger than {MANIFEST_BYTES_MAX} bytes",))
         return parse_manifest(content.decode("utf-8"), str(folder), further=_further_faults)
     except OSError as err:
-        raise ManifestInvalid(faults=(f"(file): cannot be read: {err.strerror}",)) from err
+        raise ManifestInvalid(faults=(f"connector.toml: cannot be read: {err.strerror}",)) from err
     except UnicodeDecodeError as err:
-        raise ManifestInvalid(faults=(f"(file): is not UTF-8 at byte {err.start}",)) from err
+        raise ManifestInvalid(faults=(f"connector.toml: is not UTF-8 at byte {err.start}",)) from err
 
 
 def _further_faults(manifest: Manifest) -> list[str]:

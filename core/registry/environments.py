@@ -27,7 +27,7 @@ LINE_CHARS_MAX = 500
 _PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(\[[A-Za-z0-9._,-]{1,99}\])?==[A-Za-z0-9][A-Za-z0-9.!+_-]{0,99}")
 _STAMP = "connector.stamp"
 _BENEATH = "beneath.pth"
-_MEND = "Switch the service off and on again: that installs them."
+_MEND = "Switch the service on again, on its page or by the command enable: that installs them."
 
 OnLine = Callable[[str], None]
 
@@ -62,13 +62,21 @@ class Environments:
 
     def python_for(self, manifest: Manifest) -> Path:
         """The interpreter for a child of `manifest`; raises RunMissing when its packages are not installed."""
+        self.check(manifest)
         folder = self.folder_for(manifest)
         if folder is None:
             return self._python
-        if not self._is_ready(str(folder), str(_requirements(folder))):
-            raise RunMissing(f"the packages that {manifest.name} needs are not installed", remedy=_MEND)
         self._lay_beneath(folder)
         return python_of(folder)
+
+    def check(self, manifest: Manifest) -> None:
+        """Return if the packages of `manifest` are installed, or it needs none; raises RunMissing."""
+        folder = self.folder_for(manifest)
+        if folder is not None and not self._is_ready(str(folder), str(_requirements(folder))):
+            raise RunMissing(
+                f"the packages that {manifest.name} requires ({', '.join(_pins(manifest))}) are not installed",
+                remedy=_MEND,
+            )
 
     def prepare(self, manifest: Manifest, on_line: OnLine) -> None:
         """Install what `manifest` needs, unless it is there; `on_line` hears each line of progress.

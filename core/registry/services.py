@@ -174,6 +174,22 @@ class Services:
             self._environments.prepare(manifest, on_line)
         return self._change(service_id, "enabled", enabled=True)
 
+    def obstacle(self, service_id: str) -> LockerError | None:
+        """What must be mended before its child can start: a connector that is missing or faulty, packages it lacks."""
+        connector = self.get(service_id).connector
+        try:
+            self._environments.check(self._catalog.get(connector))
+        except NotFound as err:
+            if any(fault.name == connector for fault in self._catalog.faults()):
+                return err
+            return NotFound(
+                f"its connector, {connector}, is in none of the folders where connectors are looked for",
+                remedy="Put its folder back, or uninstall the service: what it holds can be kept.",
+            )
+        except LockerError as err:
+            return err
+        return None
+
     def disable(self, service_id: str) -> Service:
         """Switch the service off, durably."""
         return self._change(service_id, "disabled", enabled=False)

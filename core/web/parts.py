@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from core.events import DeadLetter, Listener
 from core.library import Counts, Day, Matches
 from core.model.clock import Clock
+from core.model.errors import LockerError
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Record
 from core.model.filter import Filter
@@ -96,6 +97,10 @@ class Services(Protocol):
         """Erase for good what was kept of an uninstalled one."""
 
     def enable(self, service_id: str, /) -> Service: ...
+
+    def obstacle(self, service_id: str, /) -> LockerError | None:
+        """What must be mended before its child can start: its connector is missing or faulty, or lacks packages."""
+
     def disable(self, service_id: str, /) -> Service: ...
     def pause(self, service_id: str, /) -> Service: ...
     def resume(self, service_id: str, /) -> Service:

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from core.model.errors import NotFound
+from core.model.errors import LockerError, NotFound
 from core.model.manifest import Manifest
 from core.registry import Service, provided
-from core.web.parts import Parts
+from core.web.parts import ChildState, Parts
 
 
 class ConnectorRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "is"}):
@@ -26,6 +26,14 @@ class ConnectorRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"kind":
     streams: tuple[str, ...]
     settings: dict[str, Any]
     auth_kind: str
+
+
+class ServiceTrouble(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps a service from working: the code of the error, what is wrong, and what helps where that is known."""
+
+    type: str
+    detail: str
+    remedy: str = ""
 
 
 class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "is"}):
@@ -46,6 +54,7 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "
     installed_at: float
     href: str
     account: str | None = None
+    trouble: ServiceTrouble | None = None
 
 
 class FolderProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +83,7 @@ def connector_record(manifest: Manifest) -> ConnectorRecord:
 
 
 def service_record(parts: Parts, service: Service, *, for_owner: bool) -> ServiceRecord:
-    """What may be known of a service; whose account it holds is for the owner only."""
+    """What may be known of a service; whose account it holds, and what ails it, is for the owner only."""
     manifest = manifest_of(parts, service)
     state = parts.children.state(service.id)
     return ServiceRecord(
@@ -93,7 +102,23 @@ def service_record(parts: Parts, service: Service, *, for_owner: bool) -> Servic
         installed_at=service.installed_at,
         href=f"/Me/{service.id}/",
         account=service.account if for_owner else None,
+        trouble=_trouble(parts, service, state) if for_owner else None,
     )
+
+
+def obstacle_of(parts: Parts, service: Service) -> LockerError | None:
+    """What must be mended before the service can work; packages that one lacks come when it is switched on."""
+    obstacle = parts.services.obstacle(service.id)
+    return obstacle if service.enabled or isinstance(obstacle, NotFound) else None
+
+
+def _trouble(parts: Parts, service: Service, state: ChildState) -> ServiceTrouble | None:
+    obstacle = obstacle_of(parts, service)
+    if obstacle is not None:
+        return ServiceTrouble(type=obstacle.code, detail=obstacle.detail, remedy=obstacle.remedy)
+    if state.name == "failed":
+        return ServiceTrouble(type=state.reason, detail=state.detail)
+    return None
 
 
 def kept_service(parts: Parts, service_id: str) -> Service:

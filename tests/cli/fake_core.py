@@ -60,7 +60,14 @@ def running(me: Path) -> Iterator[FakeCore]:
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             core.asked.append(Asked(self.command, self.path, body, self.headers.get("authorization", "")))
-            missing = (404, {"type": "not_found", "detail": f"Nothing at {self.path}.", "remedy": "Look elsewhere."})
+            missing = (
+                404,
+                {
+                    "type": "not_found",
+                    "detail": f"Nothing at {self.path}.",
+                    "remedy": "GET /map lists those there are.",
+                },
+            )
             status, content = core.answers.get((self.command, self.path), missing)
             sent = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)

@@ -94,18 +94,21 @@ def furnished(core: FakeCore, *services: dict[str, Any]) -> None:
 
 def test_a_running_core_and_what_ails_it(locker: Locker, core: FakeCore) -> None:
     """Failed services, in words, and folders that cannot be used are found by asking the core."""
-    furnished(core, record("feeds", state="failed", reason="child_died"), record("gone", reason="connector_missing"))
+    ended = {"type": "child_died", "detail": "feeds ended", "remedy": ""}
+    gone = {"type": "not_found", "detail": "provdes: is not a key", "remedy": "Correct /c/gone/connector.toml."}
+    furnished(core, record("feeds", state="failed", trouble=ended), record("gone", trouble=gone))
     done = locker("doctor")
 
     assert exits.FAILED == done.code
-    assert "feeds: The connector ended unexpectedly." in done.out
-    assert "gone: Connector missing." in done.out
+    assert "feeds: feeds ended\n  Look at the service's log" in done.out
+    assert "gone: provdes: is not a key\n  Correct /c/gone/connector.toml." in done.out
     assert "bad: name: is missing" in done.out
 
 
 def test_a_log_is_named_where_there_is_one(locker: Locker, core: FakeCore) -> None:
     """Nobody is sent to a log that was never written."""
-    furnished(core, *(record(name, state="failed", reason="run_missing") for name in ("mute", "loud")))
+    missing = {"type": "run_missing", "detail": "there is no command 'node'", "remedy": ""}
+    furnished(core, *(record(name, state="failed", trouble=missing) for name in ("mute", "loud")))
     (core.me / "logs").mkdir()
     (core.me / "logs" / "loud.log").write_text("x")
     cures = {f["subject"]: f["cure"] for f in json.loads(locker("doctor", "--json").out)}

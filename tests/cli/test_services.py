@@ -42,8 +42,11 @@ def services(core: FakeCore) -> FakeCore:
     """A core with two services."""
     installed = {
         "feeds": service("feeds"),
-        "work": service("work", state="failed", reason="child_died", title="Wo\x1b[31mrk"),
-    }
+        "work": service(
+            "work", state="failed", reason="child_died", title="Wo\x1b[31mrk",
+            trouble={"type": "child_died", "detail": "work ended with exit status 3", "remedy": ""},
+        ),
+    }  # fmt: skip
     core.answer("GET", "/map", {"available": [], "installed": installed})
     for name in installed:
         core.answer("GET", f"/core/{name}/at", [{"service": name, "path": "/sync/entry", "at": 1.8e9}])
@@ -90,7 +93,7 @@ def test_status_tells_each_service(locker: Locker, services: FakeCore) -> None:
     assert services.login_url in done.out
     *_, row, problem, cure = done.out.splitlines()
     assert ["work", "failed", moment(1.8e9)] == re.split(r"\s{2,}", row.strip())
-    assert "work: The connector ended unexpectedly." == problem
+    assert "work: work ended with exit status 3" == problem
     assert cure.startswith("  Look at the service's log")
 
 
@@ -107,6 +110,39 @@ def test_status_and_list_tell_syncs_and_records(locker: Locker, services: FakeCo
     assert ({"entry": 3}, 1.8e9, "The source is away.") == (told["counts"], told["next_at"], told["problem"])
     assert ["failed"] == [run["status"] for run in told["last_runs"]]
     assert not [asked.path for asked in services.asked if asked.path.startswith("/Me/")]
+
+
+def test_a_service_that_cannot_start_says_why(locker: Locker, services: FakeCore) -> None:
+    """No next sync is promised, and the cure is the core's own."""
+    trouble = {"type": "not_found", "detail": "provdes: is not a key", "remedy": "Correct /c/feeds/connector.toml."}
+    services.answer("GET", "/map", {"installed": {"feeds": service("feeds", trouble=trouble)}})
+    *_, row, problem, cure = locker("status").out.splitlines()
+
+    assert ["feeds", "cannot start"] == re.split(r"\s{2,}", row.strip())
+    assert ("feeds: provdes: is not a key", "  Correct /c/feeds/connector.toml.") == (problem, cure)
+
+
+def test_a_cure_of_the_core_s_own_is_kept(locker: Locker, core: FakeCore) -> None:
+    """The file to correct says more than a list of all there is."""
+    problem = problem_document(NotFound("it cannot be used: name: is missing", remedy="Correct /c/x/connector.toml."))
+    core.answer("POST", "/core/x/install", problem, status=404)
+
+    assert "Correct /c/x/connector.toml." == locker("install", "x").err.splitlines()[1]
+
+
+@pytest.mark.parametrize(("command", "said"), [("enable", "feeds is on."), ("disable", "feeds is off.")])
+def test_a_service_is_switched(locker: Locker, core: FakeCore, command: str, said: str) -> None:
+    """On and off, as its page does; what is wrong with it all the same is told."""
+    trouble = {"type": "not_found", "detail": "its connector is gone", "remedy": "Put it back."}
+    core.answer("POST", f"/core/feeds/{command}", service("feeds"))
+    done = locker(command, "feeds")
+    core.answer("POST", f"/core/feeds/{command}", service("feeds", trouble=trouble))
+    troubled = locker(command, "feeds")
+
+    assert (exits.DONE, True) == (done.code, done.out.startswith(said))
+    assert "feeds: its connector is gone" in troubled.out
+    assert {"enable": exits.FAILED, "disable": exits.DONE}[command] == troubled.code
+    assert "trouble" in json.loads(locker(command, "feeds", "--json").out)
 
 
 @pytest.mark.parametrize(("changed", "state"), [({"enabled": False}, "off"), ({"paused": True}, "paused")])

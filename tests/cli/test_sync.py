@@ -109,6 +109,17 @@ def test_sync_of_what_is_not_there(locker: Locker, core: FakeCore, words: list[s
     assert not re.search("GET|Check the address", done.err)
 
 
+def test_a_connector_with_faults_cannot_sync(locker: Locker, core: FakeCore) -> None:
+    """Its faults and its file are told, and the code is no success."""
+    trouble = {"type": "not_found", "detail": "provdes: is not a key", "remedy": "Correct /c/typo/connector.toml."}
+    core.answer("GET", "/map", {"installed": {"typo": {"id": "typo", "streams": [], "trouble": trouble}}})
+    done = locker("sync", "typo")
+
+    assert (exits.REFUSED, ["provdes: is not a key", "Correct /c/typo/connector.toml."]) == (
+        done.code, done.err.splitlines(),
+    )  # fmt: skip
+
+
 def test_a_service_without_streams_has_nothing_to_sync(locker: Locker, core: FakeCore) -> None:
     """That is no fault of the command."""
     core.answer("GET", "/map", {"installed": {"notes": {"id": "notes", "streams": []}}})

@@ -152,7 +152,7 @@ def test_network_comes_from_provides_else_the_name() -> None:
         ("[limits]\nreads = ['proc']", "limits.reads: must be a list of absolute folders"),
         ("[limits]\nspeed = 1", "limits.speed: is not a key"),
         ("writer = 'both'", "writer: 'both' is none of child, core"),
-        ("name = ", "(file):"),
+        ("name = ", "connector.toml:"),
     ],
 )
 def test_every_fault_is_named_with_its_key(text: str, fault: str) -> None:
@@ -200,7 +200,7 @@ def test_a_value_too_large_or_too_deep_is_a_fault(value: str) -> None:
     with pytest.raises(ManifestInvalid) as caught:
         parse_manifest(f"name = 'x'\ntitle = 'X'\nversion = {value}", "/c/x")
 
-    assert ("(file): holds a value that is too large or too deep",) == caught.value.faults
+    assert ("connector.toml: holds a value that is too large or too deep",) == caught.value.faults
 
 
 @given(st.text(max_size=200))

@@ -110,7 +110,7 @@ def test_one_bad_folder_hides_nothing(tmp_path: Path) -> None:
 
     assert list(catalog.entries()) == ["feeds"]
     assert set(faults) == set(bad)
-    assert "(file)" in faults["not-toml"]
+    assert "connector.toml: is not TOML" in faults["not-toml"]
     assert "title: is missing" in faults["many-faults"]
     assert "writer: " in faults["many-faults"]
     assert "speed: is not a key" in faults["many-faults"]
@@ -232,8 +232,8 @@ def test_links_and_pipes(tmp_path: Path) -> None:
 
     assert catalog.get("feeds").folder == str(path / "linked")
     assert faults_of(catalog) == {
-        "loop": "(file): cannot be read: Too many levels of symbolic links",
-        "pipe": "(file): is not a plain file",
+        "loop": "connector.toml: cannot be read: Too many levels of symbolic links",
+        "pipe": "connector.toml: is not a plain file",
     }
 
 
@@ -261,7 +261,7 @@ def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:
         shut.chmod(0o700)
 
     assert list(catalog.entries()) == ["feeds"]
-    assert faults_of(catalog) == {"mail": "(file): cannot be read: Permission denied"}
+    assert faults_of(catalog) == {"mail": "connector.toml: cannot be read: Permission denied"}
 
 
 def test_the_number_of_folders_is_bounded(tmp_path: Path) -> None:
@@ -275,3 +275,12 @@ def test_the_number_of_folders_is_bounded(tmp_path: Path) -> None:
 
     assert list(Catalog([tmp_path]).entries()) == ["feeds"]
     assert f"holds more than {FOLDERS_MAX} folders" in faults_of(Catalog([tmp_path]))[tmp_path.name]
+
+
+def test_a_folder_that_is_named_otherwise_than_its_connector(tmp_path: Path) -> None:
+    """Who asks for the folder's name is told the connector's."""
+    write_connector(tmp_path, FEEDS, folder="misname")
+
+    with pytest.raises(NotFound, match="is named 'feeds'") as caught:
+        Catalog([tmp_path]).get("misname")
+    assert str(tmp_path / "misname" / "connector.toml") in caught.value.remedy

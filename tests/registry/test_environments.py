@@ -128,7 +128,7 @@ def test_a_damaged_environment_is_made_again(environments: Environments) -> None
         environments.python_for(needy)
     environments.prepare(needy, lambda _line: None)
 
-    assert "off and on again" in caught.value.remedy
+    assert "enable" in caught.value.remedy
     assert run(environments.python_for(needy), "import tinypack; print(1)") == "1"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from core.model.errors import BadRequest, Conflict, NotFound
+from core.model.errors import BadRequest, Conflict, ManifestInvalid, NotFound, RunMissing
 from core.registry import provided
 from core.registry.naming import SERVICES_MAX, TITLE_CHARS_MAX
 from tests.registry.conftest import FEEDS, MAIL_SETTINGS, Registry, write_connector
@@ -384,3 +384,36 @@ def test_the_number_of_services_is_bounded(registry: Registry) -> None:
 
     with pytest.raises(Conflict, match=f"{SERVICES_MAX} services"):
         registry.install_mail()
+
+
+def test_a_package_that_does_not_exist_is_no_trap(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service says what it lacks; correcting the manifest and switching on is enough, on or off before."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    registry.install_feeds()
+    write_connector(registry.connectors, FEEDS.replace("[types", 'requires = ["nowhere==9.9"]\n[types', 1))
+    registry.catalog.refresh()
+    lacking = registry.services.obstacle("feeds")
+    registry.services.disable("feeds")
+
+    with pytest.raises(ManifestInvalid, match=r"nowhere 9\.9 does not exist"):
+        registry.services.enable("feeds")
+    write_connector(registry.connectors, FEEDS)
+
+    assert isinstance(lacking, RunMissing) and "nowhere==9.9" in lacking.detail
+    assert registry.services.enable("feeds").enabled
+    assert registry.services.obstacle("feeds") is None
+
+
+def test_a_faulty_connector_and_one_that_is_gone_are_told_apart(registry: Registry) -> None:
+    """The one is corrected in its file, the other is put back."""
+    registry.install_feeds()
+    folder = write_connector(registry.connectors, FEEDS.replace("provides", "provdes"))
+    registry.catalog.refresh()
+    faulty = registry.services.obstacle("feeds")
+    shutil.rmtree(folder)
+    registry.catalog.refresh()
+    gone = registry.services.obstacle("feeds")
+
+    assert faulty is not None and "provdes" in faulty.detail
+    assert str(folder / "connector.toml") in faulty.remedy
+    assert gone is not None and "none of the folders" in gone.detail

@@ -14,7 +14,7 @@ from core.events import DeadLetter, Listener
 from core.library import Counts, Day, Matches
 from core.library.days import parse_day, parse_moment
 from core.model.clock import ManualClock
-from core.model.errors import BadRequest, Conflict, NotFound, SettingsInvalid
+from core.model.errors import BadRequest, Conflict, LockerError, NotFound, SettingsInvalid
 from core.model.event import Event, EventAction, Idr
 from core.model.manifest import Manifest, parse_manifest
 from core.process import Holder
@@ -58,6 +58,7 @@ class FakeServices:
         self.services: dict[str, Service] = {}
         self.settings: dict[str, dict[str, Any]] = {}
         self.erased: list[str] = []
+        self.obstacles: dict[str, LockerError] = {}
         self.uninstalled: dict[str, Service] = {}
 
     def list(self) -> Sequence[Service]:
@@ -140,6 +141,11 @@ class FakeServices:
 
     def enable(self, service_id: str, /) -> Service:
         return self._change(service_id, enabled=True)
+
+    def obstacle(self, service_id: str, /) -> LockerError | None:
+        if self.get(service_id).connector not in self._catalog.entries():
+            return NotFound("the connector cannot be used: provdes: is not a key", remedy="Correct /c/connector.toml.")
+        return self.obstacles.get(service_id)
 
     def disable(self, service_id: str, /) -> Service:
         return self._change(service_id, enabled=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from core.model.errors import RunMissing
 from core.model.manifest import parse_manifest
 from core.registry import FolderFault
 from core.web import ChildDetails, ChildState
@@ -35,7 +36,7 @@ def test_install_answers_the_record(site: Site) -> None:
         "id": "feeds", "title": "Feeds", "connector": "feeds", "is": "connector",
         "provides": ["entry/feeds", "feed/feeds"], "uses": [], "types": ["entry", "feed"], "streams": ["entry"],
         "enabled": True, "paused": False, "state": "stopped", "reason": "", "installed_at": 1_700_000_000.0,
-        "href": "/Me/feeds/", "account": None,
+        "href": "/Me/feeds/", "account": None, "trouble": None,
     } == answer.json  # fmt: skip
 
 
@@ -459,3 +460,24 @@ def test_bodies_that_are_nonsense_are_400(site: Site) -> None:
 
     assert {400} == {answer.status for answer in (*answers, form)}
     assert {"application/problem+json"} == {answer.headers["content-type"] for answer in (*answers, form)}
+
+
+def test_what_keeps_a_service_from_working_is_told_to_its_owner(site: Site) -> None:
+    """A connector with faults, packages it lacks, a start that failed: each with its own words; to nobody else."""
+    for name in ("feeds", "mail"):
+        site.world.install(name)
+    site.world.services.obstacles["mail"] = RunMissing("packages are missing", remedy="Enable it.")
+    lacking = site.owner("GET", "/map?id=mail").json["trouble"]
+    site.world.services.disable("mail")
+    off = site.owner("GET", "/map?id=mail").json["trouble"]
+    site.world.children.states["feeds"] = ChildState("failed", "handshake_invalid", "feeds announced port 1")
+    failed = site.owner("GET", "/map?id=feeds").json["trouble"]
+    del site.world.catalog.manifests["feeds"]
+    faulty = site.owner("GET", "/map?id=feeds").json["trouble"]
+    child = site.owner("GET", "/map?id=feeds", token=site.world.child("mail")).json
+
+    assert {"type": "run_missing", "detail": "packages are missing", "remedy": "Enable it."} == lacking
+    assert off is None
+    assert ("handshake_invalid", "feeds announced port 1") == (failed["type"], failed["detail"])
+    assert ("not_found", "Correct /c/connector.toml.") == (faulty["type"], faulty["remedy"])
+    assert child["trouble"] is None

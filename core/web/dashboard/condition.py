@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.model.errors import Interrupted
+from core.model.errors import Interrupted, LockerError
 from core.model.manifest import Manifest
 from core.registry import Service
 from core.schedule import Pending
@@ -68,6 +68,7 @@ def condition_of(
     runs: Sequence[Run],
     pending: Sequence[Pending],
     fault: str,
+    obstacle: LockerError | None,
     words: Words,
     rest: str = "",
 ) -> Condition:
@@ -79,9 +80,12 @@ def condition_of(
         return Condition("bad", "Cannot be read", sentence_of(fault), "See the log", "log")
     if manifest is None:
         sentence = f"Its connector, {service.connector}, is missing or has faults. What it holds is safe."
-        return Condition("bad", "Connector missing", sentence, "See what is wrong", "faults")
+        return replace(_obstructed(obstacle, sentence), label="Connector missing", action="faults")
     if not service.enabled:
         return Condition("off", "Switched off", "It does not sync, and nobody can reach it.", "Switch on", "enable")
+    if obstacle is not None:
+        told = _obstructed(obstacle, "")
+        return replace(told, label="Packages missing", button="Install them", action="enable", remedy="")
     if state.name == "failed":
         return _failed(state, words)
     if rest:
@@ -135,6 +139,13 @@ def _uncalled(entry: Pending) -> Condition:
     if entry.is_given_up:
         return Condition("bad", "Sync stopped", f"{sentence} It was tried {entry.tries} times.", "Try again", "sync")
     return Condition("warn", "Sync failed", sentence, "Try again", "sync")
+
+
+def _obstructed(obstacle: LockerError | None, sentence: str) -> Condition:
+    """What must be mended first, before or after a sentence of ours."""
+    detail, remedy = (sentence_of(obstacle.detail), sentence_of(obstacle.remedy)) if obstacle else ("", "")
+    told = " ".join(filter(None, (sentence, detail)))
+    return Condition("bad", "", told, "See what is wrong", remedy=remedy)
 
 
 def _failed(state: ChildState, words: Words) -> Condition:

@@ -14,7 +14,7 @@ from core.web.dashboard.condition import Condition, condition_of, last_of_each, 
 from core.web.dashboard.holdings import holdings
 from core.web.dashboard.words import Words
 from core.web.parts import ChildDetails, ChildState, Parts
-from core.web.records import manifest_of
+from core.web.records import manifest_of, obstacle_of
 
 RUNS_READ = 60
 SET_ASIDE_READ = 10
@@ -132,6 +132,7 @@ def overview(parts: Parts, service: Service, words: Words, *, asks_child: bool =
             runs=store.runs,
             pending=pending,
             fault=store.fault,
+            obstacle=obstacle_of(parts, service),
             words=words,
             rest=rest,
         ),

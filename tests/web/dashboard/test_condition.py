@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from core.model import errors
-from core.model.errors import Interrupted, LockerError
+from core.model.errors import Interrupted, LockerError, NotFound, RunMissing
 from core.model.manifest import Manifest, parse_manifest
 from core.model.problem import problem_document
 from core.registry import Service
@@ -39,6 +39,7 @@ def condition(
     calls: Sequence[Pending] = (),
     fault: str = "",
     rest: str = "",
+    obstacle: LockerError | None = None,
 ) -> Condition:
     """The condition of a service of which all else is well."""
     return condition_of(
@@ -49,6 +50,7 @@ def condition(
         runs=runs,
         pending=calls,
         fault=fault,
+        obstacle=obstacle,
         words=Words(NOW, ZoneInfo("UTC")),
         rest=rest,
     )
@@ -90,6 +92,25 @@ def test_what_keeps_it_from_working_comes_first() -> None:
         condition(state=failed, runs=bad).label,
         condition(runs=bad).label,
     ]
+
+
+def test_packages_that_are_missing_can_be_installed() -> None:
+    """The deed that installs them is offered, although the service is on and its last sync was well."""
+    told = condition(runs=[run()], obstacle=RunMissing("the packages of x are not installed", remedy="Enable."))
+
+    assert ("Packages missing", "The packages of x are not installed.", "enable") == (
+        told.label, told.sentence, told.action,
+    )  # fmt: skip
+
+
+def test_a_connector_with_faults_says_which() -> None:
+    """With the file to correct."""
+    told = condition(
+        manifest=None, obstacle=NotFound("x cannot be used: provdes: is no key", remedy="Correct /c/x/connector.toml.")
+    )
+
+    assert "provdes: is no key" in told.sentence
+    assert "Correct /c/x/connector.toml." == told.remedy
 
 
 def test_a_crash_says_when_the_next_try_is() -> None:
