@@ -140,6 +140,6 @@ def _match(hit: Hit, service: str) -> Match:
         at=hit.at,
         rank=hit.rank,
         title=hit.title if hit.title.text else Marked(hit.key),
-        snippet=hit.snippet,
+        snippet=hit.rest,
         link=link_of(hit.common),
     )

@@ -17,7 +17,7 @@ from core.library.shelves import Shelf, Shelves, Skipped
 from core.model.errors import BadRequest
 from core.model.fact import Record
 from core.model.manifest import spec_of
-from core.store import Almanac, Reading, one_line, place_of, word_of
+from core.store import Almanac, Reading, beginning, one_line, place_of, rest_of, word_of
 
 MOMENTS_MAX = 500
 TEXT_LETTERS_MAX = 300
@@ -163,8 +163,8 @@ class _ShelfDay:
             end, seq, limit = records[-1].at, records[-1].seq, _READ
 
     def _shown(self, record: Record, reading: Reading, *, is_whole: bool) -> tuple[_Place, Moment]:
-        title = one_line(reading.title(record.value, record.common))
         text = one_line(reading.body(record.value, record.common, letters_max=_TEXT_LOOKED_AT))
+        title = one_line(reading.title(record.value, record.common)) or beginning(text)
         moment = Moment(
             service=self._shelf.service,
             type=record.type,
@@ -173,7 +173,7 @@ class _ShelfDay:
             at=record.at,
             is_whole_day=is_whole,
             title=_cut(title, TEXT_LETTERS_MAX) or record.key,
-            text=_cut(text, TEXT_LETTERS_MAX),
+            text=_cut(rest_of(text, title), TEXT_LETTERS_MAX),
             link=link_of(record.common),
         )
         return _Place(is_whole, record.at, self._shelf.service, record.type, record.seq), moment

@@ -179,4 +179,4 @@ def _said(fact: Fact | None) -> dict[str, Any]:
 
 def _why(hit: Hit) -> dict[str, Any]:
     """Where the words stand in what was found."""
-    return {"rank": hit.rank, "title": msgspec.to_builtins(hit.title), "snippet": msgspec.to_builtins(hit.snippet)}
+    return {"rank": hit.rank, "title": msgspec.to_builtins(hit.title), "snippet": msgspec.to_builtins(hit.rest)}

@@ -35,7 +35,7 @@ from core.store.reader import Reader
 from core.store.store import Store
 from core.store.values import Appended, Aside, Commit, Entry, FactPage, Origin, Page, Quarantined, Run
 from core.store.words.search import Found, Hit, Search
-from core.store.words.snippet import Marked, one_line
+from core.store.words.snippet import Marked, beginning, one_line, rest_of
 from core.store.words.text import Reading
 from core.store.words.wanted import parse_query
 
@@ -100,6 +100,7 @@ __all__ = [
     "Verification",
     "Width",
     "accept_salvage",
+    "beginning",
     "check_up",
     "copy_database",
     "cut_run",
@@ -120,6 +121,7 @@ __all__ = [
     "recover",
     "renew_epoch",
     "repair",
+    "rest_of",
     "unended",
     "value_at",
     "word_of",

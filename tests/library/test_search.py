@@ -36,7 +36,21 @@ def test_a_match_says_where_it_is_and_why(shelves: Shelves, library: Library) ->
         found["a"].title.pieces,
         found["a"].snippet.pieces,
     )
-    assert ("b", None) == (found["b"].title.text, found["b"].link)
+    assert ("fog fog fog", "", None) == (found["b"].title.text, found["b"].snippet.text, found["b"].link)
+
+
+def test_what_has_no_title_is_called_by_how_it_begins(shelves: Shelves, library: Library) -> None:
+    """Posts have text alone: whole words of it in one line, which the snippet does not repeat."""
+    long = "Fog lay over the harbour\nthe whole morning, and the keepers wrote it down as they had been told to do."
+    late = f"{'No ship in sight. ' * 20}Fog."
+    shelves.put("feeds", {"id": "a", "text": long}, {"id": "b", "text": late})
+    found = {match.key: match for match in library.search("fog", limit=10).matches}
+
+    assert "Fog lay over the harbour the whole morning, and the keepers wrote it down as…" == found["a"].title.text
+    assert ("Fog", True) == found["a"].title.pieces[0]
+    assert "they had been told to do." == found["a"].snippet.text
+    assert found["b"].title.text.startswith("No ship in sight. No ship")
+    assert ("Fog", True) in found["b"].snippet.pieces
 
 
 def test_pages_hold_each_record_of_each_service_once(shelves: Shelves, library: Library) -> None:

@@ -66,6 +66,21 @@ def test_a_moment_says_what_a_person_wants_to_know(shelves: Shelves, library: Li
     assert ("b", "", None) == (other.title, other.text, other.link)
 
 
+def test_what_has_no_title_is_called_by_how_it_begins(shelves: Shelves, library: Library) -> None:
+    """And says the rest of its text below, once."""
+    long = "Fog lay over the harbour\nthe whole morning, and the keepers wrote it down as they had been told to do."
+    shelves.put(
+        "feeds",
+        {"id": "a", "text": long, "at": at("2026-03-10T12:00")},
+        {"id": "b", "text": "Sun.", "at": at("2026-03-10T11:00")},
+    )
+    one, other = library.day("2026-03-10", limit=10).moments
+
+    assert "Fog lay over the harbour the whole morning, and the keepers wrote it down as…" == one.title
+    assert "they had been told to do." == one.text
+    assert ("Sun.", "") == (other.title, other.text)
+
+
 def test_what_has_no_time_of_its_own_is_on_no_day(shelves: Shelves, library: Library) -> None:
     """Contacts would all stand on the day of the first sync."""
     shelves.put("feeds", {"id": "a", "title": "x"}, type_name="thing")

@@ -21,7 +21,7 @@ from core.store.log.facts import KNOWN_AT, SEQ_MAX, object_of
 from core.store.log.fold import common_of
 from core.store.pages import place_of, word_of
 from core.store.rows import BoundedRows
-from core.store.words.snippet import Marked, Marker
+from core.store.words.snippet import Marked, Marker, beginning
 from core.store.words.text import Reading, type_mark
 from core.store.words.wanted import Wanted, expression
 
@@ -64,6 +64,11 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     value: JsonObject
     common: JsonObject
     after: str
+
+    @property
+    def rest(self) -> Marked:
+        """The snippet without what the title says already."""
+        return self.snippet.after(self.title.text)
 
     @property
     def record(self) -> Record:
@@ -205,14 +210,15 @@ class Search:
 def _hit(
     match: _Match, top: int, spec: TypeSpec, reading: Reading, marker: Marker, value: JsonObject, own: JsonObject
 ) -> Hit:
+    body = reading.body(value, own)
     return Hit(
         type=spec.name,
         key=match.key,
         seq=match.seq,
         at=match.at or 0.0,
         rank=match.rank,
-        title=marker.title(reading.title(value, own)),
-        snippet=marker.snippet(reading.body(value, own)),
+        title=marker.title(reading.title(value, own) or beginning(body)),
+        snippet=marker.snippet(body),
         value=value,
         common=common_of(spec, value, own),
         after=word_of(_Place(top, match.rank, match.seq)),

@@ -14,6 +14,7 @@ from core.store.words.wanted import Term, Wanted
 
 SNIPPET_LETTERS_MAX = 200
 TITLE_LETTERS_MAX = 300
+BEGINNING_LETTERS_MAX = 80
 LOOKED_AT_LETTERS_MAX = 32 * 1024
 MATCHES_MAX = 200
 _LOOKED_AT_FIRST = 4096
@@ -41,6 +42,12 @@ class Marked(msgspec.Struct, frozen=True):
             found += [(self.text[place:start], False), (self.text[start:end], True)]
             place = end
         return [piece for piece in (*found, (self.text[place:], False)) if piece[0]]
+
+    def after(self, title: str) -> Marked:
+        """This text without the beginning that a title made of it says already; nothing where it is that title."""
+        rest = rest_of(self.text, title)
+        gone = len(self.text) - len(rest)
+        return Marked(rest, tuple((a - gone, b - gone) for a, b in self.marks if a >= gone))
 
 
 class Marker:
@@ -77,6 +84,32 @@ class Marker:
 def one_line(text: str) -> str:
     """The text in composed form, its runs of white space as one space each."""
     return _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip()
+
+
+def beginning(text: str) -> str:
+    """The whole words at the beginning of a text that can stand for its title, in one line.
+
+    >>> beginning("Fog at sea.\\nNo ship in sight."), beginning("fog " * 40)[-8:]
+    ('Fog at sea. No ship in sight.', 'fog fog…')
+    """
+    shown = one_line(text[: 4 * BEGINNING_LETTERS_MAX])
+    if len(shown) <= BEGINNING_LETTERS_MAX:
+        return shown if len(text) <= 4 * BEGINNING_LETTERS_MAX else f"{shown}…"
+    cut = shown[:BEGINNING_LETTERS_MAX]
+    return (cut.rpartition(" ")[0] or cut[:-1]).rstrip(" ,;:-–") + "…"
+
+
+def rest_of(text: str, title: str) -> str:
+    """What a text in one line says after the title that is its beginning; the text itself under any other title.
+
+    >>> rest_of("Fog at sea, and no ship", "Fog at sea…"), rest_of("Fog", "Fog"), rest_of("Fog at sea", "Fog")
+    ('and no ship', '', 'Fog at sea')
+    """
+    if text == title:
+        return ""
+    said = title.removesuffix("…")
+    is_beginning = bool(said) and said != title and text.startswith(said)
+    return text[len(said) :].lstrip(" ,;:-–…") if is_beginning else text
 
 
 def _pattern(terms: list[Term]) -> re.Pattern[str] | None:
