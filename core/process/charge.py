@@ -260,11 +260,18 @@ class Charge:
         await self._let_go()
         if isinstance(outcome, LockerError) and not self._stop_asked.is_set():
             log.warning("child failed to start id=%s code=%s detail=%s", self.service_id, outcome.code, outcome)
+            self._note_failure(outcome)
             self._settle(self._failure(outcome))
             starting.set_result(outcome)
         else:
             self._settle(None)
             starting.set_result(None)
+
+    def _note_failure(self, error: LockerError) -> None:
+        """Say in the service's own log why it did not start: where the owner is sent to look."""
+        told = self._means.logs.of(self.service_id)
+        told.write("core", " ".join(f"did not start: {error.detail}".split()))
+        told.close()
 
     def _settle(self, move: lifecycle.Move | None) -> None:
         """The last move of a life: the end that was asked for, or else `move`."""

@@ -16,7 +16,7 @@ from core.process.inside import EXIT_NOT_FOUND, EXIT_NOT_RUNNABLE
 from core.process.launcher import Launched
 from core.process.logs import Lines, Redaction, ServiceLog
 from core.process.pipes import Inlet, pour
-from core.process.ports import owns_port
+from core.process.ports import has_listener, owns_port
 from core.process.spec import ProcessLimits
 
 LAST_WORDS_LINES, LAST_WORDS_CHARS_MAX = 5, 1000
@@ -149,8 +149,13 @@ class Child:
             if self.ended.done():
                 raise self._died_early()
             if loop.time() > deadline:
-                raise HandshakeInvalid(f"{self._service_id} announced port {port}, on which it does not listen alone")
+                raise HandshakeInvalid(f"{self._service_id} announced port {port}, {self._flaw_of(port)}")
             await asyncio.sleep(PORT_POLL_S)
+
+    def _flaw_of(self, port: int) -> str:
+        if has_listener(self.pid, port):
+            return "on which another process listens, alone or beside it"
+        return "on which nobody listens at 127.0.0.1"
 
     def _hear_stdout(self, data: bytes) -> None:
         if self._announced.done():

@@ -13,6 +13,7 @@ from core.process.sockets import listening_sockets, sockets_in
 from core.process.tree import descendants
 
 LOOPBACK = "127.0.0.1"
+PROBE_S_MAX = 0.2
 # Local addresses at which a connection to 127.0.0.1 can arrive.
 _REACHED = ("127.0.0.1", "0.0.0.0", "::", "::ffff:127.0.0.1")
 
@@ -30,6 +31,15 @@ def owns_port(pid: int, port: int) -> bool:
         sockets = _listening(pid, port)
         return bool(sockets) and sockets <= _sockets_of(pid, sockets)
     return _owns_elsewhere(pid, port)
+
+
+def has_listener(pid: int, port: int) -> bool:
+    """Whether anybody answers at 127.0.0.1:`port`, seen from where `pid` is."""
+    if sys.platform.startswith("linux"):
+        return bool(_listening(pid, port))
+    with socket.socket() as probe:
+        probe.settimeout(PROBE_S_MAX)
+        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def _listening(pid: int, port: int) -> frozenset[str]:

@@ -154,6 +154,7 @@ def test_run_command_missing(make_yard: MakeYard) -> None:
             for _ in range(5):
                 with pytest.raises(RunMissing, match="no-such-program"):
                     await yard.supervisor.ensure_running(name)
+            assert "core | did not start: obedient: there is no command 'no-such-program'" in yard.log_text(name)
             yard.add("obedient", argv=("python", "absent.py"))
             with pytest.raises(RunMissing, match=r"absent\.py"):
                 await yard.supervisor.ensure_running(name)
@@ -243,8 +244,9 @@ def test_port_that_nobody_owns(make_yard: MakeYard) -> None:
 
     async def scenario() -> None:
         async with make_yard(limits=replace(BRISK, port_grace_s=0.1)) as yard:
-            with pytest.raises(HandshakeInvalid, match="does not listen"):
+            with pytest.raises(HandshakeInvalid, match="on which nobody listens"):
                 await yard.supervisor.ensure_running(yard.add("wrong_port"))
+            assert "core | did not start: wrong-port announced port" in yard.log_text("wrong-port")
             assert [] == _living()
 
     asyncio.run(scenario())
@@ -256,7 +258,7 @@ def test_port_of_a_neighbour(make_yard: MakeYard) -> None:
     async def scenario() -> None:
         async with make_yard(limits=replace(BRISK, port_grace_s=0.1)) as yard:
             neighbour = await yard.supervisor.ensure_running(yard.add("obedient"))
-            with pytest.raises(HandshakeInvalid):
+            with pytest.raises(HandshakeInvalid, match="another process listens"):
                 await yard.supervisor.ensure_running(yard.add("squats_port", settings={"port": neighbour.port}))
 
             assert isinstance(yard.supervisor.state("obedient"), Running)
