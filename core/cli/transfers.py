@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def import_(
         raise NotFound(f"There is no service {into[:64]!r}.", remedy=SEE_LIST)
     if not source.exists():
         raise NotFound(f"There is no {source}.", remedy="Check the name.")
-    known = remembered(config.me)
+    known = _takers(config.me)
     core = find(config.me)
     with held(config.me) if core is None else contextlib.nullcontext():
         opener = Opener(config, known, core)
@@ -135,6 +136,20 @@ def import_(
     else:
         _tell_import(done)
     return exits.DONE if done.is_whole else exits.FAILED
+
+
+def _takers(me: Path) -> dict[str, Remembered]:
+    """The services that facts may go to; NotFound with the two ways to have some where there is no data yet."""
+    try:
+        return remembered(me)
+    except NotFound as err:
+        where = f"--me {shlex.quote(str(me))}"
+        raise NotFound(
+            f"{me} holds no data of Locker's, and an import adds to data that is there.",
+            remedy="Name the folder of your data with --me. For a new one, start Locker once: "
+            f"python3 locker.py {where}, then install the services that take the facts; or bring a backup back: "
+            f"python3 locker.py restore FILE {where}",
+        ) from err
 
 
 def _tell_import(done: ImportDone) -> None:

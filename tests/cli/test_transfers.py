@@ -105,6 +105,21 @@ def test_a_service_that_is_not_installed_is_named(full: Path, locker: Locker, tm
     assert exits.REFUSED == locker("import", str(tmp_path / "none")).code
 
 
+def test_an_import_adds_to_a_me_that_is_there(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """For a new folder it says so, with both ways to fill one, and makes nothing."""
+    locker("export", str(tmp_path / "x.zip"))
+    new = tmp_path / "A new one"
+
+    done = locker("import", str(tmp_path / "x.zip"), "--me", str(new))
+
+    assert exits.REFUSED == done.code
+    what, cure = done.err.splitlines()
+    assert f"{new} holds no data of Locker's, and an import adds to data that is there." == what
+    assert f"start Locker once: python3 locker.py --me '{new}'" in cure
+    assert f"python3 locker.py restore FILE --me '{new}'" in cure
+    assert not new.exists()
+
+
 def test_a_running_core_lets_go_of_the_service_meanwhile(full: Path, locker: Locker, tmp_path: Path) -> None:
     """It is switched off and on again; one that is off stays so, and nothing else is asked."""
     locker("export", str(tmp_path / "x.tar"))
