@@ -12,12 +12,13 @@ import click
 
 from core.cli.screen import say, warn
 from core.model.clock import SystemClock
-from core.model.errors import BadRequest, TokenRequired
+from core.model.errors import BadRequest, NotFound, TokenRequired
 from core.netstore import OWNER, Door, Grant, StoreServer, one_store
-from core.store import Origin, Store
+from core.store import Origin, Store, damage_of
 
 ADDRESS = "127.0.0.1:7400"
 SOCKET_NAME = "store.sock"
+STORE_NAME = "store.db"
 TOKEN_LETTERS_MIN = 32
 
 
@@ -28,15 +29,18 @@ def store() -> None:
 
 @store.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--create", "creates", is_flag=True, help="Make a new store in DIR where there is none.")
 @click.option("--tcp", "address", is_flag=False, flag_value=ADDRESS, metavar="HOST:PORT",
               help=f"Listen at a loopback address too; without one, {ADDRESS}.")  # fmt: skip
 @click.option("--token-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
               help="The token that a caller over TCP must name: 32 letters or more.")  # fmt: skip
 @click.option("--no-token", is_flag=True, help="Ask nobody over TCP for a token: every program of this machine may in.")
-def serve(folder: Path, address: str | None, token_file: Path | None, no_token: bool) -> int:
-    """Serve the store in DIR, made where there is none, at DIR/store.sock until Ctrl-C."""
+def serve(folder: Path, creates: bool, address: str | None, token_file: Path | None, no_token: bool) -> int:
+    """Serve the store in DIR at DIR/store.sock until Ctrl-C."""
     grant_of = None if address is None else _grant_of(token_file, no_token=no_token)
     place = folder.absolute()
+    if not creates and not (place / STORE_NAME).is_file() and damage_of(place) is None:
+        raise NotFound(f"There is no store in {place}.", remedy="Check the name, or make a new one with --create.")
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     origin = Origin(log=f"store/{place.name}", epoch=1)
     clock = SystemClock()

@@ -40,7 +40,8 @@ class Server:
         self.folder = folder
         self.unix = self.tcp = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "core.cli", "store", "serve", str(folder), "--tcp", "127.0.0.1:0", "--no-token"],
+            [sys.executable, "-m", "core.cli", "store", "serve", str(folder), "--create",
+             "--tcp", "127.0.0.1:0", "--no-token"],
             cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}, text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip

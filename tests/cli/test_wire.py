@@ -36,7 +36,7 @@ def test_a_store_is_served_at_its_socket_and_kept(tmp_path: Path) -> None:
     """What was written is there at the next start."""
     folder = tmp_path / "shelf"
     for head in (1, 2):
-        with serving(str(folder), lines=1) as said:
+        with serving(str(folder), *(["--create"] if head == 1 else []), lines=1) as said:
             assert str(folder / "store.sock") in said[0]
             with NetworkStore(str(folder / "store.sock"), transport="unix") as store:
                 store.commit([Change(type="note", key="a", value={"n": head})])
@@ -44,11 +44,25 @@ def test_a_store_is_served_at_its_socket_and_kept(tmp_path: Path) -> None:
     assert not (folder / "store.sock").exists()
 
 
+def test_a_store_is_made_only_where_that_is_asked_for(tmp_path: Path, locker: Locker) -> None:
+    """A name that was mistyped is told, whether a folder stands there or not, and nothing is made."""
+    (tmp_path / "there").mkdir()
+    for name in ("there", "not there"):
+        done = locker("store", "serve", str(tmp_path / name))
+
+        assert exits.REFUSED == done.code
+        assert f"There is no store in {tmp_path / name}." == done.err.splitlines()[0]
+        assert "--create" in done.err.splitlines()[1]
+    assert [tmp_path / "there"] == list(tmp_path.iterdir())
+    assert [] == list((tmp_path / "there").iterdir())
+
+
 def test_over_tcp_a_token_is_needed(tmp_path: Path) -> None:
     """By a file, never by an argument; a wrong one opens nothing."""
     file = tmp_path / "token"
     file.write_text(TOKEN + "\n")
-    with serving(str(tmp_path / "shelf"), "--tcp", "127.0.0.1:0", "--token-file", str(file), lines=2) as said:
+    words = (str(tmp_path / "shelf"), "--create", "--tcp", "127.0.0.1:0", "--token-file", str(file))
+    with serving(*words, lines=2) as said:
         port = said[1].split()[-1].rstrip(".")
         with NetworkStore(f"127.0.0.1:{port}", token=TOKEN) as store:
             store.commit([Change(type="note", key="a", value={})])
