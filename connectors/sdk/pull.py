@@ -9,6 +9,7 @@ import errno
 import hashlib
 import logging
 import shutil
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -268,7 +269,7 @@ class Pull:
         return self._spec.types[0]
 
     def _fault(self, err: Exception) -> LockerError:
-        error = error_of(err)
+        error = error_of(err, folder=self._service.manifest.folder)
         if isinstance(error, Broken):
             log.exception("run failed stream=%s", self._spec.name)
         elif not isinstance(err, LockerError):
@@ -277,8 +278,11 @@ class Pull:
         return error
 
 
-def error_of(error: Exception) -> LockerError:
-    """`error` as one of ours: what the network, the disk or the author's code raised, grouped by its remedy."""
+def error_of(error: Exception, *, folder: str = "") -> LockerError:
+    """`error` as one of ours: what the network, the disk or the author's code raised, grouped by its remedy.
+
+    With the connector's `folder` an exception of the author's code is told with its line there.
+    """
     if isinstance(error, Skip):
         return Broken(f"a bad record ended the whole run: {error.detail}", remedy="Yield the error; do not raise it.")
     if isinstance(error, LockerError):
@@ -292,7 +296,18 @@ def error_of(error: Exception) -> LockerError:
     if isinstance(error, apsw.FullError) or (isinstance(error, OSError) and error.errno in _FULL):
         return StorageFull("there is no room left on the disk")
     # The text of a foreign exception may hold a secret; the service's log has it, redacted.
-    return Broken(f"an unexpected {type(error).__name__} stopped the run", remedy="See the service's log.")
+    where = f" in {line}" if (line := line_of(error, folder)) else ""
+    return Broken(f"an unexpected {type(error).__name__}{where} stopped the run", remedy="See the service's log.")
+
+
+def line_of(error: Exception, folder: str) -> str:
+    """The innermost line of a file in `folder` that `error` went through, such as `sync.py line 12`; else nothing."""
+    found = ""
+    for frame, number in traceback.walk_tb(error.__traceback__ if folder else None):
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(folder):
+            found = f"{path.relative_to(folder).as_posix()} line {number}"
+    return found
 
 
 def _weight(change: Change) -> int:

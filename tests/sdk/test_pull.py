@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
+import msgspec
 import pytest
 
 from connectors.sdk import Cursor, Delete, Put, Unfit, stream
@@ -187,6 +188,23 @@ def test_a_full_disk_ends_the_run_before_it_is_full(bench: Bench, monkeypatch: p
 def test_what_is_raised_is_grouped_by_its_remedy(raised: Exception, kind: type[Exception]) -> None:
     """Ours stay what they are; the disk's, the network's and the author's become ours."""
     assert kind is type(error_of(raised))
+
+
+def test_a_fault_of_the_author_is_told_with_its_line(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """The class and the innermost line in the connector's folder; the text, which may hold a secret, in the log."""
+    here = Path(__file__)
+    bench.service.manifest = msgspec.structs.replace(bench.service.manifest, folder=str(here.parent))
+
+    def rows() -> Iterator[Message]:
+        yield _row(1)
+        Path("/nowhere").relative_to("secret")
+
+    ended, _ = bench.pull(rows)
+    line = rows.__code__.co_firstlineno + 2
+
+    assert f"an unexpected ValueError in test_pull.py line {line} stopped the run" == str(ended.error)
+    assert "secret" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_a_function_that_yields_nothing_usable_fails(bench: Bench) -> None:
