@@ -85,7 +85,9 @@ def value_hash(value: Any) -> str:
 def check_change(change: Change) -> None:
     """Raise BadRecord unless the change can be stored: a key, a JSON object within the size and depth limits."""
     size = len(change.key.encode("utf-8", "surrogatepass"))
-    if not 1 <= size <= KEY_BYTES_MAX:
+    if not size:
+        raise BadRecord(f"{change.type}: the record has no key")
+    if size > KEY_BYTES_MAX:
         raise BadRecord(f"{change.type}: the key has {size} bytes, allowed are 1 to {KEY_BYTES_MAX}")
     if any(ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in change.key):
         raise BadRecord(f"{change.type}: the key {change.key[:60]!r} has a control character or half a surrogate pair")

@@ -11,7 +11,7 @@ from core.model.errors import BadRequest, NotFound, Skip
 from core.model.fact import Change
 from core.model.manifest import TypeSpec, spec_of
 from core.store.log.ledger import Ledger
-from core.store.log.prepare import Batch, canonical_value, prepare
+from core.store.log.prepare import Batch, canonical_value, explained, prepare
 from core.store.log.quarantine import Tryable
 from core.store.log.refused import change_in, head_in
 from core.store.log.writer import Submit
@@ -88,7 +88,8 @@ class Mending:
             # Another version of the same record may have been refused after this one: that has its own turn.
             done = ledger.apply(batch, clears=False)
         except Skip as err:
-            ledger.quarantine.refuse_again(one.position, err.code, str(err), now=ledger.now())
+            reason = str(explained(change, err, self._types))
+            ledger.quarantine.refuse_again(one.position, err.code, reason, now=ledger.now())
             return "refused"
         if done.quarantined:
             return "refused"

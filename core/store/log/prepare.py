@@ -17,7 +17,7 @@ from core.model.ids import KEY_BYTES_MAX
 from core.model.manifest import TypeSpec, spec_of
 from core.store.log.receipts import OWN_TYPES
 from core.store.log.refused import whole_change, whole_value
-from core.store.paths import without
+from core.store.paths import value_at, without
 from core.store.values import BATCH_CHANGES_MAX, Aside
 
 TYPE_BYTES_MAX = 128
@@ -76,11 +76,24 @@ def prepare_all(changes: Sequence[Change], types: Mapping[str, TypeSpec]) -> tup
         try:
             good.append(prepare(change, volatile=spec_of(types, change.type).volatile))
         except Skip as bad_one:  # INV-09.
-            bad.append(refusal_of(change, bad_one))
+            bad.append(refusal_of(change, explained(change, bad_one, types)))
         except (TypeError, AttributeError, ValueError, RecursionError):
             err = BadRecord("a field of the change has the wrong type, or the value is no JSON")
             bad.append(refusal_of(change, err))
     return good, bad
+
+
+def explained(change: Change, err: Skip, types: Mapping[str, TypeSpec]) -> Skip:
+    """Why the change was refused; of one without a key, what stands where its type declares the key."""
+    if change.key != "" or change.action != "put" or not isinstance(change.value, dict) or change.type not in types:
+        return err
+    path = types[change.type].key
+    found = value_at(change.value, path)
+    if found is None:
+        return BadRecord(f"{change.type}: the record has nothing at {path!r}, where connector.toml says its key is")
+    if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
+        return err  # Another path was looked at.
+    return BadRecord(f"{change.type}: what the record has at {path!r} is no key, which is a text or a whole number")
 
 
 def set_aside(records: Sequence[Aside]) -> list[Refusal]:

@@ -11,6 +11,7 @@ import pytest
 from core.model.errors import BadRecord
 from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change
 from core.model.ids import KEY_BYTES_MAX
+from core.model.manifest import TypeSpec
 from core.store.log.prepare import (
     SAMPLE_LETTERS_MAX,
     Prepared,
@@ -169,3 +170,20 @@ def test_numbers_written_otherwise_are_the_same() -> None:
     """1 and 1.0 hash apart, yet say the same; a volatile field says nothing."""
     assert is_same(({"n": 1.0, "views": 1}, {}), ({"n": 1, "views": 2}, {}), ("views",))
     assert not is_same(({"n": 1}, {}), ({"n": 1}, {"title": "T"}), ())
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"isbn": 1}, "note: the record has nothing at 'id', where connector.toml says its key is"),
+        ({"id": None}, "note: the record has nothing at 'id', where connector.toml says its key is"),
+        ({"id": 1.5}, "note: what the record has at 'id' is no key, which is a text or a whole number"),
+        ({"id": ""}, "note: what the record has at 'id' is no key, which is a text or a whole number"),
+        ({"id": 7}, "note: the record has no key"),
+    ],
+)
+def test_a_record_without_a_key_is_told_where_it_was_looked_for(value: dict[str, Any], reason: str) -> None:
+    """A slip in the manifest shows in the first reason; another path may have been asked for."""
+    _, bad = prepare_all([Change(type="note", key="", value=value)], {"note": TypeSpec(name="note", key="id")})
+
+    assert [reason] == [one.reason for one in bad]
