@@ -47,6 +47,8 @@ _UNPACKING = "Installing collected packages:"
 _WRONG_DIGEST = "DO NOT MATCH THE HASHES"
 _CUT_OFF = "after connection broken by"
 _NOTHING_FOUND = "(from versions: none)"
+# A source that does not have a package answers 404.
+_REFUSED = re.compile(r"Could not fetch URL \S+: (?!404 Client Error)")
 _UNMATCHED = re.compile(r"ERROR: No matching distribution found for ([^\s=]+)(?:==(\S+))?", flags=re.M)
 
 
@@ -72,8 +74,17 @@ class Installer:
         status = self._run([*command, "--requirement", str(requirements)], total)
         if status != 0:
             room = min(shutil.disk_usage(place).free for place in (self._python.parent, tempfile.gettempdir()))
-            raise fault_of(list(self._tail), status, begun=self._begun, free_bytes=room, log=self._log, hashed=hashed)
+            fault = fault_of(list(self._tail), status, begun=self._begun, free_bytes=room, log=self._log, hashed=hashed)
+            if isinstance(fault, NotFound) and self._is_refused([*command, "--requirement", str(requirements)]):
+                raise _unreached()
+            raise fault
         return self._begun
+
+    def _is_refused(self, command: list[str]) -> bool:
+        """Whether a source of packages failed to answer: pip says so only when it is asked to say more."""
+        self._tail.clear()
+        self._run([*command, "--dry-run", "-vv"], 0)
+        return any(_REFUSED.search(line) for line in self._tail)
 
     def _pip(self) -> list[str]:
         python = [str(self._python), *PYTHON_FLAGS, str(LEASH)]
@@ -158,9 +169,13 @@ def fault_of(output: list[str], status: int, *, begun: int, free_bytes: int, log
             remedy=f"Correct its name or version; all that pip said is in {log}.",
         )
     if _CUT_OFF in text or (_NOTHING_FOUND in text and begun == 0):
-        return Offline(
-            "The packages could not be fetched: their source cannot be reached.",
-            remedy="Check the network, a proxy, and pip's own configuration (index, certificates); then start again.",
-        )
+        return _unreached()
     last = next((line for line in reversed(output) if line.startswith("ERROR:")), f"it ended with {status}")
     return Broken(f"pip could not install the packages: {last}", remedy=f"All that pip said is in {log}.")
+
+
+def _unreached() -> Offline:
+    return Offline(
+        "The packages could not be fetched: their source cannot be reached.",
+        remedy="Check the network, a proxy, and pip's own configuration (index, certificates); then start again.",
+    )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from core.model.errors import FolderUnusable, ManifestInvalid, RunMissing
+from core.model.errors import FolderUnusable, LockerError, ManifestInvalid, Offline, RunMissing
 from core.model.manifest import Manifest
 from core.registry import Environments
 from core.registry.environments import REQUIRES_MAX, requires_faults
@@ -114,6 +117,34 @@ def test_failure_leaves_nothing_half_made(
     write_wheel(tmp_path / "wheels", "nowhere", "9.9", "")
     environments.prepare(needy, lambda _line: None)
     assert run(environments.python_for(needy), "import nowhere; print('there')") == "there"
+
+
+@pytest.mark.parametrize(("status", "error"), [(200, ManifestInvalid), (404, ManifestInvalid), (503, Offline)])
+def test_a_source_that_fails_is_not_taken_for_one_without_the_package(
+    environments: Environments, monkeypatch: pytest.MonkeyPatch, status: int, error: type[LockerError]
+) -> None:
+    """An index that is out of order says nothing of the manifest, which is then not blamed."""
+
+    class Index(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("content-type", "text/html")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Index) as index:
+        threading.Thread(target=index.serve_forever, daemon=True).start()
+        monkeypatch.delenv("PIP_NO_INDEX")
+        monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_RETRIES", "0")
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{index.server_port}/simple")
+        with pytest.raises(error, match="nowhere"):
+            environments.prepare(manifest("nowhere==9.9"), lambda _line: None)
+        index.shutdown()
 
 
 def test_a_damaged_environment_is_made_again(environments: Environments) -> None:
