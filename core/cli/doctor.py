@@ -32,6 +32,7 @@ from core.cli.screen import plain, say, show_json
 from core.cli.stores import StoreDoctor
 from core.config import Config
 from core.model.errors import BadRequest, ConfigInvalid, FolderUnusable, LockerError
+from core.registry import REQUIREMENTS_IGNORED, Catalog, ignores_requirements
 
 SQLITE_OLDEST = (3, 51, 3)
 OPEN_TO_OTHERS = 0o077
@@ -99,6 +100,7 @@ def examine(me: Path | None, config_dir: Path | None, *, mends: bool = False) ->
         yield Finding(FAULT, "place", err.detail, err.remedy)
         return
     yield Finding(GOOD, "configuration", f"{config.config_dir} is sound.")
+    yield from of_connectors(config)
     yield from of_place(config.me)
     yield from of_restore(config.me)
     yield of_room(config)
@@ -204,6 +206,13 @@ def _of_running(core: RunningCore, me: Path) -> Iterator[Finding]:
             yield of_service(service_id, condition, has_log=has_log(me, service_id))
     for fault in available["faults"]:
         yield Finding(NOTE, fault["name"], "; ".join(fault["faults"]), f"Mend {fault['folder']}/connector.toml.")
+
+
+def of_connectors(config: Config) -> Iterator[Finding]:
+    """What the connectors' folders have that is not looked at."""
+    for name, manifest in Catalog(config.connector_paths).entries().items():
+        if ignores_requirements(manifest):
+            yield Finding(NOTE, name, f"{REQUIREMENTS_IGNORED[0]}.", f"{REQUIREMENTS_IGNORED[1]}.")
 
 
 def of_service(service_id: str, condition: Condition, *, has_log: bool) -> Finding:

@@ -1,7 +1,7 @@
 """What could run and what is installed: the catalog of connectors, and the services with their settings."""
 
 from core.registry.catalog import Catalog, FolderFault
-from core.registry.environments import Environments
+from core.registry.environments import REQUIREMENTS_IGNORED, Environments, ignores_requirements
 from core.registry.naming import TITLE_CHARS_MAX
 from core.registry.reads import Reads
 from core.registry.restored import begin_anew, let_sync, owner_epoch
@@ -10,6 +10,7 @@ from core.registry.services import Services
 from core.registry.settings import validate
 
 __all__ = [
+    "REQUIREMENTS_IGNORED",
     "TITLE_CHARS_MAX",
     "Catalog",
     "Environments",
@@ -19,6 +20,7 @@ __all__ = [
     "Services",
     "begin_anew",
     "does_provide",
+    "ignores_requirements",
     "let_sync",
     "owner_epoch",
     "provided",

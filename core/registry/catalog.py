@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from core.model.errors import ManifestInvalid, NotFound
 from core.model.manifest import MANIFEST_BYTES_MAX, MANIFEST_FILE, Manifest, parse_manifest
-from core.registry.environments import requires_faults
+from core.registry.environments import REQUIREMENTS_IGNORED, ignores_requirements, requires_faults
 from core.registry.schema import has_type, schema_faults
 
 FOLDERS_MAX = 1000
@@ -133,6 +133,8 @@ class Catalog:
         read = _read(folder, found, mark)
         if read.fault is not None:
             log.warning("connector has faults folder=%s faults=%s", folder, "; ".join(read.fault.faults))
+        elif read.manifest is not None and ignores_requirements(read.manifest):
+            log.info("connector %s: %s; %s", read.manifest.name, *REQUIREMENTS_IGNORED)
         return read
 
     def _arranged(self, reads: Mapping[Path, _Read], faults: list[FolderFault]) -> _Seen:

@@ -29,6 +29,12 @@ _STAMP = "connector.stamp"
 _BENEATH = "beneath.pth"
 _MEND = "Switch the service on again, on its page or by the command enable: that installs them."
 
+REQUIREMENTS_FILE = "requirements.txt"
+REQUIREMENTS_IGNORED = (
+    f"its folder has a {REQUIREMENTS_FILE}, which nobody reads",
+    'Name the packages that Locker lacks in connector.toml, pinned, as in: requires = ["name==1.0"]',
+)
+
 OnLine = Callable[[str], None]
 
 log = logging.getLogger(__name__)
@@ -42,6 +48,11 @@ def requires_faults(requires: tuple[str, ...]) -> list[str]:
     if len(requires) > REQUIRES_MAX:
         faults.append(f"requires: names more than {REQUIRES_MAX} packages")
     return faults
+
+
+def ignores_requirements(manifest: Manifest) -> bool:
+    """Whether the connector, a script in Python, has a requirements.txt and no `requires`: nobody reads that file."""
+    return manifest.is_python and not manifest.requires and Path(manifest.folder, REQUIREMENTS_FILE).is_file()
 
 
 class Environments:

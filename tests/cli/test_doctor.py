@@ -78,6 +78,21 @@ def test_a_faulty_configuration_ends_the_round(locker: Locker, monkeypatch: pyte
     assert "docs/configuration.md" in done.out
 
 
+def test_requirements_that_nobody_reads_are_noted(
+    locker: Locker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what to write instead."""
+    folder = tmp_path / "own" / "books"
+    folder.mkdir(parents=True)
+    (folder / "connector.toml").write_text('name = "books"\ntitle = "Books"\n')
+    (folder / "requirements.txt").write_text("icalendar\n")
+    monkeypatch.setenv("LOCKER_CONNECTOR_PATHS", str(folder.parent))
+    done = locker("doctor")
+
+    assert "books: its folder has a requirements.txt, which nobody reads." in done.out
+    assert "requires = [" in done.out
+
+
 def record(id: str, **changed: Any) -> dict[str, Any]:
     """A service as `/map` tells it."""
     return {"id": id, "enabled": True, "paused": False, "state": "stopped", "reason": ""} | changed

@@ -284,3 +284,23 @@ def test_a_folder_that_is_named_otherwise_than_its_connector(tmp_path: Path) -> 
     with pytest.raises(NotFound, match="is named 'feeds'") as caught:
         Catalog([tmp_path]).get("misname")
     assert str(tmp_path / "misname" / "connector.toml") in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("line", "is_told"),
+    [("", True), ('requires = ["icalendar==6.0.1"]', False), ('run = "ruby connector.rb"', False)],
+)
+def test_requirements_that_nobody_reads_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str, is_told: bool
+) -> None:
+    """Once, of a connector in Python that names its packages in that file alone; it can be used all the same."""
+    folder = write_connector(tmp_path, f"{line}\n{FEEDS}")
+    (folder / "requirements.txt").write_text("icalendar\n")
+    with caplog.at_level("INFO"):
+        catalog = Catalog([tmp_path])
+        catalog.refresh()
+    told = [record.getMessage() for record in caplog.records if "requirements.txt" in record.getMessage()]
+
+    assert ["feeds"] == list(catalog.entries())
+    assert int(is_told) == len(told)
+    assert all("requires = [" in line for line in told)
