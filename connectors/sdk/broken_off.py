@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from connectors.sdk.epilogue import log_run
-from core.model.errors import Interrupted
+from core.model.errors import Interrupted, LockerError
 from core.model.problem import problem_document
 from core.store import Begun, Run, Store, mark_name, unended
 
@@ -26,7 +26,12 @@ def mark_begun(store: Store, stream: str, begun: Begun) -> None:
 def note_broken_off(store: Store, streams: Iterable[str]) -> None:
     """Note and log the runs that an earlier process began and could not end; called before any run begins."""
     for stream in streams:
-        begun = unended(store, stream)
+        try:
+            begun = unended(store, stream)
+        except LockerError:
+            # Whoever asks how the syncs went is told of the damage; the records are served none the less.
+            log.exception("the runs cannot be read stream=%s", stream)
+            continue
         if begun is None:
             continue
         run = Run(

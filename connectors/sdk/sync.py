@@ -111,7 +111,9 @@ class Sync:
                 self._thread("later", lambda: self._ask_all(waiting))
             threads = list(self._threads)
         problem = problem_document(Interrupted(STOPPED))
+        stopped = Outcome(status="partial", problem=problem, next_at=0.0)
         for handle in waiting:
+            self._note_run(handle, self._service.clock.now(), stopped, Tally())
             self._close(handle, run_document(handle.stream, "partial", 0.0, Tally(), problem))
         for thread in threads:
             thread.join(max(0.0, until - self._service.clock.monotonic()))

@@ -186,7 +186,7 @@ class House:
             self._services, supervisor=self._supervisor, scheduler=self._scheduler, deliveries=self._deliveries,
             stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
             is_outdated=self._launching.is_outdated, me=config.me, bus=self._bus, keepers=self._keepers,
-            erase_words=lambda service_id: self.web.erase_words(service_id),
+            erase_words=lambda service_id: self.web.erase_words(service_id), go_on=self._going_on.look,
         )  # fmt: skip
 
     async def _start(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class ServiceDesk:
         bus: Bus,
         erase_words: Callable[[str], None],
         keepers: Keepers,
+        go_on: Callable[[str], Awaitable[None]],
     ) -> None:
         self._services = services
         self._supervisor = supervisor
@@ -55,6 +56,7 @@ class ServiceDesk:
         self._bus = bus
         self._erase_words = erase_words
         self._keepers = keepers
+        self._go_on = go_on
 
     def list(self) -> Sequence[Service]:
         return self._services.list()
@@ -206,6 +208,7 @@ class ServiceDesk:
         await self._declare(service_id)
         await self._scheduler.resume(service_id)
         await self._scheduler.ensure_streams()
+        await self._go_on(service_id)
         self._deliveries.resume(service_id)
         if self._is_resident(service_id):
             await self._start(service_id)

@@ -25,6 +25,9 @@ from core.cli.screen import moment, plain, say, show_json, warn
 from core.model.clock import SystemClock
 from core.model.errors import BadRequest, FolderUnusable, NotFound
 
+# Each service is taken up in turn, the residents with their start.
+TAKE_OVER_S_MAX = 600.0
+
 
 @click.command()
 @click.argument("target", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
@@ -105,7 +108,7 @@ def _take_over(me: Path) -> tuple[str, ...]:
     core = find(me)
     if core is not None:
         # What it holds in memory would be written over what we wrote.
-        return tuple(core.ask("POST", "/take-over")["taken_over"])
+        return tuple(core.ask("POST", "/take-over", wait_s=TAKE_OVER_S_MAX)["taken_over"])
     with held(me):
         return take_over(me, SystemClock())
 

@@ -176,7 +176,10 @@ class Services:
 
     def obstacle(self, service_id: str) -> LockerError | None:
         """What must be mended before its child can start: a connector that is missing or faulty, packages it lacks."""
-        connector = self.get(service_id).connector
+        try:
+            connector = self.get(service_id).connector
+        except NotFound:
+            return None  # It was uninstalled meanwhile.
         try:
             self._environments.check(self._catalog.get(connector))
         except NotFound as err:

@@ -74,3 +74,13 @@ def test_after_a_kill_of_the_child(tmp_path: Path) -> None:
         time.sleep(1)
 
         assert _due_in(house) > 600
+
+
+def test_after_switching_off_and_on(tmp_path: Path) -> None:
+    """Whoever switches a service off in the midst of a sync, and on again, does not wait for its usual turn."""
+    _prepare(tmp_path)
+    with open_house(tmp_path) as house:
+        _begin(house)
+        assert house.post("/core/tally/disable").ok
+        assert house.post("/core/tally/enable").ok
+        house.wait(lambda: _stream(house)["state"] == "running", what="the next run")

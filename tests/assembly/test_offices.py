@@ -37,6 +37,7 @@ class Desk:
             keepers=SimpleNamespace(settle=lambda: self.tell("stores")),  # type: ignore[arg-type]
             logs=SimpleNamespace(erase=lambda _: self.tell("logs")),  # type: ignore[arg-type]
             erase_words=lambda _: self.tell("words"),
+            go_on=self.later("syncs"),
             me=Path("Me"),
             **rooms,
         )

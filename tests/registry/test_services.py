@@ -413,6 +413,7 @@ def test_a_faulty_connector_and_one_that_is_gone_are_told_apart(registry: Regist
     shutil.rmtree(folder)
     registry.catalog.refresh()
     gone = registry.services.obstacle("feeds")
+    assert registry.services.obstacle("never-there") is None
 
     assert faulty is not None and "provdes" in faulty.detail
     assert str(folder / "connector.toml") in faulty.remedy

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from connectors.sdk.testing import Child, FakeCore
@@ -110,3 +111,30 @@ def test_a_killed_run_is_noted_by_the_next_process(core: FakeCore, connectors: P
 
     assert ("partial", "interrupted") == (broken_off["status"], broken_off["problem"]["type"])
     assert "ok" == run["status"]
+
+
+def test_runs_that_waited_when_it_was_stopped_were_not_killed(core: FakeCore, connectors: Path) -> None:
+    """A stream that had not come to its turn says that it was stopped."""
+    settings = {"script": {"first": [[["pause", 0], ["stuck"]]], "second": [[["pause", 0]]]}}
+    child = core.start(connectors / "puppet", settings=settings)
+    child.post("/sync")
+    core.wait_for(lambda: core.asked("hold"))
+    child.stop()
+    child = core.start(connectors / "puppet", settings=settings)
+    runs = {name: stream["run"] for name, stream in child.get("/status").json()["streams"].items()}
+
+    assert all("stopped before" in run["problem"]["detail"] for name, run in runs.items() if name != "first"), runs
+
+
+def test_a_damaged_run_keeps_nobody_from_the_records(core: FakeCore, connectors: Path) -> None:
+    """What cannot be read of the runs is the status's trouble alone."""
+    child = core.start(connectors / "counter", settings={"count": 5})
+    child.sync()
+    child.stop()
+    (store,) = child.folder.rglob("store.db")
+    with apsw.Connection(str(store)) as db:
+        db.execute("UPDATE run SET problem = '{'")
+    db.close()
+    child = core.start(connectors / "counter", settings={"count": 5})
+
+    assert 5 == len(child.records("number"))

@@ -11,6 +11,7 @@ import msgspec
 from core.model.canonical import canonical_json
 from core.model.errors import BadRecord, BadRequest
 from core.model.fact import JsonObject
+from core.store.log.beginnings import mark_name
 from core.store.values import Run
 
 CURSOR_LETTERS_MAX = 1024 * 1024
@@ -24,6 +25,7 @@ _SET_CURSOR = """
     ON CONFLICT (stream) DO UPDATE SET value = excluded.value, changed_at = excluded.changed_at
 """
 _DROP_CURSOR = "DELETE FROM cursor WHERE stream = ?"
+_DROP_MARK = "DELETE FROM cursor WHERE stream = ? AND instr(value, ?)"
 
 _RUN_COLUMNS = "id, stream, started_at, ended_at, status, new, updated, same, deleted, quarantined, problem"
 RUNS = f"SELECT {_RUN_COLUMNS} FROM run ORDER BY position DESC LIMIT ?"
@@ -79,6 +81,7 @@ def run_row(run: Run) -> tuple[Any, ...]:
 def put_run(db: apsw.Connection, row: tuple[Any, ...], *, rows_max: int = RUNS_MAX) -> None:
     """Keep a run, once per id, and drop the oldest above the bound, within the caller's transaction."""
     db.execute(_PUT_RUN, row)
+    db.execute(_DROP_MARK, (mark_name(row[1]), row[0]))  # It ended: from now on its row alone tells of it.
     db.execute(_TRIM_RUNS, (rows_max,))
 
 

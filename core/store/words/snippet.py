@@ -89,9 +89,10 @@ def one_line(text: str) -> str:
 def beginning(text: str) -> str:
     """The whole words at the beginning of a text that can stand for its title, in one line.
 
-    >>> beginning("Fog at sea.\\nNo ship in sight."), beginning("fog " * 40)[-8:]
-    ('Fog at sea. No ship in sight.', 'fog fog…')
+    >>> beginning("Fog at sea.\\nNo ship in sight."), beginning("fog " * 40)[-8:], beginning("fog" + " " * 400)
+    ('Fog at sea. No ship in sight.', 'fog fog…', 'fog')
     """
+    text = text[:_LOOKED_AT_FIRST].strip()
     shown = one_line(text[: 4 * BEGINNING_LETTERS_MAX])
     if len(shown) <= BEGINNING_LETTERS_MAX:
         return shown if len(text) <= 4 * BEGINNING_LETTERS_MAX else f"{shown}…"

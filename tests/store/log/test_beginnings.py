@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.store import Begun, Run, cut_run, mark_name, unended
+from core.store import Begun, Run, Store, cut_run, mark_name, unended
 
 MARK = {"run": "now", "at": 5.0}
 
@@ -60,3 +60,14 @@ def test_a_mark_without_a_run_is_one_that_never_ended() -> None:
     """With its run noted there is nothing to tell."""
     assert Begun("now", 5.0) == unended(Book(MARK, BEFORE), "things")
     assert unended(Book(MARK, WELL), "things") is None
+
+
+def test_a_run_that_is_noted_leaves_no_mark(store: Store) -> None:
+    """Else it would be taken for one that never ended once its row has gone, after ten thousand runs of others."""
+    store.set_cursor(mark_name("things"), MARK)
+    store.note_run(run("another"))
+    before = unended(store, "things")
+    store.note_run(run("now"))
+
+    assert Begun("now", 5.0) == before
+    assert store.cursor(mark_name("things")) is None
