@@ -39,7 +39,7 @@ USAGE = """Usage: python3 locker.py [--me DIR] [--config DIR] [COMMAND] [OPTIONS
 
 Locker brings a copy of your data home and keeps it alive. Without a command: run.
 
-Commands: run, status, list, install, uninstall, sync, search, logs, token, \
+Commands: run, status, list, install, uninstall, enable, disable, sync, search, logs, token, \
 export, import, backup, restore, store, doctor, test, bench
 
 The first start installs what Locker needs; from then on, --help tells each command's options.
