@@ -5,12 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import socket
-import stat
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,13 +18,9 @@ import pytest
 
 from core.model.clock import ManualClock
 from core.model.errors import (
-    AlreadyRunning,
-    BadRequest,
-    FolderUnusable,
     Forbidden,
     LockerError,
     NotFound,
-    PortTaken,
     TokenRequired,
 )
 from core.netstore import (
@@ -40,91 +32,10 @@ from core.netstore import (
     ServerLimits,
     StoreServer,
     one_store,
-    parse_address,
-    socket_path,
 )
 from core.store import Entry, Store
 from tests.contracts.waiting import wait_until
 from tests.netstore.served import TOKEN, Bare, Served, fact, grants
-
-ROOT = Path(__file__).resolve().parents[2]
-SERVE_AND_WAIT = """
-import sys, time
-from pathlib import Path
-from core.model.clock import SystemClock
-from core.netstore import Door, StoreServer
-server = StoreServer(clock=SystemClock())
-server.serve_unix(Path(sys.argv[1]), Door(store_of=lambda service: None))
-print("ready", flush=True)
-time.sleep(60)
-"""
-
-
-def test_s06_the_socket_is_the_owner_s_alone(served: Served) -> None:
-    """0600 in 0700, and gone after the end."""
-    mode = stat.S_IMODE(served.path.lstat().st_mode)
-    served.server.stop()
-
-    assert 0o600 == mode
-    assert not served.path.exists()
-
-
-def test_s06_a_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
-    """Somebody else could put a socket of their own there."""
-    tmp_path.chmod(0o755)
-    with StoreServer(clock=ManualClock()) as server, pytest.raises(FolderUnusable):
-        server.serve_unix(tmp_path / "store.sock", Door(store_of=lambda _: _none()))
-
-
-def test_s06_a_socket_left_by_a_killed_server_is_replaced(tmp_path: Path) -> None:
-    """Killed without a word, its socket stays; the next server takes its place."""
-    tmp_path.chmod(0o700)
-    path = tmp_path / "store.sock"
-    server = subprocess.Popen([sys.executable, "-c", SERVE_AND_WAIT, path], cwd=ROOT, stdout=subprocess.PIPE)
-    assert server.stdout is not None
-    with server.stdout:
-        assert b"ready\n" == server.stdout.readline()
-    server.send_signal(signal.SIGKILL)
-    server.wait(10)
-    assert path.exists()
-
-    with StoreServer(clock=ManualClock()) as second:
-        assert path == second.serve_unix(path, Door(store_of=lambda _: _none()))
-
-
-def test_s06_beside_a_live_server_none_starts(served: Served) -> None:
-    """Its socket is left as it is, and it goes on."""
-    with StoreServer(clock=ManualClock()) as second, pytest.raises(AlreadyRunning):
-        second.serve_unix(served.path, Door(store_of=one_store(served.store)))
-
-    assert served.bare().ask(op="ping")["pong"]
-
-
-def test_s06_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
-    """A file of that name is somebody's."""
-    tmp_path.chmod(0o700)
-    path = tmp_path / "store.sock"
-    path.write_text("mine")
-    with StoreServer(clock=ManualClock()) as server, pytest.raises(FolderUnusable):
-        server.serve_unix(path, Door(store_of=lambda _: _none()))
-
-    assert "mine" == path.read_text()
-
-
-def test_s06_a_path_too_long_has_a_short_name(served: Served, tmp_path: Path) -> None:
-    """Server and client find the same one by the same rule; up to 100 bytes it is the path itself."""
-    base = len(os.fsencode(tmp_path / "x"))
-    folders = [tmp_path / ("d" * (100 - len("/store.sock") - base + 1)), tmp_path / ("e" * 120)]
-    for folder in folders:
-        folder.mkdir(mode=0o700)
-    fits, long = (folder / "store.sock" for folder in folders)
-    place = served.server.serve_unix(long, Door(store_of=one_store(served.store)))
-
-    assert (100, fits) == (len(os.fsencode(fits)), socket_path(fits))
-    assert place == socket_path(long) != long
-    assert len(os.fsencode(place)) <= 100
-    with NetworkStore(str(long), transport="unix") as client:
-        assert served.store.epoch() == client.epoch()
 
 
 def test_s13_the_sixty_fifth_connection_is_refused(served: Served) -> None:
@@ -153,39 +64,6 @@ def test_s13_headers_of_four_gibibytes_cost_nothing(served: Served) -> None:
         bare.socket.close()
 
     assert psutil.Process().memory_info().rss - before < 20 * 1024 * 1024
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("127.0.0.1:7400", ("127.0.0.1", 7400)),
-        ("[::1]:7400", ("::1", 7400)),
-        ("[::1]", ("::1", 7400)),
-        ("::1", ("::1", 7400)),
-        ("localhost", ("localhost", 7400)),
-        ("localhost:0", ("localhost", 0)),
-    ],
-)
-def test_s20_addresses_of_both_kinds_are_read(text: str, expected: tuple[str, int]) -> None:
-    """The port is behind the bracket, not behind the first colon."""
-    assert expected == parse_address(text)
-
-
-@pytest.mark.parametrize("text", ["", ":7400", "[::1", "[::1]7400", "127.0.0.1:x", "127.0.0.1:70000", "[]:1", "a:-1"])
-def test_s20_what_is_no_address_is_refused(text: str) -> None:
-    """With an example of one."""
-    with pytest.raises(BadRequest):
-        parse_address(text)
-
-
-def test_s20_ipv6_is_served(served: Served) -> None:
-    """The loopback address of the newer kind."""
-    try:
-        host, port = served.server.serve_tcp("[::1]:0", Door(store_of=one_store(served.store), grant_of=grants))
-    except PortTaken as err:
-        pytest.skip(f"no IPv6 here: {err}")
-    with NetworkStore(f"[{host}]:{port}", token=TOKEN) as client:
-        assert 0 == client.head()
 
 
 class Torn:
@@ -261,13 +139,6 @@ def test_s24_scopes_and_services_are_kept(served: Served) -> None:
     assert "forbidden" == bare.ask(op="stats", service="others")["error_code"]
     assert "forbidden" == bare.ask(op="stats", service=7)["error_code"]
     bare.socket.close()
-
-
-@pytest.mark.parametrize("address", ["0.0.0.0:0", "192.168.1.5:7400", "[::]:0", "example.org:80", "8.8.8.8:53"])
-def test_s24_other_addresses_than_loopback_are_refused(served: Served, address: str) -> None:
-    """The store is not served to a network."""
-    with pytest.raises(BadRequest):
-        served.server.serve_tcp(address, Door(store_of=one_store(served.store), grant_of=grants))
 
 
 def test_s24_without_a_token_only_with_a_warning(served: Served, caplog: pytest.LogCaptureFixture) -> None:
@@ -475,12 +346,6 @@ def test_one_who_does_not_read_replies_is_left(serve: Callable[..., Served], cap
     wait_until(lambda: served.server.connections == 0)
 
 
-def test_the_same_port_twice_is_told(served: Served) -> None:
-    """Another program has it."""
-    with StoreServer(clock=ManualClock()) as second, pytest.raises(PortTaken):
-        second.serve_tcp(served.tcp_address, Door(store_of=one_store(served.store), grant_of=grants))
-
-
 def test_ops_of_a_store_that_has_them_not_are_unknown(bare: Bare, served: Served) -> None:
     """Asked of a store without such a method, an op is answered as one that nobody knows."""
     store: Any = type("Bare", (), {"append": None, "head": lambda _: 0, "epoch": lambda _: "", "facts": None})()
@@ -495,7 +360,3 @@ def _connected(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(str(path))
     return connection
-
-
-def _none() -> Any:
-    raise NotFound("nothing is served here")

@@ -13,6 +13,8 @@ from core.store.values import Appended
 PIECE_FACTS = 32
 
 Answers = list[Appended | LockerError]
+# A work of the writer: what it does with the ledger, within a transaction.
+Do = Callable[[Any], Any]
 
 
 class Appends(Protocol):
@@ -48,37 +50,36 @@ class Adding:
         if self._before is not None and self._before.error is not None:
             raise self._before.error
 
-    def joins(self, others: Sequence[Adding]) -> bool:
-        """Whether it can be done as one with `others`, which can."""
-        facts = len(self.judged) + sum(len(one.judged) for one in others)
-        return facts <= PIECE_FACTS and not self.atomic and not others[0].atomic and self.index == others[0].index
 
-
-def in_runs(works: Sequence[Callable[[Any], Any]]) -> Iterator[Callable[[Any], list[Any]]]:
-    """`works` in order, neighbours that can be done as one put together; each run gives the results of its works."""
-    run: list[Adding] = []
+def in_runs(works: Sequence[Do]) -> Iterator[Sequence[Do]]:
+    """`works` in order, in runs that `do_run` does as one."""
+    run: list[Do] = []
     for work in works:
-        if isinstance(work, Adding) and run and work.joins(run):
-            run.append(work)
-            continue
-        if run:
-            yield _one(run)
-        run = [work] if isinstance(work, Adding) else []
-        if not run:
-            yield _alone(work)
+        if run and not _joins(work, run):
+            yield run
+            run = []
+        run.append(work)
     if run:
-        yield _one(run)
+        yield run
 
 
-def _one(run: Sequence[Adding]) -> Callable[[Any], list[Any]]:
-    return lambda ledger: _together(ledger, run)
+def do_run(ledger: Any, run: Sequence[Do]) -> list[Any]:
+    """What each work of a run of `in_runs` gives."""
+    return _together(ledger, run) if all(isinstance(one, Adding) for one in run) else [one(ledger) for one in run]
 
 
-def _alone(work: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
-    return lambda ledger: [work(ledger)]
+def _joins(work: Do, run: Sequence[Do]) -> bool:
+    """Whether facts are added by it as by those of the run, few enough together."""
+    added = [one for one in (work, *run) if isinstance(one, Adding)]
+    return (
+        len(added) == len(run) + 1
+        and sum(len(one.judged) for one in added) <= PIECE_FACTS
+        and not any(one.atomic for one in added)
+        and len({one.index for one in added}) == 1
+    )
 
 
-def _together(ledger: Appends, run: Sequence[Adding]) -> list[Answers]:
+def _together(ledger: Appends, run: Sequence[Any]) -> list[Answers]:
     for one in run:
         one.check()
     judged = [fact for one in run for fact in one.judged] if len(run) > 1 else run[0].judged

@@ -22,7 +22,7 @@ from core.store.care.seal import put_seal, remove_seal
 from core.store.care.verify import Verification
 from core.store.connection import close_checkpointed
 from core.store.log import current, facts, streams
-from core.store.log.adding import in_runs
+from core.store.log.adding import do_run, in_runs
 from core.store.log.declarations import Declarations
 from core.store.log.draft import Draft
 from core.store.log.entries import Intake, Judged, names, own_fact
@@ -124,7 +124,7 @@ class Ledger:
         results: list[T] = []
         self._db.execute("BEGIN IMMEDIATE")
         for run in in_runs(works):
-            results += run(self)
+            results += do_run(self, run)
             if gives_way():
                 break
         self._db.execute("COMMIT")

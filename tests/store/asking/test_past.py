@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from core.store import AsOf, AtSeq, AtTime, Entry, Store
 from core.store.asking import changes as changes_module
 from core.store.asking import query
 from tests.contracts import model as past
+from tests.contracts.waiting import pages
 from tests.store.conftest import ORIGIN
 
 KEYS = ("a", "b", "c", "d", "é", "😀")
@@ -77,18 +77,6 @@ def filled(store: Store, clock: ManualClock, done: list[Any]) -> list[Fact]:
             )])  # fmt: skip
             assert not isinstance(done_so[0], LockerError)
     return past.facts_of(store)
-
-
-def pages(ask: Callable[[str | None], Any], of: str) -> Iterator[Any]:
-    """What all pages hold."""
-    after = None
-    for _ in range(1000):
-        page = ask(after)
-        yield from getattr(page, of)
-        after = page.next
-        if after is None:
-            return
-    raise AssertionError("the pages do not end")
 
 
 def moments(facts: list[Fact]) -> list[AsOf | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +18,7 @@ from core.store.asking import query
 from core.store.asking.narrow import indexes_of, ranges
 from core.store.asking.walk import ByField, ByKey, Newest, Scope, Slice, Walk, counting
 from core.store.asking.where import Parameters
+from tests.contracts.waiting import pages
 from tests.store.conftest import OpenStore
 
 SPEC = TypeSpec(name="repo", index=("stars", "owner.login", "photos.0.url"), title="name")
@@ -43,17 +43,6 @@ def keys(store: Store | Reader, text: str | None = None, **asked: Any) -> list[s
     """The keys of the first page."""
     where = None if text is None else parse(text)
     return [record.key for record in store.records("repo", where=where, **{"limit": 100, **asked}).records]
-
-
-def keys_of_pages(store: Store, text: str, order: str) -> Iterator[str]:
-    """The keys of all pages of two."""
-    after = None
-    while True:
-        page = store.records("repo", where=parse(text), order=order, limit=2, after=after)
-        yield from (record.key for record in page.records)
-        if page.next is None:
-            return
-        after = page.next
 
 
 @pytest.mark.parametrize(
@@ -125,11 +114,20 @@ def test_an_index_finds_what_the_filter_means(
         "big": 2**70, "object": {"a": 1}, "day": "2026-11-20", "hayson": {"_kind": "date", "val": "2026-11-21"},
     }  # fmt: skip
     store.commit([repo(key, n=value) for key, value in there.items()])
-    pages = {order: [*keys_of_pages(store, text, order)] for order in ("key", "newest", "n", "-n")}
+    listed = {
+        order: [
+            record.key
+            for record in pages(
+                lambda after, order=order: store.records("repo", where=parse(text), order=order, limit=2, after=after),
+                "records",
+            )
+        ]
+        for order in ("key", "newest", "n", "-n")
+    }
 
-    assert found == pages["key"]
-    assert pages["n"] == pages["-n"][::-1]
-    assert [found] * 4 == [sorted(listed) for listed in pages.values()]
+    assert found == listed["key"]
+    assert listed["n"] == listed["-n"][::-1]
+    assert [found] * 4 == [sorted(keys) for keys in listed.values()]
 
 
 def test_an_early_end_goes_on_without_gap(repos: Store, monkeypatch: pytest.MonkeyPatch) -> None:
