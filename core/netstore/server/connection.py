@@ -1,7 +1,7 @@
 """One connection, served by one thread from its first byte to its orderly end.
 
-Threads with blocking sockets, since they were measured as fast as an event loop here: what takes time is the flush,
-which all who write share, and a long read then keeps nobody else waiting.
+Threads with blocking sockets: a long read keeps nobody else waiting, and a lone caller pays for no other thread.
+Many who write at once share a flush, and pay by handing the interpreter's lock to each other.
 """
 
 from __future__ import annotations
