@@ -25,13 +25,12 @@ def restore_notices(me: Path) -> list[str]:
     restored = restored_in(me)
     if restored is None:
         return []
-    sentence = (
-        f"Everything here was restored from a backup of {iso(restored.made_at)[:16].replace('T', ' ')} UTC. No service "
-        f"syncs until you say that this device takes over from the one that was saved: {take_over_command(me)}"
-    )
-    if not restored.has_secrets:
-        sentence += " Its secrets were not restored: the accounts need a sign-in."
-    return [sentence]
+    secrets = "" if restored.has_secrets else "Its secrets were not: the accounts need a sign-in. "
+    return [
+        f"Everything here was restored from a backup of {iso(restored.made_at)[:16].replace('T', ' ')} UTC. {secrets}"
+        "No service syncs until you say that this device takes over from the one that was saved: "
+        + take_over_command(me)
+    ]
 
 
 def rest_of(me: Path, service: Service) -> str:

@@ -127,6 +127,7 @@ def test_a_lost_passphrase_still_opens_the_data(archive: Path, tmp_path: Path) -
     with open_store(back, "feeds", ManualClock(), epoch=2) as store:
         assert {"entry": 19} == store.counts()
     assert "sign-in" in restore_notices(back)[0]
+    assert restore_notices(back)[0].endswith(f"--me {back}")  # The command can be copied as it stands.
     open_device(back, open_master_key(back))
 
 

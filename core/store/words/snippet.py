@@ -179,6 +179,8 @@ def _window(text: str, stretch: Span | None) -> Span:
     if start and stretch is not None:
         space = text.find(" ", start, stretch[0])
         start = space + 1 if space >= 0 else start
+        # What ended the sentence before, or stood around a link, begins none.
+        start = next((place for place in range(start, stretch[0]) if text[place].isalnum()), stretch[0])
     if end < len(text):
         space = text.rfind(" ", stretch[1] if stretch is not None else start, end)
         end = space if space > start else end

@@ -59,6 +59,15 @@ def test_the_piece_with_most_different_words_is_shown() -> None:
     assert set(snippet.text.strip("…").split()) <= set(text.split())
 
 
+def test_a_piece_begins_with_a_word() -> None:
+    """No point or comma of what was left out stands at its beginning."""
+    text = f"{FILLER} , . , and the light hid the lamp of its old and too tired keeper {FILLER}"
+    snippet = Marker(parse_query("keeper")).snippet(text)
+
+    assert snippet.text.startswith("…and the light")
+    assert 1 == len(snippet.marks)
+
+
 def test_a_text_without_the_words_shows_its_beginning() -> None:
     """Found by its title, or by a word far behind."""
     snippet = Marker(parse_query("absent")).snippet(FILLER)
