@@ -377,14 +377,17 @@ def test_flipped_bits_in_the_database_are_told(folder: Path, tmp_path: Path, clo
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_flipped_bit_in_the_database_is_told(folder: Path, tmp_path: Path, clock: ManualClock, part: int) -> None:
-    """The database, bit by bit. INV-13, S2."""
+def test_a_flipped_bit_of_each_byte_of_the_database_is_told(
+    folder: Path, tmp_path: Path, clock: ManualClock, part: int
+) -> None:
+    """The database, byte by byte, a bit of each chosen by chance. INV-13, S2."""
     _small(folder, clock)
     size = (folder / "store.db").stat().st_size
+    dice = random.Random(part)
 
-    _check_flips(folder, tmp_path / "flipped", iter(range(part, 8 * size, PARTS)))
+    _check_flips(folder, tmp_path / "flipped", (8 * byte + dice.randrange(8) for byte in range(part, size, PARTS)))
 
 
 @pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0])
