@@ -17,26 +17,36 @@ log = logging.getLogger(__name__)
 
 
 class GoingOn:
-    """Brings the next turns of such streams near, once for each run that was broken off. Lives on the loop."""
+    """Brings the next turns of such streams near, once for each run that was broken off. Lives on the loop.
 
-    def __init__(self, stores: Stores, scheduler: Scheduler, frequencies: Frequencies) -> None:
+    `is_asleep` tells whether a service has no child.
+    """
+
+    def __init__(
+        self, stores: Stores, scheduler: Scheduler, frequencies: Frequencies, *, is_asleep: Callable[[str], bool]
+    ) -> None:
         self._stores = stores
         self._scheduler = scheduler
         self._frequencies = frequencies
+        self._is_asleep = is_asleep
         self._seen: dict[tuple[str, str], str] = {}
 
     async def look(self, service_id: str | None = None) -> None:
         """Look at one service, or at all that sync by themselves."""
+        # Noted before the stores are read: a turn that comes meanwhile is the going on itself.
+        turns = await self._scheduler.pending(service_id)
         cut = await asyncio.to_thread(self._cut_runs, service_id)
         fresh: dict[str, list[str]] = {}
         for (service, stream), run in cut.items():
+            if not self._is_asleep(service):
+                continue  # The run may be one that it does just now; when it ends, somebody looks again.
             # A child that ends before it notes anything leaves the same run behind.
             if self._seen.get((service, stream)) != run:
                 self._seen[service, stream] = run
                 fresh.setdefault(service, []).append(stream)
         for service, streams in fresh.items():
             log.info("syncs that were broken off go on soon service=%s streams=%s", service, ",".join(streams))
-            await self._scheduler.go_on(service, streams)
+            await self._scheduler.go_on(service, streams, seen=turns)
 
     def _cut_runs(self, only: str | None) -> dict[tuple[str, str], str]:
         found: dict[tuple[str, str], str] = {}

@@ -181,7 +181,9 @@ class House:
             self._coredb, clock, self._call, self._declared.frequencies, services=self._declared.service_ids,
             check=self._launching.check,
         )  # fmt: skip
-        self._going_on = GoingOn(self._stores, self._scheduler, self._declared.frequencies)
+        self._going_on = GoingOn(
+            self._stores, self._scheduler, self._declared.frequencies, is_asleep=self._is_asleep
+        )  # fmt: skip
         self._desk = ServiceDesk(
             self._services, supervisor=self._supervisor, scheduler=self._scheduler, deliveries=self._deliveries,
             stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
@@ -203,6 +205,8 @@ class House:
         await self._streams.start()
         self._stack.push_async_callback(self._streams.close)
         await self._desk.declare_all()
+        # Before an event or a turn may start a child: nothing that runs by then was begun before this core.
+        await self._going_on.look()
         await self._deliveries.start()
         self._stack.push_async_callback(self._deliveries.close)
         await self._bus.check()
@@ -214,7 +218,6 @@ class House:
         )  # fmt: skip
         self._rounds.start()
         self._stack.push_async_callback(asyncio.to_thread, self._rounds.stop)
-        self._spawn(self._going_on.look())
         self._spawn(self._desk.wake_residents())
         self._spawn(self._look_at_connectors())
 

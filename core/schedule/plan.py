@@ -201,10 +201,13 @@ def judge_error(error: Exception) -> Answer:
     return Answer(verdict, f"{error.code}: {error.detail}"[:PROBLEM_CHARS_MAX], error.retry_after_s or 0.0)
 
 
-def brought_near(entries: Iterable[Pending], streams: Collection[str], soon: float) -> list[Pending]:
-    """The turns of these streams that lie after `soon`, moved to it; those under way or met with a problem stay."""
+def brought_near(entries: Iterable[Pending], streams: Collection[str], soon: float) -> list[tuple[Pending, Pending]]:
+    """The turns of these streams that lie after `soon`, each with the same at that time.
+
+    Those under way or met with a problem stay.
+    """
     return [
-        msgspec.structs.replace(entry, at=soon)
+        (entry, msgspec.structs.replace(entry, at=soon))
         for entry in entries
         if entry.stream in streams and entry.at > soon and entry.tries == 0 and entry.last_problem is None
     ]

@@ -137,13 +137,14 @@ class Scheduler:
         await asyncio.to_thread(self._table.resume, service, self._clock.now())
         self.replan()
 
-    async def go_on(self, service: str, streams: Collection[str]) -> None:
-        """Bring near the regular turns of streams whose run was broken off; a wait after a problem stays as it is."""
+    async def go_on(self, service: str, streams: Collection[str], *, seen: Collection[Pending]) -> None:
+        """Bring near the regular turns of streams whose run was broken off; a wait after a problem stays as it is.
+
+        `seen` is what was pending before the runs were looked at: a turn that was called or moved since then stays.
+        """
         soon = self._clock.now() + GO_ON_S
-        async with self._adding:
-            entries = await asyncio.to_thread(self._table.all, service)
-            near = plan.brought_near(entries, streams, soon)
-            await asyncio.to_thread(self._table.move, near)
+        pairs = plan.brought_near([entry for entry in seen if entry.service == service], streams, soon)
+        await asyncio.to_thread(self._table.replace, pairs)
         self.replan()
 
     async def ensure_streams(self) -> None:
@@ -179,7 +180,7 @@ class Scheduler:
         if chosen:
             frequencies = self._frequency_of()
             pairs = [(e, plan.fired(e, now=now, frequency_s=frequencies.get(e.place))) for e in chosen]
-            for entry, under_way in await asyncio.to_thread(self._table.fire, pairs):
+            for entry, under_way in await asyncio.to_thread(self._table.replace, pairs):
                 task = asyncio.create_task(self._run(under_way), name=f"call {entry.service}{entry.path}")
                 self._calls[entry.place] = task
         next_at = await asyncio.to_thread(self._table.next_at, now)

@@ -27,7 +27,7 @@ _NEXT = "SELECT min(at) FROM pending_at WHERE at > ? AND tries < ?"
 _PUT = f"INSERT OR REPLACE INTO pending_at ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
 _ADD = f"INSERT OR IGNORE INTO pending_at ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
 _COUNT_OTHERS = "SELECT count(*) FROM pending_at WHERE service = ? AND path <> ?"
-_FIRE = """
+_REPLACE = """
 UPDATE pending_at SET at = ?, kind = ?, tries = ?, last_problem = ?
 WHERE service = ? AND path = ? AND at = ? AND kind = ? AND tries = ?
 """
@@ -83,14 +83,14 @@ class PendingTable:
         rows = [_row(entry) for entry in entries]
         self._db.write(lambda connection: connection.executemany(_ADD, rows).fetchall())
 
-    def fire(self, pairs: Sequence[tuple[Pending, Pending]]) -> list[tuple[Pending, Pending]]:
+    def replace(self, pairs: Sequence[tuple[Pending, Pending]]) -> list[tuple[Pending, Pending]]:
         """Replace each first entry by its second; the pairs whose first one still stood as it was read."""
 
         def write(connection: apsw.Connection) -> list[tuple[Pending, Pending]]:
             taken = []
             for old, new in pairs:
                 what = (new.at, new.kind, new.tries, new.last_problem)
-                connection.execute(_FIRE, (*what, *old.place, old.at, old.kind, old.tries))
+                connection.execute(_REPLACE, (*what, *old.place, old.at, old.kind, old.tries))
                 if connection.changes():
                     taken.append((old, new))
             return taken

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
+from core.assembly.going_on import GoingOn
+from core.assembly.stores import Stores
+from core.model.clock import ManualClock
+from core.store import Origin, Reader, Store, mark_name
 from tests.assembly.test_after_a_crash import state_of
 from tests.fakes.house import ROOT, House, open_house
+from tests.schedule.desk import HOUR, open_desk
 
 SLOW = {"count": 60, "pause_s": 30}
+
+
+class _Shelf:
+    """The stores of services in a folder, opened to be read."""
+
+    def __init__(self, me: Path) -> None:
+        self._me = me
+
+    def reader(self, service_id: str) -> Reader:
+        """The store of one."""
+        return Reader.open(self._me / service_id, types={})
 
 
 def _prepare(tmp_path: Path) -> None:
@@ -84,3 +101,23 @@ def test_after_switching_off_and_on(tmp_path: Path) -> None:
         assert house.post("/core/tally/disable").ok
         assert house.post("/core/tally/enable").ok
         house.wait(lambda: _stream(house)["state"] == "running", what="the next run")
+
+
+def test_a_run_that_is_under_way_is_not_broken_off(tmp_path: Path) -> None:
+    """Its mark looks the same; the child that lives says what it is, and its turn stays where it was."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.frequencies = [("feeds", "entry", HOUR)]
+            await desk.scheduler.at("feeds", "/sync/entry", desk.clock.now() + HOUR)
+            for is_asleep, expected in ((False, HOUR), (True, 5.0)):
+                going_on = GoingOn(
+                    cast(Stores, _Shelf(tmp_path)), desk.scheduler, lambda: desk.frequencies,
+                    is_asleep=lambda _service, is_asleep=is_asleep: is_asleep,
+                )  # fmt: skip
+                await going_on.look("feeds")
+                assert expected == desk.entries()["/sync/entry"].at - desk.clock.now()
+
+    with Store.open(tmp_path / "feeds", types={}, origin=Origin("log", 1), clock=ManualClock()) as store:
+        store.set_cursor(mark_name("entry"), {"run": "run-1", "at": 1.0})
+        asyncio.run(scene())

@@ -431,9 +431,27 @@ def test_what_was_broken_off_comes_near(tmp_path: Path) -> None:
             now = desk.clock.now()
             for path, wait in (("/sync/entry", HOUR), ("/sync/other", HOUR), ("/sync/soon", 1), ("/entry", HOUR)):
                 await desk.scheduler.at("feeds", path, now + wait)
-            await desk.scheduler.go_on("feeds", ["entry", "soon"])
+            seen = await desk.scheduler.pending()
+            await desk.scheduler.go_on("feeds", ["entry", "soon"], seen=seen)
             waits = {path: round(entry.at - now) for path, entry in desk.entries().items()}
 
         assert {"/sync/entry": 5, "/sync/other": 3600, "/sync/soon": 1, "/entry": 3600} == waits
+
+    asyncio.run(scene())
+
+
+def test_what_went_on_meanwhile_is_not_brought_near_again(tmp_path: Path) -> None:
+    """A turn that was called after its run was seen to be broken off is the going on; it comes no second time."""
+
+    async def scene() -> None:
+        async with open_desk(tmp_path) as desk:
+            desk.frequencies = [("feeds", "entry", HOUR)]
+            await desk.scheduler.at("feeds", "/sync/entry", desk.clock.now() + MINUTE)
+            seen = await desk.scheduler.pending()
+            await desk.pass_time(2 * MINUTE)
+            await desk.scheduler.go_on("feeds", ["entry"], seen=seen)
+            await desk.pass_time(2 * MINUTE)
+
+        assert [("feeds", "/sync/entry")] == desk.calls
 
     asyncio.run(scene())

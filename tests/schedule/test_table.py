@@ -23,15 +23,15 @@ def table(tmp_path: Path) -> Iterator[PendingTable]:
         yield PendingTable(coredb)
 
 
-def test_what_is_fired_is_what_was_read(table: PendingTable) -> None:
-    """An entry that changed since it was read is not fired."""
+def test_what_is_replaced_is_what_was_read(table: PendingTable) -> None:
+    """An entry that changed since it was read is not replaced."""
     table.ask(ASKED)
     under_way = fired(ASKED, now=NOW, frequency_s=None)
 
     stale = msgspec.structs.replace(ASKED, at=NOW - 1)
 
-    assert [] == table.fire([(stale, under_way)])
-    assert [(ASKED, under_way)] == table.fire([(ASKED, under_way)])
+    assert [] == table.replace([(stale, under_way)])
+    assert [(ASKED, under_way)] == table.replace([(ASKED, under_way)])
     assert [under_way] == table.all("feeds")
 
 
