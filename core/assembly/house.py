@@ -19,6 +19,7 @@ from core.assembly.declared import Declared
 from core.assembly.going_on import GoingOn
 from core.assembly.keepers import Keepers, grant_to
 from core.assembly.launching import Backends, Launching
+from core.assembly.lending import Lending
 from core.assembly.means import delivery_limits, gateway_limits, home, process_limits
 from core.assembly.offices import ServiceDesk
 from core.assembly.repair import open_coredb
@@ -144,7 +145,7 @@ class House:
             due=lambda service_id: self._scheduler.next_runs(service_id),
             store_socket=lambda service_id: self._keepers.socket_of(service_id),
             writer_socket=lambda service_id: self._keepers.writer_socket_of(service_id),
-            check_store=self._care.check,
+            check_store=self._care.check, check_lent=lambda service_id: self._lending.check(service_id),
         )  # fmt: skip
         self._logs = ChildLogs(config.me / "logs", clock=clock)
         self._stack.callback(self._logs.close)
@@ -159,7 +160,7 @@ class House:
         self._keepers = Keepers(
             config.me, self._services, self._catalog, device=self._device.id, clock=clock,
             timezone=config.timezone, pid_of=self._supervisor.pid_of, is_asleep=self._is_asleep,
-            committed=self._committed, care=self._care,
+            is_lent=lambda service_id: self._lending.is_lent(service_id), committed=self._committed, care=self._care,
         )  # fmt: skip
         self._stack.push_async_callback(asyncio.to_thread, self._keepers.close)
 
@@ -190,6 +191,9 @@ class House:
             is_outdated=self._launching.is_outdated, me=config.me, bus=self._bus, keepers=self._keepers,
             erase_words=lambda service_id: self.web.erase_words(service_id), go_on=self._going_on.look,
         )  # fmt: skip
+        self._lending = Lending(
+            self._services, self._supervisor, settle=self._keepers.settle, take_up=self._desk.take_up
+        )  # fmt: skip
 
     async def _start(self) -> None:
         """Everything is there: take up work where it was left."""
@@ -199,7 +203,7 @@ class House:
         await asyncio.to_thread(bringing_up.bring_up)
         await asyncio.to_thread(self._keepers.settle)
         self._serve_stores()
-        console = Console(me, answers=self._console_answers(), is_child=is_below)
+        console = Console(me, answers=self._console_answers(), is_child=is_below, lend=self._lending.lend)
         await console.start()
         self._stack.push_async_callback(console.close)
         await self._streams.start()

@@ -55,7 +55,8 @@ class Keepers:
     """One writer for each service whose manifest says `writer = "core"`, from its enabling to its disabling.
 
     The store of another service is shared with its child, where the owner opened it to other programs. Any thread may
-    ask. `pid_of` tells a service's running child, `is_asleep` whether it has none, `committed` is told of every commit.
+    ask. `pid_of` tells a service's running child, `is_asleep` whether it has none, `is_lent` whether a command has its
+    store; `committed` is told of every commit.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Keepers:
         timezone: str,
         pid_of: Callable[[str], int | None],
         is_asleep: Callable[[str], bool],
+        is_lent: Callable[[str], bool],
         committed: Callable[[str, int], None],
         care: StoreCare,
     ) -> None:
@@ -80,6 +82,7 @@ class Keepers:
         self._timezone = timezone
         self._pid_of = pid_of
         self._is_asleep = is_asleep
+        self._is_lent = is_lent
         self._committed = committed
         self._care = care
         self._tcp = StoreServer(clock=clock, limits=LIMITS)
@@ -157,7 +160,11 @@ class Keepers:
                 ending.result()
 
     def _settle(self) -> None:
-        wanted = {service.id: service for service in self._services.list() if service.enabled}
+        wanted = {
+            service.id: service
+            for service in self._services.list()
+            if service.enabled and not self._is_lent(service.id)
+        }  # fmt: skip
         for service_id, kept in list(self._kept.items()):
             wish = self._wanted(wanted.get(service_id))
             if wish != (kept.service.uid, kept.manifest):

@@ -39,6 +39,7 @@ class Launching:
         store_socket: Callable[[str], Path | None],
         writer_socket: Callable[[str], Path | None],
         check_store: Callable[[str], None],
+        check_lent: Callable[[str], None],
     ) -> None:
         self._config = config
         self._catalog = catalog
@@ -56,16 +57,18 @@ class Launching:
         self._store_socket = store_socket
         self._writer_socket = writer_socket
         self._check_store = check_store
+        self._check_lent = check_lent
         self._launched: dict[str, Manifest] = {}
 
     def check(self, service_id: str, *, starts_sync: bool = False) -> Service:
-        """The service, if requests may go to it; raises NotFound or ServiceDisabled.
+        """The service, if requests may go to it; raises NotFound or ServiceDisabled, and Retry where its store is lent.
 
         Raises UserActionNeeded for one that starts a sync of what rests since a restore.
         """
         service = self._services.get(service_id)
         if not service.enabled:
             raise ServiceDisabled(f"{service_id} is switched off")
+        self._check_lent(service_id)
         if starts_sync:
             check_awake(self._config.me, service)
         return service

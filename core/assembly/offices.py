@@ -77,7 +77,7 @@ class ServiceDesk:
         self, connector: str, *, settings: Mapping[str, Any], title: str | None, service_id: str | None
     ) -> Service:
         service = self._services.install(connector, settings=settings, title=title, service_id=service_id)
-        self._loop.run(self._take_up(service.id), timeout_s=START_S_MAX)
+        self._loop.run(self.take_up(service.id), timeout_s=START_S_MAX)
         return service
 
     def uninstall(self, service_id: str, *, erase: bool) -> None:
@@ -93,7 +93,7 @@ class ServiceDesk:
 
     def enable(self, service_id: str, /) -> Service:
         service = self._services.enable(service_id)
-        self._loop.run(self._take_up(service_id), timeout_s=START_S_MAX)
+        self._loop.run(self.take_up(service_id), timeout_s=START_S_MAX)
         return service
 
     def obstacle(self, service_id: str, /) -> LockerError | None:
@@ -132,7 +132,7 @@ class ServiceDesk:
     def resume(self, service_id: str, /) -> Service:
         check_awake(self._me, self._services.get(service_id))
         service = self._services.resume(service_id)
-        self._loop.run(self._take_up(service_id), timeout_s=START_S_MAX)
+        self._loop.run(self.take_up(service_id), timeout_s=START_S_MAX)
         return service
 
     def take_over(self) -> Sequence[str]:
@@ -142,7 +142,7 @@ class ServiceDesk:
         # Behind the last of them: a take-over that is cut off can be asked for again.
         forget_restore(self._me)
         for service_id in resting:
-            self._loop.run(self._take_up(service_id), timeout_s=START_S_MAX)
+            self._loop.run(self.take_up(service_id), timeout_s=START_S_MAX)
         return resting
 
     def open_doors(self, service_id: str, paths: Sequence[str], /) -> Service:
@@ -202,7 +202,7 @@ class ServiceDesk:
         except NotFound as error:
             log.warning("what a service listens to is not known id=%s: %s", service_id, error)
 
-    async def _take_up(self, service_id: str) -> None:
+    async def take_up(self, service_id: str) -> None:
         """A service is there, or again: what it listens to, its streams, and its process if it is resident."""
         await asyncio.to_thread(self._keepers.settle)
         await self._declare(service_id)

@@ -1,4 +1,4 @@
-"""Opening stores from the command line, as their one writer: what else would write them is off meanwhile."""
+"""Opening stores from the command line, as their one writer: a core that runs keeps away meanwhile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from core.backup import Remembered
-from core.cli.running_core import SEE_LIST, RunningCore
+from core.cli.running_core import SEE_LIST, RunningCore, borrowed
 from core.config import Config
 from core.model.clock import SystemClock
 from core.model.errors import Conflict, NotFound
@@ -17,17 +17,17 @@ from core.store import Documents, Origin, Store
 from core.vault import open_device, open_master_key
 
 OWNER = "owner"
-STOP_S_MAX = 60.0
 
 
 class Opener:
-    """Opens the stores that take facts, each as its one writer: what else would write it is off meanwhile."""
+    """Opens the stores that take facts, each as its one writer: a core that runs keeps away meanwhile."""
 
     def __init__(self, config: Config, known: Mapping[str, Remembered], core: RunningCore | None) -> None:
         self._config = config
         self._known = known
         self._core = core
         self._catalog = Catalog(config.connector_paths)
+        self._mine: set[str] = set()
         self._device = open_device(config.me, open_master_key(config.me)).id
 
     def open(self, service_id: str) -> AbstractContextManager[Store]:
@@ -49,7 +49,7 @@ class Opener:
         types: Mapping[str, TypeSpec] = manifest.types if manifest is not None else {}
         origin = Origin(f"{self._device}/{service.uid}", service.origin_epoch)
         with (
-            self.switched_off(service.id),
+            self.alone_with(service.id),
             Store.open(self._config.me / service.id, types=types, origin=origin, clock=SystemClock()) as store,
         ):
             yield store
@@ -64,14 +64,17 @@ class Opener:
             yield store
 
     @contextlib.contextmanager
-    def switched_off(self, service_id: str) -> Iterator[None]:
-        """Nothing starts the service meanwhile, and its writer, child or core, has let go of the store."""
-        core = self._core
-        if core is None or not core.get("/map")["installed"][service_id]["enabled"]:
+    def alone_with(self, service_id: str) -> Iterator[None]:
+        """Nothing else writes the service's store or starts its child, for as long as this process lives at most.
+
+        Raises Conflict where another command has it.
+        """
+        if self._core is None or service_id in self._mine:
             yield
             return
-        core.ask("POST", f"/core/{service_id}/disable", wait_s=STOP_S_MAX)
-        try:
-            yield
-        finally:
-            core.ask("POST", f"/core/{service_id}/enable", wait_s=STOP_S_MAX)
+        with borrowed(self._config.me, service_id):
+            self._mine.add(service_id)
+            try:
+                yield
+            finally:
+                self._mine.discard(service_id)

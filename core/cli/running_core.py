@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import socket
@@ -27,6 +28,8 @@ from core.netstore import socket_path
 
 SOCKET_NAME = "core.sock"
 SOCKET_DEADLINE_S = 5.0
+# A child has so long to end, and to start again where it is resident.
+BORROW_S_MAX = 60.0
 LINE_BYTES_MAX = 65536
 CONNECT_S_MAX = 5.0
 ANSWER_S_MAX = 40.0
@@ -149,11 +152,36 @@ def _classes(root: type[LockerError]) -> Iterator[type[LockerError]]:
         yield from _classes(cls)
 
 
+@contextlib.contextmanager
+def borrowed(me: Path, service_id: str) -> Iterator[None]:
+    """The core that runs over this Me lets this process write the service's store, to the end of the block or of it.
+
+    Raises UserActionNeeded where none runs any more, NotFound, and Conflict where another process has it.
+    """
+    door = _door(me, BORROW_S_MAX)
+    if door is None:
+        raise UserActionNeeded("The core went away.", remedy="Give the command again.")
+    with door:
+        _answer(me, _line(me, door, {"op": "borrow", "service": service_id}), names=("borrowed",))
+        try:
+            yield
+        finally:
+            # It closes its end when the service has gone on; a core that is gone has closed it by now.
+            with contextlib.suppress(OSError):
+                door.shutdown(socket.SHUT_WR)
+                door.recv(1)
+
+
 def _told(me: Path, operation: str, *, names: tuple[str, ...]) -> dict[str, str] | None:
     """What the core's socket answers, with at least these names; None when nobody listens there."""
-    line = _line(me, operation)
-    if line is None:
+    door = _door(me, SOCKET_DEADLINE_S)
+    if door is None:
         return None
+    with door:
+        return _answer(me, _line(me, door, {"op": operation}), names=names)
+
+
+def _answer(me: Path, line: bytes, *, names: tuple[str, ...]) -> dict[str, str]:
     path = console_path(me)
     try:
         answer = json.loads(line)
@@ -167,22 +195,39 @@ def _told(me: Path, operation: str, *, names: tuple[str, ...]) -> dict[str, str]
     return answer
 
 
-def _line(me: Path, operation: str) -> bytes | None:
-    path = console_path(me)
+def _door(me: Path, deadline_s: float) -> socket.socket | None:
+    """A connection to the core's socket; None when nobody listens there."""
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-            door.settimeout(SOCKET_DEADLINE_S)
-            door.connect(str(path))
-            door.sendall(json.dumps({"op": operation}).encode() + b"\n")
-            with door.makefile("rb") as lines:
-                return lines.readline(LINE_BYTES_MAX)
+        with _words(me):
+            door.settimeout(deadline_s)
+            door.connect(str(console_path(me)))
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        door.close()
         return None
+    except BaseException:
+        door.close()
+        raise
+    return door
+
+
+def _line(me: Path, door: socket.socket, request: dict[str, str]) -> bytes:
+    with _words(me), door.makefile("rb") as lines:
+        door.sendall(json.dumps(request).encode() + b"\n")
+        return lines.readline(LINE_BYTES_MAX)
+
+
+@contextlib.contextmanager
+def _words(me: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        raise
     except TimeoutError as err:
-        raise ChildMute(f"The core over {me} does not answer at {path}.") from err
+        raise ChildMute(f"The core over {me} does not answer at {console_path(me)}.") from err
     except OSError as err:
         raise UserActionNeeded(
-            f"{path} cannot be asked: {err.strerror}.", remedy="Ask as the user who started Locker."
+            f"{console_path(me)} cannot be asked: {err.strerror}.", remedy="Ask as the user who started Locker."
         ) from err
 
 

@@ -95,7 +95,7 @@ class StoreDoctor:
         opener = Opener(self._config, known, self._core)
         if service_id not in known or not known[service_id].is_installed:
             return accept_salvage(folder, actor=OWNER, clock=self._clock)
-        with opener.switched_off(service_id):
+        with opener.alone_with(service_id):
             found = accept_salvage(folder, actor=OWNER, clock=self._clock)
             with opener.open(service_id):
                 return found  # Opened once: what is folded from the facts is there again.
@@ -136,7 +136,7 @@ class StoreDoctor:
         is_installed = service_id == OWNER or (one is not None and one.is_installed)
         opener = Opener(self._config, known, self._core)
         folder = self._config.me / service_id
-        with opener.switched_off(service_id) if self._core is not None and is_installed else contextlib.nullcontext():
+        with opener.alone_with(service_id) if self._core is not None and is_installed else contextlib.nullcontext():
             done = recover(folder, clock=self._clock)
             if done is not None and done.verdict == "tail_dropped":
                 yield Finding(NOTE, service_id, f"{_dropped(done)} It is set aside as {', '.join(done.aside)}.")

@@ -5,6 +5,9 @@ tree is refused: otherwise a connector could make itself the owner. One line of 
 
     {"op": "ticket"} -> {"url": "http://127.0.0.1:8042", "token": "lkc_…"}
     {"op": "login"}  -> {"url": "http://locker.localhost:8042/login?ticket=…"}
+    {"op": "borrow", "service": "feeds"} -> {"borrowed": "feeds"}
+
+Who borrows has the service's store to itself until it closes its end, or is no more; then the core closes the other.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +34,16 @@ SOCKET_NAME = "core.sock"
 LINE_BYTES_MAX = 4096
 LINE_DEADLINE_S = 5.0
 CALLERS_MAX = 16
+BORROW = "borrow"
 
 Answer = Mapping[str, str]
+# Keeps everybody of the core away from a service's store for as long as the context is open.
+Lend = Callable[[str], AbstractAsyncContextManager[None]]
+
+
+class _Request(msgspec.Struct):
+    op: str
+    service: str = ""
 
 
 def console_path(me: Path) -> Path:
@@ -43,13 +55,20 @@ class Console:
     """Serves the socket; owned by the event loop that started it."""
 
     def __init__(
-        self, me: Path, *, answers: Mapping[str, Callable[[], Answer]], is_child: Callable[[int], bool]
+        self,
+        me: Path,
+        *,
+        answers: Mapping[str, Callable[[], Answer]],
+        is_child: Callable[[int], bool],
+        lend: Lend,
     ) -> None:
         self._path = console_path(me)
         self._answers = answers
         self._is_child = is_child
+        self._lend = lend
         self._server: asyncio.AbstractServer | None = None
         self._callers = 0
+        self._lending: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Listen; a socket that nobody answers is replaced, AlreadyRunning when somebody does."""
@@ -57,9 +76,12 @@ class Console:
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=LINE_BYTES_MAX)
 
     async def close(self) -> None:
-        """Stop listening and remove the socket."""
+        """Stop listening and remove the socket; who has borrowed a store has it without the core from then on."""
         if self._server is not None:
             self._server.close()
+            for task in self._lending:
+                task.cancel()
+            await asyncio.gather(*self._lending, return_exceptions=True)
             await self._server.wait_closed()
             self._path.unlink(missing_ok=True)
             self._server = None
@@ -69,9 +91,7 @@ class Console:
             if self._callers < CALLERS_MAX:
                 self._callers += 1
                 try:
-                    async with asyncio.timeout(LINE_DEADLINE_S):
-                        writer.write(msgspec.json.encode(await self._answer(reader, writer)) + b"\n")
-                        await writer.drain()
+                    await self._attend(reader, writer)
                 finally:
                     self._callers -= 1
         except (TimeoutError, ConnectionError):
@@ -81,16 +101,39 @@ class Console:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Mapping[str, Any]:
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one caller; a refusal and a failure are answers too."""
         try:
-            await self._check_peer(reader, writer)
-            return self._answers[_operation(await _line(reader), self._answers)]()
+            async with asyncio.timeout(LINE_DEADLINE_S):
+                await self._check_peer(reader, writer)
+                request = _request(await _line(reader), {*self._answers, BORROW})
+            if request.op == BORROW:
+                await self._lend_to(reader, writer, request.service)
+                return
+            answer: Mapping[str, Any] = self._answers[request.op]()
+        except (TimeoutError, ConnectionError):
+            raise
         except LockerError as error:
             log.info("console refused code=%s", error.code)
-            return {"problem": problem_document(error)}
+            answer = {"problem": problem_document(error)}
         except Exception as error:
             log.exception("console failed")
-            return {"problem": problem_document(as_locker_error(error))}
+            answer = {"problem": problem_document(as_locker_error(error))}
+        await _say(writer, answer)
+
+    async def _lend_to(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, service_id: str) -> None:
+        """Keep everybody from the store until the caller is gone; the kernel tells that, however it ended."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._lending.add(task)
+        try:
+            async with self._lend(service_id):
+                await _say(writer, {"borrowed": service_id})
+                with contextlib.suppress(ConnectionError):
+                    while await reader.read(LINE_BYTES_MAX):
+                        pass
+        finally:
+            self._lending.discard(task)
 
     async def _check_peer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Judge who has connected at once: later, its number may be somebody else's."""
@@ -116,12 +159,19 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
         raise BadRequest("The line has no end.") from err
 
 
-def _operation(line: bytes, known: Mapping[str, object]) -> str:
+async def _say(writer: asyncio.StreamWriter, answer: Mapping[str, Any]) -> None:
+    async with asyncio.timeout(LINE_DEADLINE_S):
+        writer.write(msgspec.json.encode(answer) + b"\n")
+        await writer.drain()
+
+
+def _request(line: bytes, known: Collection[str]) -> _Request:
     try:
-        request = msgspec.json.decode(line, type=dict[str, Any])
+        request = msgspec.json.decode(line, type=_Request)
+    except msgspec.ValidationError as err:
+        raise BadRequest(f"The line does not fit: {err}.") from err
     except (msgspec.MsgspecError, RecursionError) as err:
         raise BadRequest("The line is not a JSON object.") from err
-    operation = request.get("op")
-    if not isinstance(operation, str) or operation not in known:
-        raise BadRequest(f"op must be one of {', '.join(known)}.")
-    return operation
+    if request.op not in known:
+        raise BadRequest(f"op must be one of {', '.join(sorted(known))}.")
+    return request

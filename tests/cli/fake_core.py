@@ -29,12 +29,16 @@ class Asked:
 
 @dataclass
 class FakeCore:
-    """What it answers, by method and path; what it was asked, in order; the line its socket answers with."""
+    """What it answers, by method and path; what it was asked, in order; the stores that it lent and got back.
+
+    `line` is what its socket answers with.
+    """
 
     me: Path
     url: str = ""
     answers: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    lent: list[str] = field(default_factory=list)
     line: bytes = b""
     logins: int = 0
     cuts: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -118,6 +122,12 @@ def _give_tickets(door: socket.socket, core: FakeCore) -> None:
             if request == {"op": "login"}:
                 core.logins += 1
                 caller.sendall(json.dumps({"url": core.login_url}).encode() + b"\n")
+                continue
+            if request["op"] == "borrow":
+                core.lent.append(request["service"])
+                caller.sendall(json.dumps({"borrowed": request["service"]}).encode() + b"\n")
+                lines.read()
+                core.lent.append(f"{request['service']} is back")
                 continue
             assert request == {"op": "ticket"}
             caller.sendall(core.line)

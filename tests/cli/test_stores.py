@@ -170,18 +170,15 @@ def test_nothing_is_taken_where_nothing_waits(locker: Locker, store: Path) -> No
     assert ["No damaged store"] * 3 == [refusal.err[: len("No damaged store")] for refusal in refusals]
 
 
-def test_beside_a_core_the_service_is_off_meanwhile(locker: Locker, core: FakeCore, store: Path) -> None:
-    """And on again when its store is in order."""
+def test_a_core_keeps_away_from_what_is_put_in_order(locker: Locker, core: FakeCore, store: Path) -> None:
+    """Until all of it is done, and once: nothing in it borrows what is borrowed already."""
     furnished(core, record("feeds"))
-    for deed in ("disable", "enable"):
-        core.answer("POST", f"/core/feeds/{deed}", {})
     execute(store, "UPDATE tally SET live = 9")
     repaired = told(of_feeds(locker, "--repair"))
-    asked = [asked.path for asked in core.asked if asked.method == "POST"]
 
     assert (NOTE, "What is folded from its facts was folded anew.") == repaired[0]
-    assert "/core/feeds/disable" == asked[0]
-    assert "/core/feeds/enable" in asked
+    assert ["feeds", "feeds is back"] == core.lent
+    assert [] == [asked.path for asked in core.asked if asked.method == "POST"]
 
 
 def test_a_store_that_somebody_writes_is_looked_through(locker: Locker, store: Path) -> None:

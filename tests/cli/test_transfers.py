@@ -121,16 +121,14 @@ def test_an_import_adds_to_a_me_that_is_there(full: Path, locker: Locker, tmp_pa
 
 
 def test_a_running_core_lets_go_of_the_service_meanwhile(full: Path, locker: Locker, tmp_path: Path) -> None:
-    """It is switched off and on again; one that is off stays so, and nothing else is asked."""
+    """Each store is borrowed for as long as it takes facts, and nothing is switched off for that."""
     locker("export", str(tmp_path / "x.tar"))
     with running(full) as core:
-        core.answer("GET", "/map", {"installed": {"feeds": {"enabled": True}, "notes": {"enabled": False}}})
-        core.answer("POST", "/core/feeds/disable", {})
-        core.answer("POST", "/core/feeds/enable", {})
         done = locker("import", str(tmp_path / "x.tar"))
 
     assert exits.DONE == done.code, done.err
-    assert ["/core/feeds/disable", "/core/feeds/enable"] == [a.path for a in core.asked if a.method == "POST"]
+    assert ["feeds", "feeds is back", "notes", "notes is back"] == core.lent
+    assert [] == core.asked
 
 
 def test_the_owner_s_own_store_goes_along(full: Path, locker: Locker, tmp_path: Path) -> None:
