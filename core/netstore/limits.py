@@ -18,6 +18,9 @@ RETRY_MAX = 500
 GRACE_S = 86_400.0
 HEARTBEAT_S_MIN, HEARTBEAT_S_MAX = 1.0, 300.0
 SEQ_MAX = 2**63 - 1
+# A tenth of what Python gives a thread before another one's turn: a single write that comes beside a bulk load would
+# wait for that at each of its steps.
+THREAD_TURN_S = 0.0005
 
 Seq = Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)]
 

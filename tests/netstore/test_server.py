@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from core.netstore import (
     StoreServer,
     one_store,
 )
+from core.netstore.limits import THREAD_TURN_S
 from core.store import Entry, Store
 from tests.contracts.waiting import wait_until
 from tests.netstore.served import TOKEN, Bare, Served, fact, grants
@@ -279,6 +281,23 @@ class Slow:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+
+def test_threads_of_a_process_that_serves_take_short_turns(clock: ManualClock) -> None:
+    """A thread that reckons, as for a bulk load, keeps one that has a single write to answer waiting for a turn."""
+    before = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(0.005)
+        StoreServer(clock=clock).stop()
+
+        assert THREAD_TURN_S == pytest.approx(sys.getswitchinterval())
+
+        sys.setswitchinterval(THREAD_TURN_S / 10)
+        StoreServer(clock=clock).stop()
+
+        assert sys.getswitchinterval() < THREAD_TURN_S
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_stopping_finishes_what_was_begun(served: Served) -> None:

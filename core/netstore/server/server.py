@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from core.model.clock import Clock
 from core.model.errors import Broken
-from core.netstore.limits import ServerLimits
+from core.netstore.limits import THREAD_TURN_S, ServerLimits
 from core.netstore.listening import listen_tcp, listen_unix, parse_address
 from core.netstore.server.call import Caller
 from core.netstore.server.connection import Connection
@@ -28,10 +29,11 @@ class StoreServer:
 
     Whoever commits to a served store tells `committed`, best as the store's `on_commit`; a commit that nobody told of
     reaches subscribers within seconds. Whoever removes facts tells `forget`, best as its `on_removed`: what is kept in
-    memory would be pushed still.
+    memory would be pushed still. A process that makes one has its threads take turns of THREAD_TURN_S.
     """
 
     def __init__(self, *, clock: Clock, limits: ServerLimits | None = None) -> None:
+        sys.setswitchinterval(min(sys.getswitchinterval(), THREAD_TURN_S))
         self._desk = Desk(limits=limits or ServerLimits(), clock=clock)
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
