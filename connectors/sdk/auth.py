@@ -1,7 +1,7 @@
 """Signing in: the form that the core shows the owner, and the credentials that come of it, sealed before use.
 
 `Auth` is all that the rest of a child knows of signing in; kinds that lead the owner through a provider's own pages
-implement the same six methods.
+implement the same seven methods.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ class Auth(Protocol):
     def credentials(self) -> Mapping[str, Any]:
         """What signing in left, empty when not signed in."""
 
+    def sign_ins(self) -> int:
+        """How often the owner has signed in since the process started; tokens that a kind renews by itself are none."""
+
 
 class NoAuth:
     """For sources that need no sign-in."""
@@ -77,6 +80,10 @@ class NoAuth:
         """None."""
         return {}
 
+    def sign_ins(self) -> int:
+        """None."""
+        return 0
+
 
 class FormAuth:
     """A form of fields, filled in by the owner on the core's page: kinds `token` and `password`.
@@ -94,6 +101,7 @@ class FormAuth:
         self._done: Callable[[], None] = lambda: None
         self._undone: Callable[[], None] = lambda: None
         self._is_told = True
+        self._sign_ins = 0
         self._kept = self._read()
 
     def begin(self, *, done: Callable[[], None], undone: Callable[[], None]) -> None:
@@ -139,6 +147,7 @@ class FormAuth:
             self._tell(account)
         self._service.account = account or self._service.account
         self._keep({"credentials": credentials, "account": self._service.account})
+        self._sign_ins += 1
         self._done()
         return self.describe()
 
@@ -151,6 +160,10 @@ class FormAuth:
         """The fields as the owner filled them in, or what `check` made of them."""
         kept = self._kept.get("credentials", {})
         return kept if isinstance(kept, dict) else {}
+
+    def sign_ins(self) -> int:
+        """How often the form was taken."""
+        return self._sign_ins
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -195,6 +195,7 @@ class Child:
     def _make_auth(self) -> Auth:
         kind = self.service.manifest.auth_kind
         self.service.credentials = lambda: self.auth.credentials()
+        self.service.sign_ins = lambda: self.auth.sign_ins()
         self.service.sign = self._sign
         if kind == "none":
             return NoAuth()

@@ -53,6 +53,7 @@ class Service:
         self.clock = clock
         self.me: Mapping[str, Any] = {}
         self.credentials: Callable[[], Mapping[str, Any]] = dict
+        self.sign_ins: Callable[[], int] = int
         self.sign: Callable[[Session], None] = lambda _: None
         self.account: str | None = None
         self.stopping = threading.Event()

@@ -180,7 +180,7 @@ class Sync:
             report=Report(progress=_Progress(handle, self._publish, service.clock.monotonic).note, alive=hold.renew),
             is_for_owner=handle.is_for_owner,
         )
-        credentials = service.credentials()
+        sign_ins = service.sign_ins()
         ended = pull.run()
         outcome = outcome_of(
             ended,
@@ -191,8 +191,9 @@ class Sync:
         )
         self._note_run(handle, started_at, outcome, pull.tally)
         next_at = outcome.next_at
-        if outcome.sign_in_lapsed and service.credentials() not in ({}, credentials):
-            # The owner signed in anew meanwhile: what was refused is there no more.
+        if outcome.sign_in_lapsed and service.credentials() and service.sign_ins() != sign_ins:
+            # The owner signed in anew meanwhile: what was refused is there no more. Tokens that were renewed do not
+            # count: where the source refuses those too, only the owner can help.
             next_at = service.clock.now()
         elif outcome.sign_in_lapsed:
             self._sign_in_lapsed(str((outcome.problem or {}).get("detail", "")))

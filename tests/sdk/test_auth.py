@@ -217,6 +217,17 @@ def test_a_refusal_of_the_old_token_does_not_touch_the_new_one(core: FakeCore, c
     assert "ok" == child.sync()[0]["status"]
 
 
+def test_a_renewed_token_that_is_refused_too_asks_the_owner(child: Child) -> None:
+    """Renewing is no sign-in: the run is not begun at once again, which would go on for ever."""
+    _sign_in(child)
+    (child.folder / "renews").touch()
+    (child.folder / "refused").touch()
+    run = child.sync()[0]
+    form = child.get("/auth").json()
+
+    assert ("held", "lapsed", 401) == (run["status"], form["state"], child.post("/sync").status_code)
+
+
 def test_a_sealed_file_under_another_key_is_not_lost(core: FakeCore, connectors: Path, child: Child) -> None:
     """The data stays readable, the owner is asked to sign in, and the file is kept for when the key comes back."""
     _sign_in(child)
