@@ -8,18 +8,29 @@ from typing import Any
 import msgspec
 
 from core.model.errors import BadRequest, NotFound
-from core.model.fact import Fact, Record
+from core.model.fact import Fact, JsonObject, Record
 from core.model.filter import Filter, Path, predicate
 from core.model.ids import key_from_path, key_to_path
 from core.model.manifest import Manifest
 from core.records import asked
 from core.records.answers import Answer, Request, json_answer
 from core.records.tags import Tags, cache_headers, depth, is_current, not_modified
-from core.store import AsOf, Hit, Reader, Store, differences, projected
+from core.store import AsOf, Hit, Reader, Store, Verbatim, differences, projected
 
 HITS_MAX = 200
 
 _DIFFERING = ("value", "common")
+
+
+class _Shown(msgspec.Struct, frozen=True, gc=False):
+    """A record as it is answered."""
+
+    key: str
+    value: JsonObject | msgspec.Raw
+    common: JsonObject
+    at: float
+    seq: int
+    href: str
 
 
 class Listing:
@@ -68,16 +79,13 @@ class Listing:
             if "order" in request.query or asked.flag_of(request, "count"):
                 raise BadRequest("records that are searched for come best first, and are not counted")
             return json_answer(self._found(type_name, words, where, as_of, limit=limit, after=after, fields=fields))
-        page = store.records(
-            type_name,
-            limit=limit,
-            after=after,
-            order=request.query.get("order", "key"),
-            where=where,
-            as_of=as_of,
-            fields=fields,
+        order = request.query.get("order", "key")
+        page = (
+            store.records(type_name, limit=limit, after=after, order=order, where=where, as_of=as_of, fields=fields)
+            if fields
+            else store.verbatim(type_name, limit=limit, after=after, order=order, where=where, as_of=as_of)
         )
-        document: dict[str, Any] = {"records": [self._record(one) for one in page.records], "next": page.next}
+        document: dict[str, Any] = {"records": [self._shown(one) for one in page.records], "next": page.next}
         if asked.flag_of(request, "count"):
             count = store.count(type_name, where=where, as_of=as_of)
             document |= {"count": count.count, "count_is_exact": count.is_exact}
@@ -104,7 +112,7 @@ class Listing:
             if judge and not judge(record.value, record.common):
                 continue
             shown = projected(record, fields, types[type_name]) if fields else record
-            records.append({**self._record(shown), **_why(hit)})
+            records.append({**msgspec.structs.asdict(self._shown(shown)), **_why(hit)})
         return {"records": records, "next": found.next}
 
     def _one(self, request: Request, type_name: str, key: str) -> Answer:
@@ -118,7 +126,7 @@ class Listing:
         if is_current(request, tag):
             return not_modified(tag)
         shown = projected(record, fields, self._manifest.types[type_name]) if fields else record
-        return json_answer(self._record(shown), headers=cache_headers(tag))
+        return json_answer(self._shown(shown), headers=cache_headers(tag))
 
     def _history(self, request: Request, type_name: str, key: str) -> Answer:
         request.only("limit", "after", "as_of", "diff")
@@ -155,15 +163,9 @@ class Listing:
         found = self._reads().facts(seq - 1, limit=1)
         return found[0] if found and found[0].seq == seq else None
 
-    def _record(self, record: Record) -> dict[str, Any]:
-        return {
-            "key": record.key,
-            "value": record.value,
-            "common": record.common,
-            "at": record.at,
-            "seq": record.seq,
-            "href": self.href(record.type, record.key),
-        }
+    def _shown(self, record: Record | Verbatim) -> _Shown:
+        href = self.href(record.type, record.key)
+        return _Shown(record.key, record.value, record.common, record.at, record.seq, href)
 
     def _type(self, type_name: str) -> str:
         if type_name not in self._manifest.types:

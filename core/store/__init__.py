@@ -33,7 +33,7 @@ from core.store.pages import place_of, word_of
 from core.store.paths import value_at
 from core.store.reader import Reader
 from core.store.store import Store
-from core.store.values import Appended, Aside, Commit, Entry, FactPage, Origin, Page, Quarantined, Run
+from core.store.values import Appended, Aside, Commit, Entry, FactPage, Origin, Page, Quarantined, Run, Verbatim
 from core.store.words.search import Found, Hit, Search
 from core.store.words.snippet import Marked, beginning, one_line, rest_of
 from core.store.words.text import Reading
@@ -97,6 +97,7 @@ __all__ = [
     "Series",
     "Span",
     "Store",
+    "Verbatim",
     "Verification",
     "Width",
     "accept_salvage",

@@ -19,18 +19,19 @@ from core.store.asking import changes, query
 from core.store.asking.asof import AsOf, AtSeq, AtTime, floor_of, settled
 from core.store.asking.changes import ChangePage
 from core.store.asking.projection import projected
-from core.store.asking.query import Count, Question, weight
+from core.store.asking.query import Count, Listed, Question
 from core.store.binaries.files import Files
 from core.store.care.condition import Condition, condition_of
 from core.store.care.retention import POLICIES, Policy, policies_of
 from core.store.care.verify import Verification, verify
 from core.store.log import current, facts, quarantine, streams
 from core.store.log.fold import common_of
+from core.store.log.glance import Glance
 from core.store.log.receipts import LIST, OWN_TYPES, Receipt, receipt_of
 from core.store.numbers.series import Series
 from core.store.pages import place_of, word_of
-from core.store.rows import Row
-from core.store.values import LIMIT_MAX, FactPage, Page, Quarantined, Run
+from core.store.rows import Row, weight
+from core.store.values import LIMIT_MAX, FactPage, Page, Quarantined, Run, VerbatimPage
 from core.store.words.search import Found, Search
 from core.store.words.wanted import parse_query
 
@@ -57,10 +58,11 @@ class Reads(ABC):
         self.files = Files(path.parent)
         self.series = Series(self.rows)
         self._types = dict(types)
+        self._glances: dict[str, Glance] = {}
 
     @abstractmethod
     def rows(self, statement: str, parameters: Row = (), *, bytes_max: int | None = None) -> list[Row]:
-        """The rows of one of this room's statements, at most until their first two columns weigh `bytes_max`."""
+        """The rows of one of this room's statements, at most until they weigh `bytes_max`."""
 
     def head(self) -> int:
         """The position of the last fact; 0 in an empty store."""
@@ -121,13 +123,29 @@ class Reads(ABC):
         no index serves, or far back in the past, may end early, even empty: `next` then goes on.
         """
         question = Question(type=type_name, where=where, order=order, as_of=as_of)
-        spec = self._spec(type_name)
-        with self._reading():
-            found = query.page(self.rows, spec, question, limit=_bounded(limit), after=after, bytes_max=PAGE_BYTES_MAX)
+        found = self._listed(question, limit=limit, after=after)
         records = self._read(self._record, found.rows)
         if fields:
+            spec = self._spec(type_name)
             records = [projected(record, fields, spec) for record in records]
         return Page(records=records, next=found.next)
+
+    def verbatim(
+        self,
+        type_name: str,
+        *,
+        limit: int,
+        after: str | None = None,
+        order: str = "key",
+        where: Filter | None = None,
+        as_of: AsOf | None = None,
+    ) -> VerbatimPage:
+        """As `records`, for whoever hands the values on as JSON: they are not taken apart for that."""
+        question = Question(type=type_name, where=where, order=order, as_of=as_of)
+        found = self._listed(question, limit=limit, after=after)
+        glance = self._glance(type_name)
+        records = self._read(lambda row: current.verbatim_of(row, glance), found.rows)
+        return VerbatimPage(records=records, next=found.next)
 
     def history(
         self, type_name: str, key: str, *, limit: int, after: str | None = None, as_of: AsOf | None = None
@@ -239,6 +257,15 @@ class Reads(ABC):
             yield
         except (KeyError, IndexError, ValueError, TypeError) as err:
             raise FileDamaged(f"{self.path} holds a row that cannot be read") from err
+
+    def _listed(self, question: Question, *, limit: int, after: str | None) -> Listed:
+        limit, spec = _bounded(limit), self._spec(question.type)
+        with self._reading():
+            return query.page(self.rows, spec, question, limit=limit, after=after, bytes_max=PAGE_BYTES_MAX)
+
+    def _glance(self, type_name: str) -> Glance:
+        name = type_name if type_name in self._types else ""
+        return self._glances.get(name) or self._glances.setdefault(name, Glance(self._spec(name)))
 
     def _record(self, row: Row) -> Record:
         return current.record_of(row, self._spec(row[2]))

@@ -13,4 +13,9 @@ class BoundedRows(Protocol):
     """As `Rows`, for answers that may be large."""
 
     def __call__(self, statement: str, parameters: Row = (), *, bytes_max: int | None = None) -> list[Row]:
-        """The rows, at most until their first two columns weigh `bytes_max`."""
+        """The rows, at most until they weigh `bytes_max`."""
+
+
+def weight(row: Row) -> int:
+    """How many letters and bytes its texts and blobs have."""
+    return sum(len(column) for column in row if type(column) is str or type(column) is bytes)

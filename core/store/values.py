@@ -116,6 +116,24 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
+class Verbatim(msgspec.Struct, frozen=True, gc=False):
+    """As `Record`, its value as the very JSON that it is stored as."""
+
+    type: str
+    key: str
+    value: msgspec.Raw
+    common: JsonObject
+    at: float
+    seq: int
+
+
+class VerbatimPage(msgspec.Struct, frozen=True, kw_only=True):
+    """As `Page`."""
+
+    records: list[Verbatim]
+    next: str | None
+
+
 class FactPage(msgspec.Struct, frozen=True, kw_only=True):
     """Facts of one record, newest first; `next` is the `after` of the following page, None at the end."""
 

@@ -57,6 +57,20 @@ def keys(store: Store, **query: str) -> list[str]:
     return [record["key"] for record in ask(store, "/records/repo", **query)["records"]]
 
 
+def test_a_list_shows_values_as_they_are_stored(tmp_path: Path) -> None:
+    """Letter by letter: the order of names, numbers past 64 bits, letters of any script; as one by one, too."""
+    value = {"z": 2**70, "name": "Ünï\u2028", "stars": 1e22, "a": {"b": [None, True, -0.0, "\\"]}, "empty": {}}
+    with Store.open(tmp_path / "s", types=MANIFEST.types, origin=Origin("d/x", 1), clock=ManualClock(NOON)) as store:
+        store.commit([Change(type="repo", key="x y", value=value, common={"link": "l"}), repo("b", 1)])
+        listed = ask(store, "/records/repo", limit="1", order="-stars")["records"]
+        page = store.verbatim("repo", limit=1, order="-stars")
+
+        assert [ask(store, "/records/repo/~eCB5")] == listed
+        assert value == listed[0]["value"] == msgspec.json.decode(page.records[0].value)
+        assert msgspec.json.encode(value) == bytes(page.records[0].value)
+        assert {"title": "Ünï\u2028", "link": "l"} == listed[0]["common"] == page.records[0].common
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -232,6 +232,7 @@ QUESTIONS: list[Callable[[Reader], Any]] = [
     lambda reader: reader.record("note", "a"),
     lambda reader: reader.records("note", limit=10),
     lambda reader: reader.records("note", limit=10, order="newest"),
+    lambda reader: reader.verbatim("note", limit=10),
     lambda reader: reader.history("note", "a", limit=10),
     lambda reader: reader.facts(0, limit=10),
     lambda reader: reader.cursor("notes"),

@@ -22,7 +22,7 @@ from core.store.asking.asof import AsOf, settled
 from core.store.asking.narrow import Range, indexes_of, narrowest, ranges
 from core.store.asking.walk import ByField, ByKey, Newest, Place, Scope, Slice, Walk, counting, every, time_of, word
 from core.store.asking.where import Parameters, condition
-from core.store.rows import BoundedRows, Row
+from core.store.rows import BoundedRows, Row, weight
 
 COUNTED_MAX = 10_000
 # How many facts of an index are put in order at once, and how many are looked up while an order is walked.
@@ -83,8 +83,9 @@ def page(
         parameters = Parameters()
         statement = step.statement(parameters, limit + 1 - len(found))
         got = _answered(rows, statement, parameters, bytes_max=bytes_max)
-        bytes_max -= sum(map(weight, got))
         found += got
+        if len(found) <= limit:
+            bytes_max -= sum(map(weight, got))
         if len(found) > limit or bytes_max <= 0:
             return Listed(found[:limit], word(plan.walk.place_of_row(found[:limit][-1])))
         end = step.end
@@ -115,11 +116,6 @@ def count(rows: BoundedRows, spec: TypeSpec, question: Question) -> Count:
         if total > COUNTED_MAX:
             break
     return Count(count=total, is_exact=end is None and total <= COUNTED_MAX)
-
-
-def weight(row: Row) -> int:
-    """The letters of a row's two documents, as far as they are texts."""
-    return sum(len(column) for column in row[:2] if isinstance(column, str))
 
 
 class _Plan:

@@ -14,9 +14,11 @@ from core.model.fact import Record
 from core.model.manifest import TypeSpec, spec_of
 from core.store.log.facts import KNOWN_AT, REV_ORDER, object_of
 from core.store.log.fold import Span, Version, at_of, common_of, declared_at, weighed
+from core.store.log.glance import Glance
 from core.store.log.prepare import change_hash
+from core.store.values import Verbatim
 
-_SHAPE: tuple[Any, ...] = (str, (str, NoneType), str, str, float, int)
+_SHAPES = {(str, str, str, str, float, int), (str, NoneType, str, str, float, int)}
 COUNTS = "SELECT t.name, live FROM tally CROSS JOIN type t ON t.id = tally.type WHERE live > 0"
 
 BEFORE_FIRST_KEY = ""
@@ -93,11 +95,17 @@ def record_of(row: tuple[Any, ...], spec: TypeSpec) -> Record:
 
     Raises ValueError for one that no store of ours wrote.
     """
-    if not all(map(isinstance, row, _SHAPE)):
-        raise ValueError("a record's column has a type it cannot have")
+    _check(row)
     value = object_of(row[0])
     common = common_of(spec, value, object_of(row[1]))
     return Record(type=row[2], key=row[3], value=value, common=common, at=row[4], seq=row[5])
+
+
+def verbatim_of(row: tuple[Any, ...], glance: Glance) -> Verbatim:
+    """As `record_of`, the value left as it is stored."""
+    _check(row)
+    value, own, type_name, key, at, seq = row
+    return Verbatim(type_name, key, msgspec.Raw(value), glance.common(value, own), at, seq)
 
 
 def look_up(db: apsw.Connection, wanted: Mapping[int, list[str]]) -> dict[tuple[int, str], Latest]:
@@ -155,3 +163,8 @@ def _past(db: apsw.Connection, type_id: int, key: str, span: Span, spec: TypeSpe
     value, _, deleted, valid_time, known_at = db.execute(_FOLDED, (span.seq,)).get
     at = at_of(declared_at(spec, object_of(value)), valid_time=valid_time, known_at=known_at)
     return Past(type_id, key, span.seq, bool(deleted), at, span.until_seq, span.until_known)
+
+
+def _check(row: tuple[Any, ...]) -> None:
+    if tuple(map(type, row)) not in _SHAPES:
+        raise ValueError("a record's column has a type it cannot have")

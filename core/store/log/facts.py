@@ -18,7 +18,6 @@ from core.store.log.fold import Version
 KNOWN_AT = "coalesce(f.known_at, f.recorded_at)"
 REV_ORDER = f"coalesce(f.rev_order, cast({KNOWN_AT} * 1000 AS INTEGER))"
 
-# The two documents come first, so that a page can be weighed by its first two columns.
 COLUMNS = """
     f.value, f.common, f.seq, f.id, t.name, f.key, f.deleted, f.value_hash, f.causation,
     f.transaction_time, f.valid_time, f.schema_version, p.document, f.derivation,

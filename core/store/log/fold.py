@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from core.model.fact import JsonObject
@@ -66,9 +66,14 @@ def declared_at(spec: TypeSpec, value: JsonObject) -> float | None:
 
 def common_of(spec: TypeSpec, value: JsonObject, own: JsonObject) -> JsonObject:
     """The shared fields: those declared by path, the title too, computed from `value`; code that computed one wins."""
-    paths = {"title": spec.title, **spec.common} if spec.title is not None else spec.common
+    paths = shared_paths(spec)
     declared = {field: found for field, path in paths.items() if (found := value_at(value, path)) is not None}
     return {**declared, **own}
+
+
+def shared_paths(spec: TypeSpec) -> Mapping[str, str]:
+    """Where in the value the shared fields stand that are declared by path, the title too."""
+    return {"title": spec.title, **spec.common} if spec.title is not None else spec.common
 
 
 def at_of(declared: float | None, *, valid_time: float | None, known_at: float) -> float:
