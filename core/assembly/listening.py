@@ -56,13 +56,14 @@ def _listener(host: str, port: int) -> socket.socket:
     try:
         return open_listener(host, port)
     except PortTaken as err:
-        holder = _holder(port)
+        holder = listener_on(port)
         if holder is None:
             raise
         raise PortTaken(f"port {port} is in use by {holder}") from err
 
 
-def _holder(port: int) -> str | None:
+def listener_on(port: int) -> str | None:
+    """Who listens on the port, in words, as far as the system lets us look; None where nobody is seen."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections(kind="tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:

@@ -21,10 +21,12 @@ from core.cli import exits
 from core.cli.backups import held
 from core.cli.checkout import ROOT
 from core.cli.conditions import Condition, condition_of
+from core.cli.connectors import connectors_of
 from core.cli.findings import FAULT, GOOD, NOTE, Finding
 from core.cli.inventory import gaps_in
 from core.cli.logs import has_log
 from core.cli.mounts import doubts_here
+from core.cli.neighbours import running_places
 from core.cli.options import as_json, placed, read_config
 from core.cli.places import Weight
 from core.cli.running_core import RunningCore, find
@@ -32,7 +34,7 @@ from core.cli.screen import plain, say, show_json
 from core.cli.stores import StoreDoctor
 from core.config import Config
 from core.model.errors import BadRequest, ConfigInvalid, FolderUnusable, LockerError
-from core.registry import REQUIREMENTS_IGNORED, Catalog, ignores_requirements
+from core.registry import REQUIREMENTS_IGNORED, ignores_requirements
 
 SQLITE_OLDEST = (3, 51, 3)
 OPEN_TO_OTHERS = 0o077
@@ -46,14 +48,21 @@ _SIGNS = {GOOD: ("✓", "green"), NOTE: ("!", "yellow"), FAULT: ("✗", "red")}
     "--accept-salvage", "accepted", metavar="ID", help="Put what was salvaged of a damaged store in its place."
 )
 @click.option("--yes", is_flag=True, help="Do not ask before taking what was salvaged.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="The port that run is to be told.")
 @as_json
 def doctor(
-    me: Path | None, config_dir: Path | None, mends: bool, accepted: str | None, yes: bool, as_json: bool
+    me: Path | None,
+    config_dir: Path | None,
+    mends: bool,
+    accepted: str | None,
+    yes: bool,
+    port: int | None,
+    as_json: bool,
 ) -> int:
     """Look at everything Locker stands on, and say what to mend."""
     if accepted is not None:
         return _accept(read_config(me, config_dir), accepted, yes=yes, as_json=as_json)
-    findings = list(examine(me, config_dir, mends=mends))
+    findings = list(examine(me, config_dir, port=port, mends=mends))
     if as_json:
         show_json([asdict(finding) for finding in findings])
     else:
@@ -85,13 +94,13 @@ def _accept(config: Config, service_id: str, *, yes: bool, as_json: bool) -> int
     return exits.DONE
 
 
-def examine(me: Path | None, config_dir: Path | None, *, mends: bool = False) -> Iterator[Finding]:
+def examine(me: Path | None, config_dir: Path | None, *, port: int | None, mends: bool) -> Iterator[Finding]:
     """Everything there is to say, one thing after the other; what needs the configuration only where it is sound."""
     yield of_python()
     yield from of_packages(ROOT / "requirements.txt")
     yield of_sqlite(apsw.sqlite_lib_version())
     try:
-        config = read_config(me, config_dir)
+        config = read_config(me, config_dir, port=port)
     except ConfigInvalid as err:
         for line in err.detail.splitlines():
             yield Finding(FAULT, "configuration", line, err.remedy)
@@ -186,17 +195,20 @@ def of_core(config: Config) -> Iterator[Finding]:
     except LockerError as err:
         yield Finding(FAULT, "core", err.detail, err.remedy)
         return
-    if core is None:
+    if core is not None:
+        yield from _of_running(core, config.me)
+    elif config.me in running_places():
+        cure = "Look again in a moment. If it stays so: python3 locker.py logs"
+        yield Finding(NOTE, "core", "It runs and does not answer: it is starting, or stopping.", cure)
+    else:
         yield Finding(GOOD, "core", "It does not run.")
         yield of_port(config.host, config.port)
-        return
-    yield from _of_running(core, config.me)
 
 
 def _of_running(core: RunningCore, me: Path) -> Iterator[Finding]:
     try:
-        installed, available = core.get("/map")["installed"], core.get("/available")
-        conditions = {service["id"]: condition_of(core, me, service) for service in installed.values()}
+        installed = core.get("/map")["installed"].values()
+        conditions = {service["id"]: condition_of(core, me, service) for service in installed}
     except LockerError as err:
         yield Finding(FAULT, "core", err.detail, err.remedy)
         return
@@ -204,13 +216,14 @@ def _of_running(core: RunningCore, me: Path) -> Iterator[Finding]:
     for service_id, condition in conditions.items():
         if condition.problem:
             yield of_service(service_id, condition, has_log=has_log(me, service_id))
-    for fault in available["faults"]:
-        yield Finding(NOTE, fault["name"], "; ".join(fault["faults"]), f"Mend {fault['folder']}/connector.toml.")
 
 
 def of_connectors(config: Config) -> Iterator[Finding]:
-    """What the connectors' folders have that is not looked at."""
-    for name, manifest in Catalog(config.connector_paths).entries().items():
+    """The folders that cannot be used, and what others have that is not looked at."""
+    catalog = connectors_of(config)
+    for fault in catalog.faults():
+        yield Finding(NOTE, fault.name, f"The folder cannot be used: {'; '.join(fault.faults)}.", fault.remedy)
+    for name, manifest in catalog.entries().items():
         if ignores_requirements(manifest):
             yield Finding(NOTE, name, f"{REQUIREMENTS_IGNORED[0]}.", f"{REQUIREMENTS_IGNORED[1]}.")
 
@@ -224,7 +237,9 @@ def of_service(service_id: str, condition: Condition, *, has_log: bool) -> Findi
 
 
 def of_port(host: str, port: int) -> Finding:
-    """Whether the core could listen where it is told to."""
+    """Whether the core could listen where it is told to; who does, where somebody else is there."""
+    if port == 0:
+        return Finding(GOOD, "port", "any that is free.")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         if os.name == "posix":
             # As the core itself does: a connection that just ended must not look like a listener.
@@ -232,9 +247,12 @@ def of_port(host: str, port: int) -> Finding:
         try:
             probe.bind((host, port))
         except OSError as err:
-            return Finding(
-                FAULT, "port", f"{host}:{port} cannot be had: {err.strerror}.", "Stop what has it, or use --port N."
-            )
+            # Loaded here alone: the whole house hangs on it.
+            from core.assembly import listener_on
+
+            holder = listener_on(port)
+            what = f"is in use by {holder}" if holder is not None else f"cannot be had: {err.strerror}"
+            return Finding(FAULT, "port", f"{host}:{port} {what}.", "Stop what has it, or use --port N.")
     return Finding(GOOD, "port", f"{host}:{port} is free.")
 
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from core.backup import Remembered
+from core.cli.connectors import connectors_of
 from core.cli.running_core import SEE_LIST, RunningCore, borrowed
 from core.config import Config
 from core.model.clock import SystemClock
 from core.model.errors import Conflict, NotFound
 from core.model.manifest import Manifest, TypeSpec
-from core.registry import Catalog, owner_epoch
+from core.registry import owner_epoch
 from core.store import Documents, Origin, Store
 from core.vault import open_device, open_master_key
 
@@ -26,7 +27,7 @@ class Opener:
         self._config = config
         self._known = known
         self._core = core
-        self._catalog = Catalog(config.connector_paths)
+        self._catalog = connectors_of(config)
         self._mine: set[str] = set()
         self._device = open_device(config.me, open_master_key(config.me)).id
 

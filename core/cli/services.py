@@ -13,6 +13,7 @@ import click
 from core.backup import restore_notices
 from core.cli import exits
 from core.cli.conditions import Condition, condition_of
+from core.cli.connectors import connectors_of
 from core.cli.neighbours import running_places
 from core.cli.options import as_json, of_service, placed, read_config
 from core.cli.running_core import SEE_AVAILABLE, RunningCore, class_of, connect, find, login_url, way_to_a_core
@@ -23,7 +24,6 @@ from core.config import Config
 from core.model.clock import SystemClock
 from core.model.errors import BadRequest, LockerError, NotFound, Reauthorise, SettingsInvalid, UserActionNeeded
 from core.model.ids import is_service_id
-from core.registry import Catalog
 from core.store import Reader
 
 TITLE_LENGTH_MAX = 80
@@ -96,7 +96,7 @@ def list_(me: Path | None, config_dir: Path | None, available: bool, as_json: bo
 
 def available_in(config: Config) -> dict[str, Any]:
     """What could be installed, read from the folders themselves: no core need run for that."""
-    catalog = Catalog(config.connector_paths)
+    catalog = connectors_of(config)
     connectors = sorted(catalog.entries().values(), key=lambda manifest: manifest.name)
     return {
         "connectors": [{"name": c.name, "title": c.title, "description": c.description} for c in connectors],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from core.backup import Remembered, remembered
 from core.cli.backups import progress
+from core.cli.connectors import connectors_of
 from core.cli.findings import FAULT, GOOD, NOTE, Finding
 from core.cli.opener import OWNER, Opener
 from core.cli.running_core import SEE_LIST, RunningCore
@@ -15,7 +16,6 @@ from core.config import Config
 from core.model.clock import SystemClock
 from core.model.errors import Conflict, LockerError, NotFound
 from core.model.manifest import TypeSpec
-from core.registry import Catalog
 from core.store import (
     Checkup,
     Files,
@@ -62,7 +62,7 @@ class StoreDoctor:
         self._config = config
         self._core = core
         self._clock = SystemClock()
-        self._catalog = Catalog(config.connector_paths)
+        self._catalog = connectors_of(config)
 
     def findings(self, *, mends: bool) -> Iterator[Finding]:
         """What there is to say of each store; with `mends`, what can be put in order is, first."""

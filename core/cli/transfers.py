@@ -26,6 +26,7 @@ from core.backup import export as send
 from core.cli import exits
 from core.cli.backups import held, progress
 from core.cli.checkout import ROOT, version
+from core.cli.connectors import connectors_of
 from core.cli.opener import OWNER, Opener
 from core.cli.options import as_json, placed, read_config
 from core.cli.running_core import SEE_LIST, find
@@ -34,7 +35,6 @@ from core.config import Config
 from core.model.clock import SystemClock
 from core.model.errors import NotFound
 from core.model.ids import is_service_id
-from core.registry import Catalog
 from core.store import Forms, Imported, Reader
 
 
@@ -86,7 +86,7 @@ def _wanted(me: Path, ids: tuple[str, ...]) -> list[tuple[str, Remembered | None
 
 
 def _source(config: Config, stack: ExitStack, service_id: str, known: Remembered | None) -> Source:
-    manifest = None if known is None else Catalog(config.connector_paths).entries().get(known.service.connector)
+    manifest = None if known is None else connectors_of(config).entries().get(known.service.connector)
     types = dict(manifest.types) if manifest is not None else {}
     reader = stack.enter_context(Reader.open(config.me / service_id, types=types))
     schema = schema_of(None if known is None else known.service, manifest)

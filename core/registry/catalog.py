@@ -26,11 +26,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FolderFault:
-    """A folder that cannot be used; `name` is the connector's where it can be told, else the folder's."""
+    """A folder that cannot be used; `name` is the connector's where it can be told, else the folder's.
+
+    `is_path` says that it is no connector's folder but one of `connector_paths`.
+    """
 
     folder: Path
     name: str
     faults: tuple[str, ...]
+    is_path: bool = False
+
+    @property
+    def remedy(self) -> str:
+        """What is to be corrected."""
+        if self.is_path:
+            return "Correct connector_paths in locker.toml, or see to the folder."
+        return f"Correct {self.folder / MANIFEST_FILE}."
 
 
 # What tells whether a manifest is the one that was read: when it was changed, its size, its inode.
@@ -105,7 +116,7 @@ class Catalog:
             if fault.name == name:
                 raise NotFound(
                     f"the connector {name} cannot be used: " + "; ".join(fault.faults),
-                    remedy=f"Correct {fault.folder / MANIFEST_FILE}.",
+                    remedy=fault.remedy,
                 )
         for other in seen.entries.values():
             if Path(other.folder).name == name:
@@ -162,10 +173,12 @@ def _folders_in(path: Path, faults: list[FolderFault]) -> list[Path]:
         with os.scandir(path) as entries:
             names = sorted(entry.name for entry in entries if not entry.name.startswith((".", "_")))
     except OSError as err:
-        faults.append(FolderFault(path, path.name, (f"connector_paths: {path} cannot be read: {err.strerror}",)))
+        what = f"connector_paths: {path} cannot be read: {err.strerror}"
+        faults.append(FolderFault(path, path.name, (what,), is_path=True))
         return []
     if len(names) > FOLDERS_MAX:
-        faults.append(FolderFault(path, path.name, (f"connector_paths: {path} holds more than {FOLDERS_MAX} folders",)))
+        what = f"connector_paths: {path} holds more than {FOLDERS_MAX} folders"
+        faults.append(FolderFault(path, path.name, (what,), is_path=True))
     return [path / name for name in names[:FOLDERS_MAX]]
 
 

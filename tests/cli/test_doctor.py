@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from core.model.problem import problem_document
 from core.store import Origin, Run, Store
 from tests.cli.conftest import Locker
 from tests.cli.fake_core import FakeCore
+from tests.fakes.house import ROOT
 
 
 def test_a_sound_machine(locker: Locker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,22 +96,39 @@ def test_requirements_that_nobody_reads_are_noted(
     assert "requires = [" in done.out
 
 
+def test_a_folder_that_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
+    """In words, with the file to correct, whether a core runs or not; no line of a log comes before it."""
+    folder = tmp_path / "own" / "books"
+    folder.mkdir(parents=True)
+    (folder / "connector.toml").write_text('name = "books"\n')
+    environment = {
+        **os.environ, "LOCKER_ME": str(tmp_path / "Me"), "LOCKER_CONFIG": str(tmp_path), "LOCKER_PORT": "0",
+        "LOCKER_CONNECTOR_PATHS": f"{folder.parent}{os.pathsep}{tmp_path / 'none'}",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "core.cli", "doctor"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+    assert (exits.DONE, "") == (done.returncode, done.stderr)
+    assert f"! books: The folder cannot be used: title: is missing.\n  Correct {folder}/connector.toml." in done.stdout
+    assert "connector_paths: " in done.stdout and "  Correct connector_paths in locker.toml, or see to" in done.stdout
+
+
 def record(id: str, **changed: Any) -> dict[str, Any]:
     """A service as `/map` tells it."""
     return {"id": id, "enabled": True, "paused": False, "state": "stopped", "reason": ""} | changed
 
 
 def furnished(core: FakeCore, *services: dict[str, Any]) -> None:
-    """Let the core have these services, nothing pending, and one folder that cannot be used."""
+    """Let the core have these services, and nothing pending."""
     core.me.chmod(0o700)
     core.answer("GET", "/map", {"installed": {service["id"]: service for service in services}})
-    core.answer("GET", "/available", {"faults": [{"name": "bad", "folder": "/c/bad", "faults": ["name: is missing"]}]})
     for service in services:
         core.answer("GET", f"/core/{service['id']}/at", [])
 
 
 def test_a_running_core_and_what_ails_it(locker: Locker, core: FakeCore) -> None:
-    """Failed services, in words, and folders that cannot be used are found by asking the core."""
+    """Failed services, in words, are found by asking the core."""
     ended = {"type": "child_died", "detail": "feeds ended", "remedy": ""}
     gone = {"type": "not_found", "detail": "provdes: is not a key", "remedy": "Correct /c/gone/connector.toml."}
     furnished(core, record("feeds", state="failed", trouble=ended), record("gone", trouble=gone))
@@ -117,7 +137,6 @@ def test_a_running_core_and_what_ails_it(locker: Locker, core: FakeCore) -> None
     assert exits.FAILED == done.code
     assert "feeds: feeds ended\n  Look at the service's log" in done.out
     assert "gone: provdes: is not a key\n  Correct /c/gone/connector.toml." in done.out
-    assert "bad: name: is missing" in done.out
 
 
 def test_a_log_is_named_where_there_is_one(locker: Locker, core: FakeCore) -> None:
@@ -183,13 +202,38 @@ def test_me_inside_the_checkout_is_noted(locker: Locker) -> None:
     assert "git clean -fdx" in done.out
 
 
-def test_a_taken_port_is_named() -> None:
+def test_a_taken_port_is_named_with_who_has_it() -> None:
     """The owner hears it before the core would."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
+        found = of_port("127.0.0.1", port)
 
-        assert (FAULT, "port") == (of_port("127.0.0.1", port).level, of_port("127.0.0.1", port).subject)
+        assert (FAULT, "port") == (found.level, found.subject)
+        assert found.sentence.endswith(f" (process {os.getpid()}).")
     assert GOOD == of_port("127.0.0.1", port).level
+
+
+def test_the_port_that_is_named_is_looked_at(locker: Locker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the one of the configuration, which somebody may have: `run --port N` will not ask for it."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setenv("LOCKER_PORT", str(other.getsockname()[1]))
+        plain, named = locker("doctor"), locker("doctor", "--port", "0")
+
+    assert (exits.FAILED, exits.DONE) == (plain.code, named.code)
+    assert "port: any that is free." in named.out
+
+
+def test_a_core_that_does_not_answer_is_no_core_that_does_not_run(
+    locker: Locker, me: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be starting or stopping: its port is not asked whether it is free."""
+    monkeypatch.setattr("core.cli.doctor.running_places", lambda: [me])
+    findings = {f["subject"]: f for f in json.loads(locker("doctor", "--json").out)}
+
+    assert (NOTE, "It runs and does not answer: it is starting, or stopping.") == (
+        findings["core"]["level"], findings["core"]["sentence"],
+    )  # fmt: skip
+    assert "port" not in findings
 
 
 @pytest.mark.parametrize(("version", "level"), [("3.51.2", FAULT), ("3.51.3", GOOD), ("3.54.1", GOOD)])
