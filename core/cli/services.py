@@ -22,8 +22,8 @@ from core.cli.sync import Runs, are_over, are_well, run_streams, show_runs
 from core.cli.trouble import show_trouble
 from core.config import Config
 from core.model.clock import SystemClock
-from core.model.errors import BadRequest, LockerError, NotFound, Reauthorise, SettingsInvalid, UserActionNeeded
-from core.model.ids import is_service_id
+from core.model.errors import BadRequest, LockerError, Reauthorise, SettingsInvalid, UserActionNeeded
+from core.model.ids import ID_RULE, check_service_id, is_service_id, proposed_id
 from core.store import Reader
 
 TITLE_LENGTH_MAX = 80
@@ -150,7 +150,7 @@ def install(
     path = f"/core/{_fitting_id(connector, service_id)}/install"
     asked_at = CLOCK.now()
     try:
-        service = core.ask("POST", path, body=body, wait_s=INSTALL_S_MAX, unknown=SEE_AVAILABLE)
+        service = core.ask("POST", path, body=body, wait_s=INSTALL_S_MAX, unknown=_seek_connector(connector))
     except SettingsInvalid as err:
         if err.remedy != SettingsInvalid.default_remedy:
             raise
@@ -186,14 +186,16 @@ def _is_good_start(run: Mapping[str, Any]) -> bool:
 
 
 def _fitting_id(connector: str, service_id: str | None) -> str:
-    if service_id is None and not is_service_id(connector):
-        raise NotFound(f"There is no connector {connector[:64]!r}.", remedy=SEE_AVAILABLE)
-    if service_id is not None and not is_service_id(service_id):
-        raise BadRequest(
-            f"{service_id[:64]!r} cannot be a service's id.",
-            remedy="Use lower case letters, digits and hyphens, beginning with a letter, at most 64.",
-        )
-    return service_id or connector
+    if service_id is not None:
+        check_service_id(service_id)
+        return service_id
+    # Of a name that is none the core tells why, whatever it is to be called.
+    return connector if is_service_id(connector) else proposed_id(connector) or "unnamed"
+
+
+def _seek_connector(name: str) -> str:
+    """What helps where there is no connector of that name."""
+    return SEE_AVAILABLE if is_service_id(name) else f"A connector's name is {ID_RULE}. {SEE_AVAILABLE}"
 
 
 def first_runs(

@@ -6,16 +6,20 @@ import base64
 import hashlib
 import os
 import re
+import unicodedata
 import uuid
 
 from core.model.errors import BadRequest
 
+SERVICE_ID_CHARS_MAX = 64
 SERVICE_ID = re.compile(r"[a-z][a-z0-9-]{0,63}")
 TYPE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+ID_RULE = "lower case letters, digits and hyphens, beginning with a letter, at most 64"
 RESERVED_SERVICE_IDS = frozenset({"owner", "logs", "core", "key"})
 KEY_BYTES_MAX = 512
 
 _UUID7_RANDOM = ((1 << 12) - 1) << 64 | ((1 << 62) - 1)
+_NOT_OF_IDS = re.compile(r"[^a-z0-9]+")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 
@@ -29,10 +33,23 @@ def check_service_id(text: str) -> None:
     if text in RESERVED_SERVICE_IDS:
         raise BadRequest(f"{text!r} is a word that Locker keeps for itself", remedy="Choose another id.")
     if not is_service_id(text):
+        proposed = proposed_id(text)
+        example = f": for example {proposed!r}" if proposed else ""
         raise BadRequest(
             f"{text[:64]!r} cannot be a service's id",
-            remedy="Use lower case letters, digits and hyphens, beginning with a letter, at most 64.",
+            remedy=f"Use {ID_RULE}{example}.",
         )
+
+
+def proposed_id(text: str) -> str:
+    """A service id that is like the text; empty where nothing in it may stand in one.
+
+    >>> proposed_id("My_Notes"), proposed_id("42")
+    ('my-notes', '')
+    """
+    plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode("ascii")
+    found = _NOT_OF_IDS.sub("-", plain).lstrip("-0123456789")[:SERVICE_ID_CHARS_MAX].rstrip("-")
+    return found if is_service_id(found) else ""
 
 
 def uuid7(now_s: float, random_bytes: bytes | None = None) -> uuid.UUID:

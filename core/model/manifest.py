@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from core.model.errors import ManifestInvalid
-from core.model.ids import TYPE_NAME, is_service_id
+from core.model.ids import ID_RULE, TYPE_NAME, is_service_id, proposed_id
 from core.model.manifest_table import ManifestTable
 
 MANIFEST_FILE = "connector.toml"
@@ -139,7 +139,9 @@ def parse_manifest(
 def _read(top: ManifestTable, folder: str) -> Manifest:
     name = top.text("name", required=True)
     if name and not is_service_id(name):
-        top.fault("name", "must be lower case letters, digits and hyphens, at most 64, and no reserved word")
+        proposed = proposed_id(name)
+        example = f", for example {proposed!r}" if proposed else ""
+        top.fault("name", f"must be {ID_RULE}, and no reserved word{example}")
     types = {n: _type(n, table) for n, table in top.tables("types")}
     manifest = Manifest(
         name=name,

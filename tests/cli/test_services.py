@@ -15,7 +15,7 @@ from core.cli.services import TITLE_LENGTH_MAX, settings_from
 from core.model.clock import SystemClock
 from core.model.errors import AuthRequired, BadRequest, ChildDied, NotFound, SettingsInvalid, UserActionNeeded
 from core.model.fact import Change
-from core.model.ids import uuid7
+from core.model.ids import ID_RULE, uuid7
 from core.model.manifest import TypeSpec
 from core.model.problem import problem_document
 from core.registry import TITLE_CHARS_MAX
@@ -237,6 +237,22 @@ def test_install_waits_for_the_first_sync(locker: Locker, core: FakeCore) -> Non
     assert 3 == json.loads(locker("install", "feeds", "--json").out)["runs"][0]["new"]
 
 
+def test_a_name_that_no_connector_may_have_is_answered_with_those_that_may(locker: Locker, core: FakeCore) -> None:
+    """The core says what is wrong with the folder of that name; for an id that is none one is proposed."""
+    problem = problem_document(
+        NotFound(
+            "the connector My_Notes cannot be used: name: must be lower case letters, for example 'my-notes'",
+            remedy="Correct /c/My_Notes/connector.toml.",
+        )
+    )
+    core.answer("POST", "/core/my-notes/install", problem, status=404)
+    faulty = locker("install", "My_Notes")
+
+    assert "My_Notes" == core.asked[0].body["connector"]
+    assert (exits.REFUSED, "Correct /c/My_Notes/connector.toml.") == (faulty.code, faulty.err.splitlines()[1])
+    assert "for example 'b-d'" in locker("install", "feeds", "--id", "B_d").err
+
+
 def test_installing_again_tells_what_this_sync_brought(locker: Locker, core: FakeCore) -> None:
     """What its earlier life brought stands in the same book, and is no news."""
     counts = {"new": 0, "updated": 0, "same": 3, "deleted": 0, "quarantined": 0}
@@ -333,14 +349,22 @@ def test_install_with_settings_that_do_not_fit(locker: Locker, core: FakeCore) -
     assert cure.endswith("/install/feeds")
 
 
-@pytest.mark.parametrize("name", ["nosuch", "No Such", "../x"])
-def test_install_of_what_there_is_not(locker: Locker, core: FakeCore, name: str) -> None:
-    """The cure is the command that lists what there is."""
+@pytest.mark.parametrize(
+    ("name", "path", "cure"),
+    [
+        ("nosuch", "nosuch", "See: "),
+        ("No Such", "no-such", f"A connector's name is {ID_RULE}. See: "),
+        ("../x", "x", f"A connector's name is {ID_RULE}. See: "),
+        ("9_9", "unnamed", f"A connector's name is {ID_RULE}. See: "),
+    ],
+)
+def test_install_of_what_there_is_not(locker: Locker, core: FakeCore, name: str, path: str, cure: str) -> None:
+    """The cure is the command that lists what there is, after the rule where no connector may be called so."""
     problem = problem_document(NotFound("there is no connector", remedy="GET /available lists those there are."))
-    core.answer("POST", f"/core/{name}/install", problem, status=404)
+    core.answer("POST", f"/core/{path}/install", problem, status=404)
     done = locker("install", name)
 
-    assert (exits.REFUSED, "See: python3 locker.py list --available") == (done.code, done.err.splitlines()[1])
+    assert (exits.REFUSED, f"{cure}python3 locker.py list --available") == (done.code, done.err.splitlines()[1])
 
 
 def test_a_title_has_its_length(locker: Locker, core: FakeCore) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.model.errors import BadRequest
-from core.model.ids import device_id, is_service_id, key_from_path, key_to_path, uuid7
+from core.model.ids import check_service_id, device_id, is_service_id, key_from_path, key_to_path, proposed_id, uuid7
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
@@ -66,3 +66,27 @@ def test_device_id_is_base32_of_the_digest() -> None:
 def test_service_ids(text: str, expected: bool) -> None:
     """Lower case, digits and hyphens; the reserved words name folders of the core's own."""
     assert expected == is_service_id(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("My_Notes", "my-notes"), ("my notes!", "my-notes"), ("2nd Größe", "nd-grosse"), ("_x_", "x"),
+        ("a" * 70, "a" * 64), ("github", "github"), ("42", ""), ("owner", ""), ("日本", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_name_that_cannot_be_an_id_leads_to_one_that_can(text: str, expected: str) -> None:
+    """As much of it as may stand in one; nothing where that is nothing, or a word that is kept."""
+    assert expected == proposed_id(text)
+
+
+def test_what_cannot_name_a_service_is_refused_with_what_can() -> None:
+    """The rule, and where there is one, a name like it."""
+    with pytest.raises(BadRequest) as caught:
+        check_service_id("My_Notes")
+
+    assert caught.value.remedy.endswith("at most 64: for example 'my-notes'.")
+    with pytest.raises(BadRequest) as caught:
+        check_service_id("4")
+
+    assert caught.value.remedy.endswith("at most 64.")

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.model.errors import ManifestInvalid
+from core.model.ids import ID_RULE
 from core.model.manifest import Limits, Manifest, StreamSpec, parse_manifest
 
 FULL = """
@@ -162,6 +163,14 @@ def test_every_fault_is_named_with_its_key(text: str, fault: str) -> None:
 
     assert [f for f in caught.value.faults if f.startswith(fault)], caught.value.faults
     assert "/c/x/connector.toml" in str(caught.value)
+
+
+def test_a_name_that_is_none_leads_to_one_that_is() -> None:
+    """The rule, and what would do."""
+    with pytest.raises(ManifestInvalid) as caught:
+        parse_manifest("name = 'My_Notes'\ntitle = 'X'", "/c/x")
+
+    assert (f"name: must be {ID_RULE}, and no reserved word, for example 'my-notes'",) == caught.value.faults
 
 
 def test_features_are_kept_as_they_are_declared() -> None:
