@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +13,8 @@ from core.cli import exits
 from core.cli.options import as_json, placed, read_config
 from core.cli.running_core import RunningCore, connect
 from core.cli.screen import moment, plain, say, show_json, warn
+from core.model.errors import BadRequest, LockerError, NotFound
+from core.store import Reader, parse_query
 
 HITS_MAX = 200
 HITS = 10
@@ -41,14 +43,44 @@ def search(
     for word in words:
         if word.startswith("--"):  # A word left out has one hyphen; two are an option that is none.
             raise click.NoSuchOption(word)
-    core = connect(read_config(me, config_dir).me)
-    asked = {"q": " ".join(words), "services": ",".join(services), "types": ",".join(types), "as_of": as_of}
+    question = " ".join(words)
+    if parse_query(question).is_empty:
+        raise BadRequest("A search needs a word to look for; -word only leaves out.", remedy="Add one to be found.")
+    config = read_config(me, config_dir)
+    core = connect(config.me)
+    if services or types:
+        _check_known(core, config.me, services, () if as_of else types)
+    asked = {"q": question, "services": ",".join(services), "types": ",".join(types), "as_of": as_of}
     found = core.get(f"/search?{urlencode({name: said for name, said in asked.items() if said} | {'limit': limit})}")
     if as_json:
         show_json(found)
     else:
         _show(core, found)
     return exits.DONE
+
+
+def _check_known(core: RunningCore, me: Path, services: Sequence[str], types: Sequence[str]) -> None:
+    """Raise NotFound, with those there are, for a service that is not installed or a type that none has."""
+    installed = core.get("/map")["installed"]
+    for name in services:
+        if name not in installed:
+            raise NotFound(f"There is no service {name[:64]!r}.", remedy=_those_there_are(installed))
+    known = {name for service in installed.values() for name in service["types"]}
+    if known.issuperset(types):
+        return
+    try:
+        for service_id in installed:
+            with Reader.open(me / service_id, types={}) as reader:
+                known.update(reader.counts())
+    except LockerError:
+        return  # What cannot be read may have it.
+    for name in types:
+        if name not in known:
+            raise NotFound(f"No service has a type {name[:64]!r}.", remedy=_those_there_are(known))
+
+
+def _those_there_are(names: Iterable[str]) -> str:
+    return f"There are: {', '.join(sorted(names)) or 'none'}."
 
 
 def _show(core: RunningCore, found: Mapping[str, Any]) -> None:
