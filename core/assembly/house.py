@@ -43,7 +43,7 @@ from core.process import (
     holder_of,
     is_below,
 )
-from core.registry import Catalog, Environments, Reads, Services, owner_epoch
+from core.registry import Catalog, Environments, Reads, Services, begin_owner_log
 from core.schedule import Scheduler
 from core.store import Documents, Origin, Store
 from core.vault import Redactor, open_device, open_master_key
@@ -118,7 +118,7 @@ class House:
         self._stack.callback(self._documents.close)
         self._coredb, self._damage = open_coredb(me / "core.db", clock)
         self._stack.callback(self._coredb.close)
-        own_log = Origin(log=self._device.id, epoch=owner_epoch(self._documents))
+        own_log = Origin(log=self._device.id, epoch=begin_owner_log(self._documents, me / "owner"))
         self._owner = Store.open(me / "owner", types={}, origin=own_log, clock=clock)
         self._stack.callback(self._owner.close)
         self._catalog = Catalog(config.connector_paths, on_change=self._connectors_changed)

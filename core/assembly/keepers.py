@@ -233,9 +233,11 @@ class Keepers:
         self._shared[service.id] = _Shared(store, service, manifest)
 
     def _store_of(self, service: Service, manifest: Manifest | None) -> Store:
+        folder = self._services.working_directory(service.id)
+        service = self._services.get(service.id)  # Where its folder was gone, its log has another epoch by now.
         with self._care.opening(service):
             store = Store.open(
-                self._me / service.id,
+                folder,
                 types={} if manifest is None else manifest.types,
                 origin=Origin(log=f"{self._device}/{service.uid}", epoch=service.origin_epoch),
                 clock=self._clock,

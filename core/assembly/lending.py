@@ -65,6 +65,7 @@ class Lending:
         try:
             await self._supervisor.stop(service_id, reason="its store is worked on by a command")
             await asyncio.to_thread(self._settle)
+            await asyncio.to_thread(self._services.working_directory, service_id)
             yield
         except asyncio.CancelledError:
             is_ending = True  # The core ends; nothing is started any more.

@@ -13,7 +13,7 @@ from core.config import Config
 from core.model.clock import SystemClock
 from core.model.errors import Conflict, NotFound
 from core.model.manifest import Manifest, TypeSpec
-from core.registry import owner_epoch
+from core.registry import Service, begin_in_new_folder, begin_owner_log
 from core.store import Documents, Origin, Store
 from core.vault import open_device, open_master_key
 
@@ -48,19 +48,24 @@ class Opener:
         service = known.service
         manifest: Manifest | None = self._catalog.entries().get(service.connector)
         types: Mapping[str, TypeSpec] = manifest.types if manifest is not None else {}
-        origin = Origin(f"{self._device}/{service.uid}", service.origin_epoch)
-        with (
-            self.alone_with(service.id),
-            Store.open(self._config.me / service.id, types=types, origin=origin, clock=SystemClock()) as store,
-        ):
-            yield store
+        with self.alone_with(service.id):
+            origin = Origin(f"{self._device}/{service.uid}", self._epoch_of(service))
+            with Store.open(self._config.me / service.id, types=types, origin=origin, clock=SystemClock()) as store:
+                yield store
+
+    def _epoch_of(self, service: Service) -> int:
+        """The epoch of its log, another one where its folder is gone; a core that runs has made that anew by now."""
+        if self._core is not None or (self._config.me / service.id).exists():
+            return service.origin_epoch
+        with contextlib.closing(Documents(self._config.me / "locker.json", SystemClock())) as documents:
+            return begin_in_new_folder(documents, service.id)
 
     @contextlib.contextmanager
     def _owners(self) -> Iterator[Store]:
         if self._core is not None:
             raise Conflict("Your own notes are open in the Locker that runs.", remedy="Stop it, then import again.")
         with contextlib.closing(Documents(self._config.me / "locker.json", SystemClock())) as documents:
-            origin = Origin(self._device, owner_epoch(documents))
+            origin = Origin(self._device, begin_owner_log(documents, self._config.me / OWNER))
         with Store.open(self._config.me / OWNER, types={}, origin=origin, clock=SystemClock()) as store:
             yield store
 

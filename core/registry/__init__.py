@@ -4,7 +4,7 @@ from core.registry.catalog import Catalog, FolderFault
 from core.registry.environments import REQUIREMENTS_IGNORED, Environments, ignores_requirements
 from core.registry.naming import TITLE_CHARS_MAX
 from core.registry.reads import Reads
-from core.registry.restored import begin_anew, let_sync, owner_epoch
+from core.registry.restored import begin_anew, begin_in_new_folder, begin_owner_log, let_sync, owner_epoch
 from core.registry.service import Service, does_provide, provided
 from core.registry.services import Services
 from core.registry.settings import validate
@@ -19,6 +19,8 @@ __all__ = [
     "Service",
     "Services",
     "begin_anew",
+    "begin_in_new_folder",
+    "begin_owner_log",
     "does_provide",
     "ignores_requirements",
     "let_sync",

@@ -1,13 +1,19 @@
-"""Services that came back from a backup: another incarnation of each, at rest until their owner says who goes on."""
+"""Logs that go on in another epoch, since what was made in them may be known elsewhere and is not here.
+
+Those of services that came back from a backup rest until their owner says who goes on.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from tinydb.table import Table
 
+from core.model.errors import NotFound
 from core.registry.records import TABLE, State
-from core.registry.service import FIRST_EPOCH
+from core.registry.service import FIRST_EPOCH, FOLDER_EPOCHS
 from core.store import Documents
 
 # Of the device itself: which incarnation of the owner's own log is written here.
@@ -34,6 +40,18 @@ def begin_anew(documents: Documents) -> tuple[str, ...]:
     return tuple(resting)
 
 
+def begin_in_new_folder(documents: Documents, service_id: str) -> int:
+    """Give the log of a service whose folder is gone an epoch that nothing in it had; the epoch."""
+    with documents.lock:
+        table = documents.table(TABLE)
+        for row in table.all():
+            if row.get("id") == service_id and row.get("state", State.INSTALLED) == State.INSTALLED:
+                epoch = row.get("origin_epoch", FIRST_EPOCH) + FOLDER_EPOCHS
+                table.update({"origin_epoch": epoch}, doc_ids=[row.doc_id])
+                return int(epoch)
+    raise NotFound(f"there is no service {service_id!r}")
+
+
 def let_sync(documents: Documents, service_ids: Collection[str]) -> tuple[str, ...]:
     """Let those of these services sync again that are there; their ids."""
     with documents.lock:
@@ -42,6 +60,19 @@ def let_sync(documents: Documents, service_ids: Collection[str]) -> tuple[str, .
         for row in found:
             table.update({"paused": False}, doc_ids=[row.doc_id])
     return tuple(str(row["id"]) for row in found)
+
+
+def begin_owner_log(documents: Documents, folder: Path) -> int:
+    """The epoch of the owner's own log, for whoever opens its store in `folder`; another one where that is gone."""
+    with documents.lock:
+        table = documents.table(DEVICE_TABLE)
+        was_begun = bool(table.all())
+        epoch = owner_epoch(documents)
+        if was_begun and not os.path.lexists(folder):
+            epoch += FOLDER_EPOCHS
+        if not was_begun or epoch != owner_epoch(documents):
+            _put(table, epoch)
+        return epoch
 
 
 def owner_epoch(documents: Documents) -> int:

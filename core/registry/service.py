@@ -11,6 +11,8 @@ from core.model.manifest import Manifest
 from core.vault import without_secrets
 
 FIRST_EPOCH = 1
+# More epochs than stores were made anew in one folder: how many went with it, nobody knows any more.
+FOLDER_EPOCHS = 1000
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +41,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     def has_come_back(self) -> bool:
         """Whether it was brought here by a restore, which gives its log another epoch than its first."""
         return self.origin_epoch > FIRST_EPOCH
+
+    def in_a_new_folder(self) -> Service:
+        """The service, its log in an epoch that nothing in a folder that is gone can have had."""
+        return msgspec.structs.replace(self, origin_epoch=self.origin_epoch + FOLDER_EPOCHS)
 
     def public(self, manifest: Manifest | None) -> dict[str, Any]:
         """What anybody may know of it: no settings, nothing secret, nothing of its process.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -266,7 +267,8 @@ class Services:
         clean, folders = self._checked(manifest, settings)
         with self._lock:
             plain, secrets = split_settings(manifest.settings, clean)
-            service = msgspec.structs.replace(self.get(service_id), settings=plain, allowed_folders=folders)
+            known = self._in_its_folder(self.get(service_id))
+            service = msgspec.structs.replace(known, settings=plain, allowed_folders=folders)
             self._keep(service, manifest, secrets)
         self._on_change(service_id, "settings")
         return service
@@ -282,10 +284,18 @@ class Services:
         return self._reads.present(self.get(service_id).allowed_folders)
 
     def working_directory(self, service_id: str) -> Path:
-        """The service's folder, ready for a child: what somebody took away or changed of it is made anew."""
-        service = self.get(service_id)
-        folder = self._me / service.id
-        make_folder(folder)
+        """The service's folder, ready for a child: what somebody took away or changed of it is made anew.
+
+        Where all of it was gone, the service's log goes on in another epoch.
+        """
+        with self._lock:
+            known = self.get(service_id)
+            service = self._in_its_folder(known)
+            if service != known:
+                self._records.put(service, State.INSTALLED)
+                log.warning("folder made anew id=%s origin_epoch=%d", service_id, service.origin_epoch)
+            folder = self._me / service.id
+            make_folder(folder)
         self._copy(service)
         return folder
 
@@ -296,7 +306,7 @@ class Services:
 
     def _changed(self, service_id: str, **fields: Any) -> Service:
         with self._lock:
-            service = msgspec.structs.replace(self.get(service_id), **fields)
+            service = msgspec.structs.replace(self._in_its_folder(self.get(service_id)), **fields)
             self._records.put(service, State.INSTALLED)
             self._copy(service)
         return service
@@ -308,7 +318,7 @@ class Services:
         known = self._records.of_state(State.KEPT).get(chosen)
         clean, folders = self._checked(manifest, {**self._settings_kept(known, manifest), **values})
         plain, secrets = split_settings(manifest.settings, clean)
-        service = known or Service(
+        service = (known and self._in_its_folder(known)) or Service(
             id=chosen,
             uid=str(uuid7(self._clock.now())),
             connector=manifest.name,
@@ -376,6 +386,10 @@ class Services:
             write_record(self._me / service.id, service.copy_for_child(manifest))
         except LockerError as err:
             log.warning("me.json cannot be written id=%s reason=%s", service.id, err)
+
+    def _in_its_folder(self, service: Service) -> Service:
+        """The service as it is to be remembered: where its folder is gone, what it stores next is of another epoch."""
+        return service if os.path.lexists(self._me / service.id) else service.in_a_new_folder()
 
     def _seal_open_secrets(self) -> None:
         """Seal what an edit by hand, or a connector that calls a field secret only now, left open in locker.json."""

@@ -42,6 +42,9 @@ class Home(Protocol):
     def reader(self, types: Mapping[str, TypeSpec]) -> Reader:
         """What reads beside it."""
 
+    def note_epoch(self, epoch: int) -> None:
+        """Keep beside the database in which epoch facts are made here."""
+
     def release(self, *, clean: bool) -> None:
         """Let go of the place; `clean` says that the store was closed properly."""
 
@@ -66,6 +69,10 @@ class DiskHome:
     def reader(self, types: Mapping[str, TypeSpec]) -> Reader:
         """What reads the file as any other process does."""
         return Reader(self.path, types)
+
+    def note_epoch(self, epoch: int) -> None:
+        """Keep it in the lock's file."""
+        self._lock.note_epoch(epoch)
 
     def release(self, *, clean: bool) -> None:
         """Unlock."""
@@ -111,6 +118,9 @@ class MemoryHome:
         db = hardened(apsw.Connection(self._name, flags=_MEMORY_READ))
         db.set_busy_handler(_Patience())
         return db
+
+    def note_epoch(self, epoch: int) -> None:
+        """Nothing is left of it that would have to know."""
 
     def release(self, *, clean: bool) -> None:  # noqa: ARG002 -- there is no one to tell
         """Let it go, with everything it held."""

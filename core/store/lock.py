@@ -9,6 +9,7 @@ import stat
 import sys
 import weakref
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -25,24 +26,31 @@ _held: weakref.WeakSet[WriterLock] = weakref.WeakSet()
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who held the lock last: its process, the boot it ran in, and whether it closed the store properly."""
+    """Who held the lock last: its process, the boot it ran in, and whether it closed the store properly.
+
+    `origin_epoch` is the last in which facts were made here, 0 where that is not known.
+    """
 
     pid: int
     boot_id: str
     clean: bool
+    origin_epoch: Annotated[int, msgspec.Meta(ge=0, lt=2**62)] = 0
 
 
 class WriterLock:
     """The right to write one store, from `acquire` to `release`.
 
-    It belongs to the process that acquired it: a forked or executed child of it holds nothing.
+    It belongs to the process that acquired it: a forked or executed child of it holds nothing. `last` is who held it
+    before, None where nobody did.
     """
 
-    def __init__(self, handle: int, path: Path, *, was_clean: bool) -> None:
+    def __init__(self, handle: int, path: Path, *, last: Holder | None) -> None:
         self._handle = handle
         self._pid = os.getpid()
         self.path = path
-        self.was_clean = was_clean
+        self.last = last
+        self.was_clean = last is None or last.clean
+        self._origin_epoch = 0 if last is None else last.origin_epoch
 
     @classmethod
     def acquire(cls, folder: Path) -> WriterLock:
@@ -52,7 +60,7 @@ class WriterLock:
         try:
             if not _try_lock(handle):
                 raise WriterBusy(f"{folder.name}: {_named(_read(handle))} writes this store")
-            lock = cls(handle, path, was_clean=_was_clean(handle))
+            lock = cls(handle, path, last=_last(handle))
             lock._mark(clean=False)
         except BaseException:
             os.close(handle)
@@ -64,6 +72,12 @@ class WriterLock:
     def is_mine(self) -> bool:
         """Whether this process still has the right to write."""
         return self._handle >= 0 and self._pid == os.getpid()
+
+    def note_epoch(self, epoch: int) -> None:
+        """Keep, flushed, in which epoch facts are made here: it outlives the database."""
+        if epoch != self._origin_epoch:
+            self._origin_epoch = epoch
+            self._mark(clean=False)
 
     def release(self, *, clean: bool) -> None:
         """Let the next one write; `clean` says that the store was closed properly. Again does nothing."""
@@ -86,7 +100,7 @@ class WriterLock:
 
     def _mark(self, *, clean: bool) -> None:
         """Written in place and always as long: a full disk cannot refuse it, and the lock is on this very file."""
-        holder = Holder(pid=self._pid, boot_id=boot_id(), clean=clean)
+        holder = Holder(pid=self._pid, boot_id=boot_id(), clean=clean, origin_epoch=self._origin_epoch)
         os.lseek(self._handle, 0, os.SEEK_SET)
         os.write(self._handle, msgspec.json.encode(holder).ljust(LOCK_BYTES - 1) + b"\n")
         os.fsync(self._handle)
@@ -147,12 +161,11 @@ def _read(handle: int) -> Holder | None:
     return None
 
 
-def _was_clean(handle: int) -> bool:
+def _last(handle: int) -> Holder | None:
     """A lock file without content was never held; one that cannot be read was not left by a proper close."""
     if os.fstat(handle).st_size == 0:
-        return True
-    last = _read(handle)
-    return last is not None and last.clean
+        return None
+    return _read(handle) or Holder(pid=0, boot_id="", clean=False)
 
 
 def _named(holder: Holder | None) -> str:

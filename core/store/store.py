@@ -19,11 +19,12 @@ from core.store.care.findings import Findings
 from core.store.care.recovery import refuse_damaged, settle
 from core.store.care.retention import Policy
 from core.store.care.verify import Verification
-from core.store.connection import fault_of
+from core.store.connection import fault_of, identity
 from core.store.home import DiskHome, Home, MemoryHome, make_folder
 from core.store.lock import WriterLock
 from core.store.log.adding import PIECE_FACTS, Adding, Answers
 from core.store.log.entries import judge
+from core.store.log.incarnation import epoch_beside
 from core.store.log.indexer import Indexer
 from core.store.log.ledger import INDEX_FACTS, Ledger
 from core.store.log.mending import RETRY_MAX, Mending, Retried
@@ -91,6 +92,7 @@ class Store(Reads):
         ledger = self._open_ledger()
         try:
             ledger.count_open()
+            home.note_epoch(ledger.epoch)
             ledger.transaction([Ledger.rebuild if found is not None and found.folds_differ else Ledger.keep_up])
             ledger.finish_erasing(path.parent)
         except BaseException:
@@ -130,10 +132,12 @@ class Store(Reads):
         try:
             found = settle(folder, was_clean=lock.was_clean, at=clock.now())
             refuse_damaged(folder, found)
+            epoch = epoch_beside(origin.epoch, lock.last, is_new=identity(path) is None)
+            lock.note_epoch(epoch)  # First: a store that was made and is lost again must have been heard of.
             return cls(
                 DiskHome(path, lock),
                 types=types,
-                origin=origin,
+                origin=Origin(origin.log, epoch),
                 clock=clock,
                 found=found,
                 timezone=timezone,

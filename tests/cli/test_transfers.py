@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,21 @@ def test_an_import_tells_what_came(full: Path, locker: Locker, tmp_path: Path) -
     assert (22, 0) == (first["services"]["notes"]["added"], first["services"]["notes"]["known"])
     assert exits.DONE == again.code
     assert ["feeds", "0", "22"] == again.out.splitlines()[1].split()[:3]
+
+
+def test_an_import_into_a_folder_that_is_gone_begins_another_epoch(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """What was stored there, and is not in the file, may come back some day."""
+    locker("export", str(tmp_path / "x.zip"), "--service", "feeds")
+    before = json.loads((full / "locker.json").read_text())["services"].values()
+    shutil.rmtree(full / "feeds")
+
+    done = locker("import", str(tmp_path / "x.zip"))
+
+    assert exits.DONE == done.code
+    after = {
+        row["id"]: row["origin_epoch"] for row in json.loads((full / "locker.json").read_text())["services"].values()
+    }
+    assert {row["id"]: row["origin_epoch"] + 1000 * (row["id"] == "feeds") for row in before} == after
 
 
 def test_a_damaged_file_is_told_and_its_whole_facts_are_taken(full: Path, locker: Locker, tmp_path: Path) -> None:

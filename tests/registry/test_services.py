@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from core.model.errors import BadRequest, Conflict, ManifestInvalid, NotFound, RunMissing
-from core.registry import provided
+from core.registry import begin_owner_log, provided
 from core.registry.naming import SERVICES_MAX, TITLE_CHARS_MAX
 from tests.registry.conftest import FEEDS, MAIL_SETTINGS, Registry, write_connector
 
@@ -52,6 +52,45 @@ def test_double_install_two_records(registry: Registry) -> None:
     assert registry.services.get("feeds-2").settings["urls"] == ["https://b.example/"]
     assert (registry.services.get("feeds").title, registry.services.get("feeds-2").title) == ("Feeds", "More")
     assert all((registry.me / name / "me.json").is_file() for name in ("feeds", "feeds-2", "feeds-work"))
+
+
+def test_a_log_whose_folder_is_gone_goes_on_in_another_epoch(registry: Registry) -> None:
+    """What was stored there may come back; whoever finds the folder gone notes it before anything is stored anew."""
+    registry.install_feeds()
+    assert 1 == registry.services.get("feeds").origin_epoch
+
+    epochs = []
+    for find in (
+        lambda: registry.services.working_directory("feeds"),
+        lambda: registry.services.rename("feeds", "News"),
+        lambda: registry.services.update_settings("feeds", {"urls": ["https://b.example/"]}),
+    ):
+        shutil.rmtree(registry.me / "feeds")
+        find()
+        registry.reopen()
+        epochs.append(registry.services.get("feeds").origin_epoch)
+        assert (registry.me / "feeds").is_dir()
+
+    registry.services.uninstall("feeds", erase=False)
+    shutil.rmtree(registry.me / "feeds")
+    epochs.append(registry.install_feeds().origin_epoch)
+
+    assert [1001, 2001, 3001, 4001] == epochs
+    assert 4001 == registry.reopen().get("feeds").origin_epoch
+
+
+def test_the_owner_s_own_log_goes_on_in_another_epoch_too(registry: Registry) -> None:
+    """Its folder is not there at the first start, which is no loss."""
+    own = registry.me / "owner"
+    epochs = [begin_owner_log(registry.documents, own)]
+    own.mkdir()
+    epochs.append(begin_owner_log(registry.documents, own))
+    own.rmdir()
+    epochs.append(begin_owner_log(registry.documents, own))
+    own.mkdir()
+    epochs.append(begin_owner_log(registry.documents, own))
+
+    assert [1, 1, 1001, 1001] == epochs
 
 
 def test_default_titles_tell_services_apart(registry: Registry) -> None:

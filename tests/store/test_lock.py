@@ -189,7 +189,7 @@ def test_lock_file_keeps_its_size(folder: Path) -> None:
     sizes.append((folder / "store.lock").stat().st_size)
 
     assert [LOCK_BYTES, LOCK_BYTES] == sizes
-    assert {"pid", "boot_id", "clean"} == set(json.loads((folder / "store.lock").read_text()))
+    assert {"pid", "boot_id", "clean", "origin_epoch"} == set(json.loads((folder / "store.lock").read_text()))
 
 
 def test_lock_is_no_link_pipe_or_folder(folder: Path, tmp_path: Path) -> None:

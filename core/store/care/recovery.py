@@ -23,7 +23,8 @@ from core.model.errors import Broken, FileDamaged, LockerError, NotFound
 from core.store.care.findings import INSPECT, MARKER, MEND, QUARANTINE, REPAIR, SALVAGED, Findings, damage_of
 from core.store.connection import fault_of, identity
 from core.store.durable import flush_folder, move_into_place
-from core.store.lock import WriterLock, holder_of
+from core.store.lock import Holder, WriterLock, holder_of
+from core.store.log.incarnation import leave_behind
 from core.store.log.receipts import SALVAGE, put_receipt
 from core.store.reader import STORE_NAME
 
@@ -101,7 +102,7 @@ def accept_salvage(folder: Path, *, actor: str, clock: Clock) -> Findings:
     Raises NotFound where no store waits for it, FileDamaged where nothing could be salvaged.
     """
     try:
-        with _locked(folder):
+        with _locked(folder) as lock:
             found = damage_of(folder)
             if found is None:
                 raise NotFound(f"{folder.name}: no damaged store waits here")
@@ -109,7 +110,7 @@ def accept_salvage(folder: Path, *, actor: str, clock: Clock) -> Findings:
             if place is None or (identity(place) is None and identity(folder / STORE_NAME) is None):
                 raise FileDamaged(f"{folder.name}: nothing could be salvaged", remedy="Restore a backup.")
             if identity(place) is not None:
-                _sign(place, found, actor=actor, at=clock.now())
+                _sign(place, found, last=lock.last, actor=actor, at=clock.now())
                 _swap(folder, place)
             (folder / MARKER).unlink()
             flush_folder(folder)
@@ -144,12 +145,16 @@ def _told(folder: Path, found: Findings) -> Findings:
     return found
 
 
-def _sign(place: Path, found: Findings, *, actor: str, at: float) -> None:
-    """Leave the receipt in the salvaged store, before it becomes the store; once, however often this is begun."""
+def _sign(place: Path, found: Findings, *, last: Holder | None, actor: str, at: float) -> None:
+    """Leave the receipt in the salvaged store, before it becomes the store; once, however often this is begun.
+
+    Positions of what is lost may be known elsewhere, so it goes on in another epoch.
+    """
     db = apsw.Connection(str(place), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
     try:
         db.pragma("synchronous", "full")
         with db:
+            leave_behind(db, last)
             put_receipt(db, SALVAGE, actor=actor, at=at, document=msgspec.to_builtins(found), once=True)
     finally:
         db.close()

@@ -15,6 +15,7 @@ from core.store.care.seal import is_sealed, put_seal
 from core.store.care.verify import fetch, verify
 from core.store.connection import fault_of, identity, open_for_reading
 from core.store.durable import CREATE, FILE_MODE, NO_FOLLOW, move_into_place, read_file, replace_file
+from core.store.log.incarnation import pass_on
 from core.store.migrate import version_of
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 
@@ -91,7 +92,10 @@ def holding_of(path: Path) -> Holding:
 
 
 def renew_epoch(path: Path) -> str:
-    """Make the store at `path` another incarnation: positions in the one it was copied from mean nothing in it."""
+    """Make the store at `path` another incarnation: positions in the one it was copied from mean nothing in it.
+
+    Its own facts go on in the next epoch of their log.
+    """
     epoch = secrets.token_bytes(EPOCH_BYTES)
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
     try:
@@ -99,6 +103,7 @@ def renew_epoch(path: Path) -> str:
         with db:
             was_sealed = is_sealed(db)
             db.execute("UPDATE meta SET value = ? WHERE name = 'store_epoch'", (epoch,))
+            pass_on(db)
             if was_sealed:
                 put_seal(db)
     except apsw.Error as err:

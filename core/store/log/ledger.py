@@ -26,6 +26,7 @@ from core.store.log.adding import do_run, in_runs
 from core.store.log.declarations import Declarations
 from core.store.log.draft import Draft
 from core.store.log.entries import Intake, Judged, names, own_fact
+from core.store.log.incarnation import epoch_in, put_epoch
 from core.store.log.prepare import Batch
 from core.store.log.quarantine import Quarantine
 from core.store.log.receipts import Verb, put_receipt
@@ -80,7 +81,9 @@ class Ledger:
         self._numbers: dict[str, int] = {}
         self._sources: dict[tuple[str, int], Source] = {}
         self._producers: dict[str, int] = {}
-        self._own = self._source(origin.log, origin.epoch)
+        #: In which facts are made here: that of `origin`, unless the store is in a later one already.
+        self.epoch = epoch_in(db, origin.epoch)
+        self._own = self._source(origin.log, self.epoch)
         self.head: int = db.execute(facts.HEAD).get or 0
         self._origin_seq = self._last_of_own()
 
@@ -107,11 +110,12 @@ class Ledger:
             raise
 
     def count_open(self) -> None:
-        """Note that a writer came; the first one gives the store its epoch."""
+        """Note that a writer came, and in which epoch it makes facts; the first one gives the store its own epoch."""
         with self._db:
             remove_seal(self._db)
             self._db.execute(_NEW_META, ("store_epoch", secrets.token_bytes(EPOCH_BYTES)))
             self._db.execute(_NEW_META, ("opens", 0))
+            put_epoch(self._db, self.epoch)
             self._db.execute(_COUNT_OPEN)
 
     def transaction(
