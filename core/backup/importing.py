@@ -22,9 +22,13 @@ JSON_BYTES_MAX = 64 * 1024 * 1024
 FACT_LINE_BYTES_MAX = 16 * 1024 * 1024
 
 FACTS, SERIES, SERVICE, OWNER = "facts.jsonl", "series.jsonl", "service.json", "owner"
+SET_ASIDE, RECEIPTS, RUNS = "quarantine.jsonl", "receipts.jsonl", "runs.jsonl"
 _FILE = re.compile(r"files/([0-9a-f]{2})/([0-9a-f]{62})")
 # What stands directly in the export of one service, so that its folder may be named as well as the whole.
-_OF_ONE = frozenset({FACTS, SERIES, SERVICE, "schema.json", "facts.snap", "records", "csv", "parquet", "files"})
+_OF_ONE = frozenset(
+    {FACTS, SERIES, SET_ASIDE, RECEIPTS, RUNS, SERVICE}
+    | {"schema.json", "facts.snap", "records", "csv", "parquet", "files"}
+)
 
 OpenStore = Callable[[str], AbstractContextManager[Store]]
 
@@ -168,11 +172,15 @@ class _Service:
         self._said: Exported | None = None
 
     def take(self, name: str, item: _Passed) -> None:
-        """Take one entry: facts and files are taken, tables are made of facts and need not be."""
+        """Take one entry: tables are made of facts and need not be taken, and runs are of the service that had them."""
         if name == FACTS:
             self._facts, self._digest = _take_lines(self._taking, item)
         elif name == SERIES:
             self._taking.take_samples(self._store.series, _objects(self._taking, item))
+        elif name == SET_ASIDE:
+            self._taking.take_set_aside(_objects(self._taking, item, line_bytes_max=FACT_LINE_BYTES_MAX))
+        elif name == RECEIPTS:
+            self._taking.take_receipts(_objects(self._taking, item, line_bytes_max=JSON_BYTES_MAX))
         elif name == SERVICE:
             self._note(text_of(item, bytes_max=JSON_BYTES_MAX))
         elif match := _FILE.fullmatch(name):
@@ -262,8 +270,8 @@ def _take_lines(taking: Import, chunks: Iterator[bytes] | _Passed) -> tuple[int,
     return count, digest.hexdigest()
 
 
-def _objects(taking: Import, item: _Passed) -> Iterator[JsonObject]:
-    for line in lines_of(item, line_bytes_max=LINE_BYTES_MAX):
+def _objects(taking: Import, item: _Passed, *, line_bytes_max: int = LINE_BYTES_MAX) -> Iterator[JsonObject]:
+    for line in lines_of(item, line_bytes_max=line_bytes_max):
         try:
             yield msgspec.json.decode(line, type=JsonObject)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -94,8 +94,8 @@ def _source(config: Config, stack: ExitStack, service_id: str, known: Remembered
 
 
 def _tell_export(done: ExportDone) -> None:
-    rows = [(one.service, one.facts, sum(one.records.values()), one.files) for one in done.services]
-    show_table(("service", "facts", "records", "files"), rows, empty="There is nothing to export.")
+    rows = [(one.service, one.facts, sum(one.records.values()), one.files, one.set_aside) for one in done.services]
+    show_table(("service", "facts", "records", "files", "set aside"), rows, empty="There is nothing to export.")
     for one in done.services:
         for count, what in ((len(one.damaged_facts), "facts"), (len(one.damaged_files), "files")):
             if count:
@@ -105,6 +105,7 @@ def _tell_export(done: ExportDone) -> None:
     for failed in done.failed:
         warn(plain(f"{failed.service} could not be exported: {failed.reason}"))
     say(f"Exported to {done.path}, read back and whole.")
+    say("Not in it: settings, sign-ins, and where each sync resumes. Those are in a backup: python3 locker.py backup")
 
 
 @click.command("import")
@@ -154,10 +155,10 @@ def _takers(me: Path) -> dict[str, Remembered]:
 
 def _tell_import(done: ImportDone) -> None:
     rows = [
-        (service_id, one.added, one.known, one.conflicting, one.refused + one.unreadable, one.files)
+        (service_id, one.added, one.known, one.conflicting, one.refused + one.unreadable, one.files, one.set_aside)
         for service_id, one in done.services.items()
     ]
-    columns = ("service", "new", "known", "conflicting", "refused", "files")
+    columns = ("service", "new", "known", "conflicting", "refused", "files", "set aside")
     show_table(columns, rows, empty="Nothing was imported.")
     for service_id, one in done.services.items():
         _tell_problems(service_id, one)

@@ -24,7 +24,7 @@ from core.store.exchange.imports import Import, Imported
 from core.store.lock import is_held
 from core.store.log.beginnings import Begun, cut_run, mark_name, unended
 from core.store.log.mending import Retried
-from core.store.log.receipts import Receipt
+from core.store.log.receipts import FROM_STORE, Receipt
 from core.store.moments import moment
 from core.store.numbers.recorder import Recorder
 from core.store.numbers.samples import Sample, Sampled
@@ -40,6 +40,7 @@ from core.store.words.text import Reading
 from core.store.words.wanted import parse_query
 
 __all__ = [
+    "FROM_STORE",
     "Almanac",
     "Appended",
     "AsOf",

@@ -29,7 +29,8 @@ from core.store.log.indexer import Indexer
 from core.store.log.ledger import INDEX_FACTS, Ledger
 from core.store.log.mending import RETRY_MAX, Mending, Retried
 from core.store.log.prepare import Batch, check_count, prepare_all, provenance, set_aside
-from core.store.log.receipts import Verb
+from core.store.log.quarantine import Waiting
+from core.store.log.receipts import Receipt, Verb
 from core.store.log.streams import cursor_text, run_row
 from core.store.log.writer import Work, Writer
 from core.store.numbers.recorder import Recorder
@@ -37,7 +38,7 @@ from core.store.numbers.samples import Sample, prepare_samples
 from core.store.reader import STORE_NAME
 from core.store.reads import Reads
 from core.store.rows import Row
-from core.store.values import Appended, Aside, Commit, Entry, Origin, Quarantined, Run
+from core.store.values import Appended, Aside, Commit, Entry, Origin, Quarantined, Run, TakenIn
 
 T = TypeVar("T")
 
@@ -291,6 +292,13 @@ class Store(Reads):
     def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
         """Keep for good what was done to this store from elsewhere; the receipt's number."""
         return self._submit(lambda ledger: ledger.leave_receipt(verb, actor=actor, document=document), bulk=False)
+
+    def take_in(self, waiting: Sequence[Waiting], receipts: Sequence[Receipt], *, store_epoch: str) -> TakenIn:
+        """Keep what the store of that epoch kept beside its facts, with its times; what is here already stays as it is.
+
+        What waits in quarantine there waits here too, unless the record has gone on since or is deleted here.
+        """
+        return self._submit(lambda ledger: ledger.take_in(waiting, receipts, store_epoch=store_epoch), bulk=True)
 
     def retry_quarantined(
         self, types: Sequence[str] | None = None, *, limit: int = RETRY_MAX, after: int = 0

@@ -141,6 +141,13 @@ class FactPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
+class TakenIn(msgspec.Struct, frozen=True):
+    """What came of what another store kept beside its facts: records in quarantine, and receipts."""
+
+    set_aside: int = 0
+    receipts: int = 0
+
+
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     """A record that could not be stored: why, how often it came so, and the beginning of what came.
 

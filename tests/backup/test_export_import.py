@@ -26,7 +26,7 @@ from core.model.fact import Change, Fact
 from core.model.frames import encode_frame
 from core.model.manifest import Manifest, TypeSpec
 from core.registry import Service
-from core.store import Forms, Origin, Reader, Store
+from core.store import Aside, Forms, Origin, Reader, Run, Store
 from core.store.exchange.framed import wire_form
 from tests.backup.conftest import FILE, SECRET, UIDS, fill, open_store
 from tests.store.disks import small_disk
@@ -114,6 +114,65 @@ def test_numbers_over_time_go_along(me: Path, tmp_path: Path) -> None:
         assert ["volts", "watts"] == reader.series.points(limit=10)
         found = reader.series.samples("watts", limit=10_000).moments
         assert [-1.0 if n == 7 else n / 3 for n in range(2400)] == [moment.value for moment in found]
+
+
+def _troubled(me: Path) -> None:
+    """A store with records that were refused, receipts and a run."""
+    with open_store(me, "feeds", ManualClock(1.8e9)) as store:
+        store.commit(
+            [
+                Change(type="entry", key="bad", value={"n": float("nan")}),
+                Change(type="entry", key="k5", value={"n": {1, 2}}),  # type: ignore[dict-item]
+                Change(type="entry", key="", value={"whole": True}),
+            ]
+        )
+        store.commit([], aside=[Aside(type="entry", key="theirs", reason="no date", value={"n": 7})])
+        store.prune([store.facts(0, limit=1)[0].id], actor="owner")
+        store.note_run(Run(id="r1", stream="entry", started_at=1.0, ended_at=2.0, status="ok", new=3))
+
+
+def _aside(me: Path) -> list[tuple[Any, ...]]:
+    with Reader.open(me / "feeds", types={}) as reader:
+        found = reader.quarantined(100)
+    return sorted(
+        (one.key, one.code, one.reason, one.sample, one.first_seen, one.times, one.can_retry) for one in found
+    )
+
+
+def test_what_was_refused_and_what_was_let_go_go_along(me: Path, tmp_path: Path) -> None:
+    """Quarantine with its times, to be tried again there, and receipts that name their store; again adds neither."""
+    _troubled(me)
+    sent = send(me, tmp_path / "x.tar", ids=("feeds",)).services[0]
+    done = bring(tmp_path / "x.tar", tmp_path / "New").services["feeds"]
+    again = bring(tmp_path / "x.tar", tmp_path / "New").services["feeds"]
+
+    assert done.is_whole
+    assert _aside(me) == _aside(tmp_path / "New")
+    assert (4, 1, 1) == (sent.set_aside, sent.receipts, sent.runs)
+    assert [(4, 1), (0, 0)] == [(one.set_aside, one.receipts) for one in (done, again)]
+    with opener(tmp_path / "New")("feeds") as store:
+        *imports, pruned = store.receipts(10)
+        assert ["import", "import"] == [one.verb for one in imports]
+        assert ("prune", 1.8e9, "owner") == (pruned.verb, pruned.at, pruned.actor)
+        assert 32 == len(pruned.document["from_store"])
+        assert (0, 4) == (store.retry_quarantined().new, len(store.quarantined(9)))
+    itself = bring(tmp_path / "x.tar", me).services["feeds"]
+    assert (0, 0) == (itself.set_aside, itself.receipts)
+
+
+def test_a_record_that_has_gone_on_is_not_set_aside_again(me: Path, tmp_path: Path) -> None:
+    """What was refused of it before is no news where a later version is stored, nor where it is deleted or erased."""
+    _troubled(me)
+    send(me, tmp_path / "x.tar", ids=("feeds",))
+    with opener(tmp_path / "New")("feeds") as store:
+        store.commit([Change(type="entry", key=key, value={"v": 1}) for key in ("bad", "theirs")])
+        store.commit([Change(type="entry", key="theirs", action="delete")])
+
+    done = bring(tmp_path / "x.tar", tmp_path / "New").services["feeds"]
+
+    assert 2 == done.set_aside
+    assert "k5" in {one[0] for one in _aside(tmp_path / "New")}
+    assert not {"bad", "theirs"} & {one[0] for one in _aside(tmp_path / "New")}
 
 
 def test_no_secret_is_in_it(me: Path, tmp_path: Path) -> None:

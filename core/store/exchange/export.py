@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from math import inf
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -24,10 +24,13 @@ from core.model.manifest import TypeSpec, spec_of
 from core.store.binaries.shelves import DIGEST
 from core.store.exchange.columns import Column, Columns, csv_row, moment_text, safe_text
 from core.store.exchange.framed import framed_snapshot
-from core.store.log import current
+from core.store.log import current, quarantine, receipts, streams
 from core.store.log.facts import OF_TYPE_1
 from core.store.reads import PAGE_BYTES_MAX, Reads
+from core.store.rows import Row
 from core.store.values import LIMIT_MAX
+
+T = TypeVar("T")
 
 FORMAT = 1
 SERVICE = "service.json"
@@ -35,6 +38,9 @@ SCHEMA = "schema.json"
 FACTS = "facts.jsonl"
 SNAPSHOT = "facts.snap"
 SERIES = "series.jsonl"
+SET_ASIDE = "quarantine.jsonl"
+RECEIPTS = "receipts.jsonl"
+RUNS = "runs.jsonl"
 CHUNK_BYTES = 256 * 1024
 # A file's name may have 255 bytes everywhere; a longer one of a point is cut, and its digest added.
 POINT_LETTERS_MAX = 180
@@ -89,6 +95,9 @@ class Exported(msgspec.Struct, kw_only=True):
     damaged_facts: list[int] = []
     records: dict[str, int] = {}
     samples: int = 0
+    set_aside: int = 0
+    receipts: int = 0
+    runs: int = 0
     files: int = 0
     file_bytes: int = 0
     damaged_files: list[str] = []
@@ -123,6 +132,12 @@ class Export:
         for name in sorted(self._types):
             self._add_records(name, spec_of(specs, name), forms)
         self._add_series(forms)
+        done = self._done
+        done.set_aside = self._add_lines(SET_ASIDE, self._rows(quarantine.WHOLE, quarantine.waiting_of, position=2))
+        done.receipts = self._add_lines(RECEIPTS, self._receipts())
+        done.runs = self._add_lines(
+            RUNS, self._rows(streams.ALL_RUNS, lambda row: streams.run_of(row[:-1]), position=-1)
+        )
         if forms.snapshot:
             self._add_snapshot()
         if forms.files:
@@ -193,6 +208,35 @@ class Export:
                         yield msgspec.json.encode({"point": point, "at": one.at, "value": one.value}) + b"\n"
                     since = page.next
             after = points[-1]
+
+    def _add_lines(self, name: str, objects: Iterable[object]) -> int:
+        """Send these as lines, no file where there are none; how many there were."""
+        count = 0
+
+        def lines() -> Iterator[bytes]:
+            nonlocal count
+            for count, one in enumerate(objects, start=1):  # noqa: B007 (told when all have passed)
+                yield msgspec.json.encode(one) + b"\n"
+
+        self._make(lines())
+        if count:
+            self._send(name, self._scratch)
+        return count
+
+    def _receipts(self) -> Iterator[JsonObject]:
+        """With the epoch of this store: whoever takes them in is told where they were left."""
+        for one in self._rows(receipts.ALL, receipts.receipt_of, position=0):
+            yield {"store_epoch": self._done.store_epoch, **msgspec.to_builtins(one)}
+
+    def _rows(self, statement: str, read: Callable[[Row], T], *, position: int) -> Iterator[T]:
+        """What the rows of a small table say, page by page; `position` is the column that says where they stand."""
+        after = 0
+        while page := self._reads.rows(statement, (after, LIMIT_MAX), bytes_max=PAGE_BYTES_MAX):
+            try:
+                yield from map(read, page)
+                after = int(page[-1][position])
+            except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as err:
+                raise FileDamaged(f"{self._reads.path} holds a row that cannot be read") from err
 
     def _add_snapshot(self) -> None:
         done = self._done

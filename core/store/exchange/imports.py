@@ -6,9 +6,10 @@ that cannot be taken is listed with its reason, the others go on; and what was d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from math import inf, nextafter
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -22,16 +23,21 @@ from core.model.errors import (
     Reject,
 )
 from core.model.fact import JsonObject
-from core.store.log.receipts import Verb
+from core.store.log.quarantine import Waiting
+from core.store.log.receipts import VERB_LETTERS_MAX, Receipt, Verb
 from core.store.numbers.recorder import Recorder
 from core.store.numbers.samples import Sample
 from core.store.numbers.series import READ_MAX
-from core.store.values import Appended, Entry
+from core.store.values import Appended, Entry, TakenIn
 
 BATCH_FACTS = 500
 BATCH_SAMPLES = 1000
+# What is in quarantine may have a quarter of a mebibyte.
+BATCH_ASIDE = 50
+ACTOR_LETTERS_MAX = 512
 BATCH_BYTES_MAX = 4 * 1024 * 1024
 PROBLEMS_TOLD_MAX = 50
+T = TypeVar("T")
 RECEIPT: Verb = "import"
 
 # Before it had times of its own, the incumbent called them so; its term was 0 where there was none.
@@ -47,6 +53,9 @@ class Target(Protocol):
 
     def append(self, entries: Sequence[Entry], *, atomic: bool = False) -> list[Appended | LockerError]:
         """Add facts as somebody made them; durable when it returns."""
+
+    def take_in(self, waiting: Sequence[Waiting], receipts: Sequence[Receipt], *, store_epoch: str) -> TakenIn:
+        """Keep what another store kept beside its facts."""
 
     def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
         """Keep for good what was done."""
@@ -66,6 +75,16 @@ class _Number(msgspec.Struct, frozen=True):
     value: float
 
 
+class _Left(msgspec.Struct, frozen=True):
+    """A receipt, and the epoch of the store in which it was left."""
+
+    store_epoch: Annotated[str, msgspec.Meta(max_length=64)]
+    verb: Annotated[str, msgspec.Meta(max_length=VERB_LETTERS_MAX)]
+    at: float
+    actor: Annotated[str, msgspec.Meta(max_length=ACTOR_LETTERS_MAX)]
+    document: JsonObject
+
+
 class Imported(msgspec.Struct, kw_only=True):
     """What an import did, as its receipt says it too."""
 
@@ -78,6 +97,8 @@ class Imported(msgspec.Struct, kw_only=True):
     unreadable: int = 0
     files: int = 0
     samples: int = 0
+    set_aside: int = 0
+    receipts: int = 0
     first_seq: int | None = None
     last_seq: int | None = None
     problems: list[Problem] = []
@@ -158,6 +179,23 @@ class Import:
             waiting.append(sample)
         self._record(series, waiting)
 
+    def take_set_aside(self, lines: Iterable[JsonObject]) -> None:
+        """Take records that were in quarantine; behind the facts, which say whether one has gone on since."""
+        self._store()
+        for waiting in _batches(self._converted(lines, Waiting), BATCH_ASIDE):
+            self.done.set_aside += self._target.take_in(waiting, [], store_epoch="").set_aside
+
+    def take_receipts(self, lines: Iterable[JsonObject]) -> None:
+        """Take what was left where facts were let go, with its time and the store that it is of."""
+        for left in _batches(self._converted(lines, _Left), BATCH_ASIDE):
+            for epoch in dict.fromkeys(one.store_epoch for one in left):
+                receipts = [
+                    Receipt(seq=0, verb=one.verb, at=one.at, actor=one.actor, document=one.document)
+                    for one in left
+                    if one.store_epoch == epoch
+                ]
+                self.done.receipts += self._target.take_in([], receipts, store_epoch=epoch).receipts
+
     def note_unreadable(self, count: int = 1) -> None:
         """Count what is no fact at all."""
         self.done.unreadable += count
@@ -172,6 +210,13 @@ class Import:
         self._store()
         self._target.leave_receipt(RECEIPT, actor=self._actor, document=msgspec.to_builtins(self.done))
         return self.done
+
+    def _converted(self, documents: Iterable[JsonObject], kind: type[T]) -> Iterator[T]:
+        for document in documents:
+            try:
+                yield msgspec.convert(document, kind)
+            except (msgspec.ValidationError, RecursionError):
+                self.note_unreadable()
 
     def _store(self) -> None:
         batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
@@ -251,3 +296,9 @@ def _moments_of(series: Recorder, samples: Sequence[Sample]) -> set[float]:
         known.update(moment.at for moment in page.moments)
         since = page.next
     return known
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch

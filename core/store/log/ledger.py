@@ -28,14 +28,14 @@ from core.store.log.draft import Draft
 from core.store.log.entries import Intake, Judged, names, own_fact
 from core.store.log.incarnation import epoch_in, put_epoch
 from core.store.log.prepare import Batch
-from core.store.log.quarantine import Quarantine
-from core.store.log.receipts import Verb, put_receipt
+from core.store.log.quarantine import Quarantine, Waiting
+from core.store.log.receipts import Receipt, Verb, put_receipt, take_in
 from core.store.log.sheet import TYPES_MAX, Place, Sheet, Source
 from core.store.migrate import migrate, version_of
 from core.store.numbers.samples import SAMPLE_TYPE, Recording, Sampled, Samples
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 from core.store.trust import refuse_active
-from core.store.values import Appended, Commit, Origin
+from core.store.values import Appended, Commit, Origin, TakenIn
 from core.store.words.text import TextIndex
 
 T = TypeVar("T")
@@ -250,6 +250,13 @@ class Ledger:
         """Keep for good what was done; the receipt's number."""
         return put_receipt(self._db, verb, actor=actor, at=self.now(), document=document)
 
+    def take_in(self, waiting: Sequence[Waiting], receipts: Sequence[Receipt], *, store_epoch: str) -> TakenIn:
+        """Keep what another store kept beside its facts; what of it came."""
+        return TakenIn(
+            set_aside=self.quarantine.take_in(waiting),
+            receipts=take_in(self._db, receipts, store_epoch=store_epoch),
+        )
+
     def close(self) -> None:
         """Close properly: the chain ended, the small tables sealed, the write-ahead log folded into the file."""
         # A full disk keeps both from being written; the store is whole without.
@@ -343,6 +350,12 @@ class Ledger:
 
 
 def _taken(judged: Sequence[Judged | LockerError], answers: Sequence[Appended | LockerError]) -> list[tuple[str, str]]:
-    """The records of which a fact is in the log now, or was already."""
+    """The records of which a fact is new in the log; one that was there already says nothing of what came after it."""
     paired = zip(judged, answers, strict=True)
-    return names([one for one, answer in paired if isinstance(one, Judged) and isinstance(answer, Appended)])
+    return names(
+        [
+            one
+            for one, answer in paired
+            if isinstance(one, Judged) and isinstance(answer, Appended) and not answer.duplicate
+        ]
+    )

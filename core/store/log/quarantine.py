@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import apsw
 import msgspec
 
-from core.store.log.prepare import REASON_LETTERS_MAX, Refusal
-from core.store.log.refused import CHANGE, with_head
+from core.model.fact import JsonObject
+from core.model.ids import KEY_BYTES_MAX
+from core.store.log.facts import OF_TYPE_1
+from core.store.log.prepare import REASON_LETTERS_MAX, SAMPLE_LETTERS_MAX, TYPE_BYTES_MAX, Refusal
+from core.store.log.refused import CHANGE, whole_again, with_head
 from core.store.values import Quarantined
 
 ROWS_MAX = 10_000
@@ -37,6 +40,19 @@ _EXPLAIN = "UPDATE quarantine SET reason = ? WHERE position = ?"
 _CLEAR = "DELETE FROM quarantine WHERE type = ? AND key = ?"
 _LET_GO = "DELETE FROM quarantine WHERE position = ? RETURNING type, key"
 _TRIM = "DELETE FROM quarantine WHERE position <= (SELECT max(position) FROM quarantine) - ?"
+WHOLE = """
+    SELECT value, sample, position, type, key, code, reason, first_seen, last_seen, times FROM quarantine
+    WHERE position > ? ORDER BY position LIMIT ?
+"""
+_TAKE_IN = """
+    INSERT INTO quarantine (type, key, code, reason, sample, value, first_seen, last_seen, times)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+# Whether the record has a version that was known later, or is deleted: erased, perhaps.
+_HAS_GONE_ON = f"""
+    SELECT c.deleted OR ifnull(f.known_at, f.recorded_at) > ?3 FROM current c JOIN fact f ON f.seq = c.seq
+    WHERE c.type = {OF_TYPE_1} AND c.key = ?2
+"""
 
 
 class Tryable(NamedTuple):
@@ -46,6 +62,20 @@ class Tryable(NamedTuple):
     type: str
     value: str | None
     last_seen: float
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A record in quarantine as it goes from store to store; `refused` is what is kept of it, None where nothing is."""
+
+    type: Annotated[str, msgspec.Meta(max_length=TYPE_BYTES_MAX)]
+    key: Annotated[str, msgspec.Meta(max_length=KEY_BYTES_MAX)]
+    code: Annotated[str, msgspec.Meta(max_length=64)]
+    reason: Annotated[str, msgspec.Meta(max_length=REASON_LETTERS_MAX)]
+    sample: Annotated[str, msgspec.Meta(max_length=SAMPLE_LETTERS_MAX)]
+    first_seen: float
+    last_seen: float
+    times: Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
+    refused: JsonObject | None = None
 
 
 class Quarantine:
@@ -64,6 +94,24 @@ class Quarantine:
         if refused:
             self._db.execute(_TRIM, (self._rows_max,))
             self._names = set(self._db.execute(_NAMES))
+
+    def take_in(self, waiting: Iterable[Waiting]) -> int:
+        """Keep what waits in another store too, as far as there is room; how many came.
+
+        Left out is what waits here under the same name, and whose record has gone on since or is deleted here.
+        """
+        came = 0
+        for one in waiting:
+            name = (one.type, one.key)
+            if name in self._names or len(self._names) >= self._rows_max:
+                continue
+            if self._db.execute(_HAS_GONE_ON, (*name, one.last_seen)).get:
+                continue
+            said = (one.code, one.reason, one.sample, whole_again(one.refused))
+            self._db.execute(_TAKE_IN, (*name, *said, one.first_seen, one.last_seen, one.times))
+            self._names.add(name)
+            came += 1
+        return came
 
     def clear(self, good: Iterable[tuple[str, str]]) -> None:
         """Let go of those records of which a good version came."""
@@ -115,4 +163,23 @@ def quarantined_of(row: tuple[Any, ...]) -> Quarantined:
         last_seen=row[7],
         times=row[8],
         can_retry=bool(row[9]),
+    )
+
+
+def waiting_of(row: tuple[Any, ...]) -> Waiting:
+    """The record in a row of `WHOLE`; raises what msgspec raises for one that no store of ours wrote."""
+    kept, sample, _, type_name, key, code, reason, first_seen, last_seen, times = row
+    return msgspec.convert(
+        {
+            "type": type_name,
+            "key": key,
+            "code": code,
+            "reason": reason,
+            "sample": sample,
+            "first_seen": first_seen,
+            "last_seen": last_seen,
+            "times": times,
+            "refused": None if kept is None else msgspec.json.decode(kept, type=JsonObject),
+        },
+        Waiting,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import apsw
@@ -27,8 +28,13 @@ TYPES: dict[Verb, str] = {
 OWN_TYPES = frozenset({*TYPES.values(), "__locker_sample"})
 
 LIST = "SELECT seq, verb, at, actor, document FROM receipt WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+ALL = "SELECT seq, verb, at, actor, document FROM receipt WHERE seq > ? ORDER BY seq LIMIT ?"
 _PUT = "INSERT INTO receipt (verb, at, actor, document) VALUES (?, ?, ?, ?)"
 _SAME = "SELECT seq FROM receipt WHERE verb = ? AND document = ?"
+_IS_HERE = "SELECT 1 FROM receipt WHERE verb = ? AND at = ? AND document IN (?, ?)"
+VERB_LETTERS_MAX = 64
+#: Where a receipt was left first, in the document of one that came with an import.
+FROM_STORE = "from_store"
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +56,21 @@ def put_receipt(
         return int(there)
     db.execute(_PUT, (verb, at, actor, text))
     return db.last_insert_rowid()
+
+
+def take_in(db: apsw.Connection, receipts: Iterable[Receipt], *, store_epoch: str) -> int:
+    """Keep what was left in another store, which its document then names, within the caller's transaction.
+
+    How many came; one that is here already adds nothing.
+    """
+    came = 0
+    for one in receipts:
+        marked = {FROM_STORE: store_epoch, **one.document}
+        texts = [msgspec.json.encode(document).decode() for document in (one.document, marked)]
+        if db.execute(_IS_HERE, (one.verb, one.at, *texts)).get is None:
+            db.execute(_PUT, (one.verb, one.at, one.actor, texts[1]))
+            came += 1
+    return came
 
 
 def receipt_of(row: tuple[Any, ...]) -> Receipt:

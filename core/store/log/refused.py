@@ -34,6 +34,14 @@ def whole_value(value: object) -> str | None:
     return None if value is None else _whole("value", value)
 
 
+def whole_again(kept: dict[str, Any] | None) -> str | None:
+    """What was kept in another store, as it is kept here: without that log's head. None for what is no such thing."""
+    for name in ("change", "value"):
+        if kept is not None and name in kept:
+            return _whole(name, kept[name])
+    return None
+
+
 def change_in(whole: str | None, type_name: str, spec: TypeSpec | None) -> Change | None:
     """The change to be tried again, its key read anew where it had none that can be used; None where there is none."""
     try:

@@ -30,6 +30,7 @@ _DROP_MARK = "DELETE FROM cursor WHERE stream = ? AND instr(value, ?)"
 _RUN_COLUMNS = "id, stream, started_at, ended_at, status, new, updated, same, deleted, quarantined, problem"
 RUNS = f"SELECT {_RUN_COLUMNS} FROM run ORDER BY position DESC LIMIT ?"
 RUNS_OF_STREAM = f"SELECT {_RUN_COLUMNS} FROM run WHERE stream = ? ORDER BY position DESC LIMIT ?"
+ALL_RUNS = f"SELECT {_RUN_COLUMNS}, position FROM run WHERE position > ? ORDER BY position LIMIT ?"
 _RUN_SHAPE: tuple[Any, ...] = (str, str, float, float, str, int, int, int, int, int, (str, NoneType))
 _PUT_RUN = f"""
     INSERT INTO run ({_RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

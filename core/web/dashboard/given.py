@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.store import Receipt
+from core.store import FROM_STORE, Receipt
 from core.web.dashboard.values import plain
 from core.web.dashboard.words import count
 
@@ -18,10 +18,18 @@ _OF_VERSIONS = {"compact": "Let go by policy", "prune": "Removed", "erase": "Era
 def receipt_words(receipt: Receipt) -> str:
     """One sentence; the file is its child's, so nothing in it is taken for granted.
 
+    One that came with an import says so: it tells of another store.
+
     >>> receipt_words(Receipt(seq=1, verb="erase", at=1.0, actor="owner", document={"count": 2, "unreachable": ["/b"]}))
     'Erased: 2 versions. Backups that still hold it: /b'
+    >>> receipt_words(Receipt(seq=1, verb="prune", at=1.0, actor="owner", document={"count": 1, "from_store": "6f…"}))
+    'Removed: 1 version, in the store that this was imported from'
     """
-    document: Mapping[str, Any] = receipt.document
+    came = "" if FROM_STORE not in receipt.document else ", in the store that this was imported from"
+    return _words(receipt, receipt.document) + came
+
+
+def _words(receipt: Receipt, document: Mapping[str, Any]) -> str:
     if receipt.verb in _OF_VERSIONS:
         words = f"{_OF_VERSIONS[receipt.verb]}: {count(_number(document.get('count')), 'version')}"
         backups = document.get("unreachable")
