@@ -36,7 +36,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     derivation: JsonObject | None = None
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
+class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One committed version of a record.
 
     `seq` is the position in the store it was read from; `origin`, `origin_epoch` and `origin_seq` name the log

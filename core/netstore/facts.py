@@ -74,8 +74,8 @@ class _Head(msgspec.Struct, gc=False):
     derivation: JsonObject | None
 
 
-class _Tail(msgspec.Struct, omit_defaults=True, gc=False):
-    """What is ours: left out where it says nothing."""
+class _Text(_Head, omit_defaults=True, gc=False):
+    """A fact as it is written into a reply; what is ours is left out where it says nothing."""
 
     action: str = "put"
     common: JsonObject = {}
@@ -178,7 +178,7 @@ def written(appended: Appended) -> bytes:
 
 def fact_text(fact: Fact, *, is_full: bool) -> bytes:
     """The fact as JSON; `is_full` adds what only another store needs."""
-    head = _Head(
+    text = _Text(
         fact.id,
         fact.type,
         fact.key,
@@ -190,18 +190,23 @@ def fact_text(fact: Fact, *, is_full: bool) -> bytes:
         fact.schema_version,
         fact.producer,
         fact.derivation,
+        fact.action,
+        fact.common,
     )
-    tail = _Tail(fact.action, fact.common)
     if is_full:
-        tail.origin, tail.origin_epoch, tail.origin_seq = fact.origin, fact.origin_epoch, fact.origin_seq
-        tail.known_at, tail.rev = fact.known_at, fact.rev
-    tail.seq, tail.recorded_at = fact.seq, fact.recorded_at
-    return b"".join((_encode(head)[:-1], b",", _encode(tail)[1:]))
+        text.origin, text.origin_epoch, text.origin_seq = fact.origin, fact.origin_epoch, fact.origin_seq
+        text.known_at, text.rev = fact.known_at, fact.rev
+    text.seq, text.recorded_at = fact.seq, fact.recorded_at
+    return _encode(text)
 
 
 def fact_of(document: Mapping[str, Any]) -> Fact:
     """The fact in a reply; raises msgspec.ValidationError for what is none."""
-    read = msgspec.convert(document, WireFact)
+    return fact_from(msgspec.convert(document, WireFact))
+
+
+def fact_from(read: WireFact) -> Fact:
+    """The same, of one that was read already."""
     return Fact(
         seq=read.seq,
         id=read.id,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import apsw
 import psutil
 import pytest
 
+from core.model.errors import FactDamaged
 from core.netstore import NetworkStore, ServerLimits
+from core.netstore.client import reads as client_reads
 from core.netstore.server import replay as replay_room
 from core.store import Entry
 from tests.netstore.served import Bare, Served, fact
@@ -194,6 +198,51 @@ def test_the_client_pages_through_everything(client: NetworkStore, served: Serve
     assert here == list(client.replay())
     assert here[10:20] == client.facts(10, limit=10)
     assert served.store.previous(here[5]) == client.previous(here[5])
+
+
+@pytest.fixture
+def pages_of_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client asks for ten facts at a time."""
+    monkeypatch.setattr(client_reads, "REPLAY_FACTS", 10)
+
+
+@pytest.mark.usefixtures("pages_of_ten")
+def test_a_replay_ends_where_the_log_stood_when_it_began(client: NetworkStore, served: Served) -> None:
+    """What is written by the same client while it reads does not come, and breaks nothing."""
+    fill(served, 35)
+    seen = []
+    for one in client.replay(5):
+        seen.append(one.seq)
+        client.append([Entry(type="tasks", key="more", value={"of": one.seq})])
+
+    assert list(range(6, 36)) == seen
+    assert 65 == client.head()
+
+
+@pytest.mark.usefixtures("pages_of_ten")
+def test_a_replay_that_is_left_leaves_the_client_as_it_was(client: NetworkStore, served: Served) -> None:
+    """The page that was asked for ahead is nobody's."""
+    fill(served, 35)
+    replay = client.replay()
+    first = next(replay)
+    del replay
+
+    assert 1 == first.seq
+    assert list(range(1, 36)) == [one.seq for one in client.replay()]
+
+
+@pytest.mark.usefixtures("pages_of_ten")
+def test_what_a_replay_cannot_read_comes_after_what_it_can(client: NetworkStore, served: Served) -> None:
+    """A page that is refused, whether it was asked for ahead or not, is told of where it stands."""
+    fill(served, 35)
+    with contextlib.closing(apsw.Connection(str(served.folder / "store.db"))) as db:
+        db.execute("UPDATE fact SET value = '{}' WHERE seq = 15")
+    seen: list[int] = []
+    with pytest.raises(FactDamaged) as damaged:
+        seen.extend(one.seq for one in client.replay())
+
+    assert 15 == damaged.value.seq
+    assert list(range(1, 15)) == seen
 
 
 def test_json_of_any_kind_comes_back_as_it_was(bare: Bare) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from core.netstore.limits import PIPELINED_MAX, REPLY_BYTES_MAX
 from core.netstore.listening import parse_address, socket_path
 from core.netstore.sockets import close_orderly, tune
 
+T = TypeVar("T")
+Form = TypeVar("Form", bound=msgspec.Struct)
 Transport = Literal["tcp", "unix"]
 
 WINDOW_BYTES_MAX = 64 * 1024
@@ -82,6 +84,10 @@ class Wire:
 
     def receive(self) -> JsonObject:
         """The next frame's object."""
+        return self.receive_as(protocol.read_reply)
+
+    def receive_as(self, read: Callable[[bytes], T | None]) -> T:
+        """What `read` makes of the next frame's body."""
         while (body := self._reader.take()) is None:
             data = self._connection.recv(_RECEIVE_MUCH_BYTES if self._reader.pending else _RECEIVE_BYTES)
             if not data:
@@ -89,7 +95,7 @@ class Wire:
             self._reader.feed(data)
         if isinstance(body, BadFrame):
             raise ConnectionResetError(f"the server sent a frame that cannot be read: {body.fault}")
-        reply = protocol.read_reply(body)
+        reply = read(body)
         if reply is None:
             raise ConnectionResetError("the server sent a frame that holds no object")
         return reply
@@ -130,14 +136,17 @@ class Line:
         """The reply to `request`, sent again over a new connection where the old one broke, if that is harmless."""
         return judged(self.ask_all([request], is_repeatable=is_repeatable)[0])
 
+    def ask_for(self, request: JsonObject, read: Callable[[bytes], Form | None]) -> Form:
+        """What `read` makes of the reply's body; raises the error that a refusal stands for."""
+        reply: Form | JsonObject
+        [reply] = self._ask_all([request], lambda body: _read_either(read, body), is_repeatable=True)
+        if isinstance(reply, dict):
+            raise protocol.error_of(reply)
+        return reply
+
     def ask_all(self, requests: Sequence[JsonObject], *, is_repeatable: bool = True) -> list[JsonObject]:
         """The replies to `requests`, refusals among them, as many at once as may be under way together."""
-        replies: list[JsonObject] = []
-        pause = Backoff(self._patience_s)
-        with self._lock:
-            for window in _windows(requests):
-                replies += self._ask_window(window, pause, is_repeatable=is_repeatable)
-        return replies
+        return self._ask_all(requests, _read_any, is_repeatable=is_repeatable)
 
     def greeting(self) -> JsonObject:
         """What the server said of itself when this connection began."""
@@ -152,7 +161,19 @@ class Line:
             if wire is not None:
                 wire.close()
 
-    def _ask_window(self, frames: Sequence[bytes], pause: Backoff, *, is_repeatable: bool) -> list[JsonObject]:
+    def _ask_all(
+        self, requests: Sequence[JsonObject], read: Callable[[bytes], Any], *, is_repeatable: bool
+    ) -> list[Any]:
+        replies: list[Any] = []
+        pause = Backoff(self._patience_s)
+        with self._lock:
+            for window in _windows(requests):
+                replies += self._ask_window(window, read, pause, is_repeatable=is_repeatable)
+        return replies
+
+    def _ask_window(
+        self, frames: Sequence[bytes], read: Callable[[bytes], Any], pause: Backoff, *, is_repeatable: bool
+    ) -> list[Any]:
         while True:
             try:
                 wire = self._connected()
@@ -161,7 +182,7 @@ class Line:
                 continue
             try:
                 wire.send(b"".join(frames))
-                return _replies(wire, len(frames))
+                return [wire.receive_as(read) for _ in frames]
             except OSError as err:
                 self._drop()
                 if not is_repeatable:
@@ -239,13 +260,17 @@ def _windows(requests: Sequence[JsonObject]) -> Iterator[list[bytes]]:
         yield window
 
 
-def _replies(wire: Wire, count: int) -> list[JsonObject]:
-    """As many replies; one that says the server is leaving breaks the connection instead."""
-    replies = [wire.receive() for _ in range(count)]
-    for reply in replies:
-        if reply.get("error_code") in _PASSING:
-            raise ConnectionResetError(f"the server said {reply['error_code']}")
-    return replies
+def _read_any(body: bytes) -> JsonObject | None:
+    """The reply; one that says the server is leaving breaks the connection instead."""
+    reply = protocol.read_reply(body)
+    if reply is not None and reply.get("error_code") in _PASSING:
+        raise ConnectionResetError(f"the server said {reply['error_code']}")
+    return reply
+
+
+def _read_either(read: Callable[[bytes], Form | None], body: bytes) -> Form | JsonObject | None:
+    """A refusal as it is, else what `read` makes of it."""
+    return _read_any(body) if body.startswith(protocol.REFUSED) else read(body)
 
 
 def _greeting(address: Address) -> JsonObject:

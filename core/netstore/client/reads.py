@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from core.model.fact import Fact, JsonObject, Record
 from core.model.filter import Filter, Path
 from core.netstore.asked import filter_document, moment_document
 from core.netstore.client.line import Line
-from core.netstore.client.replies import fact_in, facts_in, read, whole
+from core.netstore.client.replies import Stretch, fact_in, facts_in, read, read_stretch, whole
 from core.netstore.client.series import DistantSeries
+from core.netstore.protocol import Cursor
 from core.store import AsOf, ChangePage, Count, FactPage, Found, Page, Quarantined, Run
 
-REPLAY_FACTS = 5000
+# A page is asked for while the one before is read: so many that asking costs nothing, and both ends are at work.
+REPLAY_FACTS = 2000
 
 
 class DistantReads:
@@ -120,15 +123,18 @@ class DistantReads:
         return facts_in(self._line.ask({"op": "replay", "since": since, "limit": limit, "full": True}))
 
     def replay(self, since: int = 0) -> Iterator[Fact]:
-        """Every fact after `since` up to where the log stands now, read in pages."""
-        until: int | None = None
-        following: object = since
-        while following is not None:
-            request = {"op": "replay", "since": following, "until": until, "limit": REPLAY_FACTS, "full": True}
-            reply = self._line.ask(request)
-            yield from facts_in(reply)
-            until = until if until is not None else read(reply, "head", int)
-            following = reply.get("next")
+        """Every fact after `since` up to where the log stands now, read in pages, the next one while this is used."""
+        page = self._stretch(since, None)
+        until = page.head
+        ahead = ThreadPoolExecutor(1, thread_name_prefix="netstore replay")
+        try:
+            while page.next is not None:
+                coming = ahead.submit(self._stretch, page.next, until)
+                yield from page.read()
+                page = coming.result()
+            yield from page.read()
+        finally:
+            ahead.shutdown(wait=False)
 
     def previous(self, fact: Fact) -> Fact | None:
         """The version of the record that `fact` replaced; None for the first."""
@@ -158,6 +164,10 @@ class DistantReads:
             # A greeting keeps it from those who may not read without a word; a read is refused with the reason.
             self._line.ask({"op": "stats"})
         return greeting
+
+    def _stretch(self, since: int | Cursor, until: int | None) -> Stretch:
+        request = {"op": "replay", "since": since, "until": until, "limit": REPLAY_FACTS, "full": True}
+        return self._line.ask_for(request, read_stretch)
 
 
 def _when(where: Filter | None, as_of: AsOf | None) -> JsonObject:

@@ -57,6 +57,11 @@ def digest_of(row: tuple[Any, ...]) -> bytes:
     times = row[9], row[10], row[17]
     if 0.0 in times or int in map(type, times):
         row = tuple(_as_kept(column) if place in _GIVEN_TIMES else column for place, column in enumerate(row))
+    return digest_as_kept(row)
+
+
+def digest_as_kept(row: tuple[Any, ...]) -> bytes:
+    """As `digest_of`, of columns that SQLite gave back."""
     return _sha256(_pack(row)).digest()[:ROW_DIGEST_BYTES]
 
 

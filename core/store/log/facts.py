@@ -12,7 +12,7 @@ import msgspec
 
 from core.model.errors import FactDamaged
 from core.model.fact import Action, Fact, JsonObject
-from core.store.log.digest import digest_of
+from core.store.log.digest import digest_as_kept
 from core.store.log.fold import Version
 
 KNOWN_AT = "coalesce(f.known_at, f.recorded_at)"
@@ -85,32 +85,37 @@ def fact_of(row: tuple[Any, ...]) -> Fact:
 
     Raises FactDamaged for one that is not what was written, and ValueError for one that no store of ours wrote.
     """
-    if digest_of((*row[2:7], *row[:2], *row[7:21])) != row[21]:
+    if digest_as_kept(row[2:7] + row[:2] + row[7:21]) != row[21]:
         raise FactDamaged(f"fact {row[2]} is not what was written", seq=row[2])
     if not all(map(isinstance, row, _SHAPE)) or not 0 <= row[6] <= 1:
         raise ValueError("a fact's column has a type it cannot have")
-    seq, recorded_at = row[2], row[20]
-    known_at = recorded_at if row[17] is None else row[17]
+    (
+        value, common, seq, fact_id, type_name, key, deleted, value_hash, causation,
+        transaction_time, valid_time, schema_version, producer, derivation,
+        log, epoch, origin_seq, known_at, rev_generation, rev_order, recorded_at, _,
+    ) = row  # fmt: skip
+    if known_at is None:
+        known_at = recorded_at
     return Fact(
         seq=seq,
-        id=id_text(row[3]),
-        type=row[4],
-        key=row[5],
-        action=_ACTIONS[row[6]],
-        value=_decode_object(row[0]),
-        common=object_of(row[1]),
-        value_hash=row[7].hex(),
-        causation=None if row[8] is None else id_text(row[8]),
-        transaction_time=recorded_at if row[9] is None else row[9],
-        valid_time=row[10],
-        schema_version=row[11],
-        producer=None if row[12] is None else _decode_object(row[12]),
-        derivation=None if row[13] is None else _decode_object(row[13]),
-        origin=row[14],
-        origin_epoch=row[15],
-        origin_seq=seq if row[16] is None else row[16],
+        id=id_text(fact_id),
+        type=type_name,
+        key=key,
+        action=_ACTIONS[deleted],
+        value=_decode_object(value),
+        common=object_of(common),
+        value_hash=value_hash.hex(),
+        causation=None if causation is None else id_text(causation),
+        transaction_time=recorded_at if transaction_time is None else transaction_time,
+        valid_time=valid_time,
+        schema_version=schema_version,
+        producer=None if producer is None else _decode_object(producer),
+        derivation=None if derivation is None else _decode_object(derivation),
+        origin=log,
+        origin_epoch=epoch,
+        origin_seq=seq if origin_seq is None else origin_seq,
         known_at=known_at,
-        rev=(row[18], int(known_at * 1000) if row[19] is None else row[19]),
+        rev=(rev_generation, int(known_at * 1000) if rev_order is None else rev_order),
         recorded_at=recorded_at,
     )
 
