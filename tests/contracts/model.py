@@ -186,7 +186,7 @@ def listed(
         return sorted(found, key=lambda one: one.key)
     if order == "newest":
         return sorted(found, key=lambda one: (one.at, one.seq), reverse=True)
-    return sorted(found, key=lambda one: (_rank(one.value.get("n")), one.seq), reverse=order.startswith("-"))
+    return sorted(found, key=lambda one: (_rank(one.value.get("n")), one.key), reverse=order.startswith("-"))
 
 
 def changed(facts: Sequence[Fact], start: AsOf | None, end: AsOf | None) -> dict[str, tuple[str, int | None]]:

@@ -5,13 +5,13 @@ A range holds every fact that the filter can match; the filter itself is still a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from core.model.filter import TIME_KINDS, And, Compare, Filter, In, Literal, is_place
 from core.model.manifest import TypeSpec
 from core.store.asking.where import Parameters
-from core.store.log.declarations import field_expression, quoted_name
+from core.store.log.declarations import field_expression, index_name, quoted_name
 from core.store.rows import Rows
 
 _INDEXES = "SELECT path, name FROM field_index WHERE type = ?"
@@ -33,6 +33,10 @@ class Range(NamedTuple):
     low: tuple[_Scalar, bool] | None = None
     high: tuple[_Scalar, bool] | None = None
     has_objects: bool = False
+
+    def is_by_key(self, type_id: int) -> bool:
+        """Whether its facts stand in the index by their keys: those of one value do, unless it was made otherwise."""
+        return len(self.values) == 1 and not self.has_objects and self.name == index_name(type_id, self.path)
 
     def facts(self, type_id: int, parameters: Parameters) -> str:
         """What selects the positions of its facts."""
@@ -73,13 +77,11 @@ def indexes_of(rows: Rows, type_id: int, spec: TypeSpec) -> dict[str, str]:
     return {str(path): str(name) for path, name in rows(_INDEXES, (type_id,)) if path in spec.index}
 
 
-def narrowest(
-    rows: Rows, tree: Filter, type_id: int, indexes: dict[str, str], *, most: int
-) -> tuple[Range, int] | None:
+def narrowest(rows: Rows, given: Sequence[Range], type_id: int, *, most: int) -> tuple[Range, int] | None:
     """The range of the fewest facts, and how many they are; None where each has more than `most`, or there is none."""
     best: tuple[Range, int] | None = None
     ceiling = most
-    for one in ranges(tree, indexes):
+    for one in given:
         if ceiling < 0:
             break
         parameters = Parameters()

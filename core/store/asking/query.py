@@ -7,7 +7,7 @@ goes on where it stopped. So a page may hold fewer records than its limit, or no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic
 from typing import NamedTuple
@@ -20,7 +20,21 @@ from core.model.filter import Filter, parse_path
 from core.model.manifest import TypeSpec
 from core.store.asking.asof import AsOf, settled
 from core.store.asking.narrow import Range, indexes_of, narrowest, ranges
-from core.store.asking.walk import ByField, ByKey, Newest, Place, Scope, Slice, Walk, counting, every, time_of, word
+from core.store.asking.walk import (
+    ByField,
+    ByKey,
+    ByKeyOfValue,
+    KeyPlace,
+    Newest,
+    Place,
+    Scope,
+    Slice,
+    Walk,
+    counting,
+    every,
+    time_of,
+    word,
+)
 from core.store.asking.where import Parameters, condition
 from core.store.rows import BoundedRows, Row, weight
 
@@ -36,6 +50,8 @@ PAGE_S_MAX = 0.25
 _SLICE_FIRST = 256
 _SLICE_GROWS = 4
 _SLICE_QUICK_S = 0.02
+# How many times as much as the first slice is walked through straight away where what it held lets that be enough.
+_LIKELY_MAX = 8
 # How many facts one statement asks a filter of 1000 letters of SQL; of a longer one, fewer. A reader ends a statement
 # after 20 million steps.
 _ASKED_MAX = 150_000
@@ -79,7 +95,7 @@ def page(
     plan = _Plan(rows, spec, question)
     found: list[Row] = []
     end: Place | None = None
-    for step in plan.steps(plan.walk.place(after), want=limit + 1):
+    for step in plan.steps(plan.walk.place(after), found, want=limit + 1):
         parameters = Parameters()
         statement = step.statement(parameters, limit + 1 - len(found))
         got = _answered(rows, statement, parameters, bytes_max=bytes_max)
@@ -130,7 +146,10 @@ class _Plan:
         indexes = indexes_of(rows, number, spec) if self._is_by_field or question.where is not None else {}
         self.walk = _walk(rows, self.scope, question, spec, indexes)
         self._rows = rows
-        self._indexes = indexes
+        self._ranges = [] if question.where is None else ranges(question.where, indexes)
+        # Of the records by key those of one value stand in its index in just that order.
+        by_key = (one for one in self._ranges if question.order == "key" and one.is_by_key(number))
+        self._alike = next(by_key, None)
         said = "" if question.where is None else condition(question.where, Parameters(), spec)
         self._most = max(1, 1000 * _ASKED_MAX // max(1000, len(said)))
 
@@ -138,34 +157,38 @@ class _Plan:
         """How many records of the type there are today."""
         return _number(self._rows(_LIVE, (self.scope.type_id,)))
 
-    def steps(self, place: Place | None, *, want: int) -> Iterator[_Step]:
-        """What is to be asked, one after the other, while records are wanted and the page's work is not done."""
-        few = self._narrowed(min(GATHERED_MAX, self._most))
+    def steps(self, place: Place | None, found: Sequence[Row], *, want: int) -> Iterator[_Step]:
+        """What is to be asked, one after the other, while `found` has too few and the page's work is not done."""
+        few = self._narrowed([one for one in self._ranges if one != self._alike], min(GATHERED_MAX, self._most))
         if few is not None:
             yield _Step(partial(self._gather, few[0], place), None)
             return
         is_sparse = self._where is not None or self.scope.as_of is not None or self._is_by_field
         first = max(_SLICE_FIRST, 2 * want) if self._where is None else min(_SLICE_FIRST, self._most)
-        end = self.walk.end(place, first) if is_sparse else None
-        yield _Step(partial(self._walk_on, Slice(place, end, first)), end)
-        if end is None:
+        walk, part = self._ahead(place, first) if is_sparse else (self.walk, Slice(place, None, first))
+        yield self._step(walk, part)
+        rest = first * (want - len(found)) * 5 // (4 * max(1, len(found)))
+        if part.end is not None and rest <= first * _LIKELY_MAX:
+            walk, part = self._ahead(part.end, max(1, min(rest, self._most)))
+            yield self._step(walk, part)
+        if part.end is None:
             return
         # The beginning held too little: only now is it worth the look which of the rest can match at all.
-        some = self._narrowed(min(LISTED_MAX, self._most))
+        some = None if walk is not self.walk else self._narrowed(self._ranges, min(LISTED_MAX, self._most))
         if some is not None:
             # Enough where they are spread evenly over the order. Where they are not, all of them are put in order.
             size = max(1, min(2 * want * self.live() // max(1, some[1]), PASSED_MAX))
-            start, end = end, self.walk.end(end, size)
-            yield _Step(partial(self._walk_on, Slice(start, end, size), within=some[0]), end)
-            if end is not None:
-                yield _Step(partial(self._gather, some[0], end), None)
+            part = Slice(part.end, self.walk.end(part.end, size), size)
+            yield self._step(self.walk, part, within=some[0])
+            if part.end is not None:
+                yield _Step(partial(self._gather, some[0], part.end), None)
         else:
             most = PASSED_MAX if self._where is None else READ_MAX
-            yield from self._slices(end, first, most=most, at_once=self._most, ask=self._walk_on)
+            yield from self._slices(part.end, first, most=most, at_once=self._most, ask=self._walk_on)
 
     def counts(self) -> Iterator[_Step]:
         """What is to be asked to count; the order does not matter."""
-        some = self._narrowed(min(LISTED_MAX, self._most))
+        some = self._narrowed(self._ranges, min(LISTED_MAX, self._most))
         if some is not None:
             yield _Step(partial(self._gather, some[0], None), None)
         elif self._where is not None:
@@ -180,37 +203,50 @@ class _Plan:
         *,
         most: int,
         at_once: int,
-        ask: Callable[[Slice, Parameters, int], str],
+        ask: Callable[[Walk, Slice, Parameters, int], str],
     ) -> Iterator[_Step]:
         """The walk on from `place`, in slices that grow while they are quick, up to `at_once`; `most` together."""
         looked_at, until = 0, monotonic() + PAGE_S_MAX
         while True:
             size = max(1, min(size, most - looked_at, at_once))
             begun = monotonic()
-            end = self.walk.end(place, size)
-            yield _Step(partial(ask, Slice(place, end, size)), end)
+            walk, part = self._ahead(place, size)
+            yield _Step(partial(ask, walk, part), part.end)
             looked_at += size
-            if end is None or looked_at >= most or monotonic() > until:
+            if part.end is None or looked_at >= most or monotonic() > until:
                 return
-            place = end
+            place = part.end
             if monotonic() - begun < _SLICE_QUICK_S:
                 size *= _SLICE_GROWS
 
-    def _narrowed(self, most: int) -> tuple[Range, int] | None:
-        if self._where is None or not self._indexes:
-            return None
-        return narrowest(self._rows, self._where, self.scope.type_id, self._indexes, most=most)
+    def _ahead(self, place: Place | None, size: int) -> tuple[Walk, Slice]:
+        """The next part of the order, and the walk that comes further in it by as many steps."""
+        end = self.walk.end(place, size)
+        if self._alike is not None and isinstance(end, KeyPlace):
+            shorter = ByKeyOfValue(self._rows, self.scope, self._alike)
+            reached = shorter.reach(place, size)
+            if reached is None or reached.key > end.key:
+                return shorter, Slice(place, reached, size)
+        return self.walk, Slice(place, end, size)
 
-    def _heads(self, part: Slice, parameters: Parameters, limit: int) -> str:
+    def _narrowed(self, given: Sequence[Range], most: int) -> tuple[Range, int] | None:
+        return narrowest(self._rows, given, self.scope.type_id, most=most)
+
+    def _step(self, walk: Walk, part: Slice, within: Range | None = None) -> _Step:
+        return _Step(partial(self._walk_on, walk, part, within=within), part.end)
+
+    def _heads(self, _walk: Walk, part: Slice, parameters: Parameters, limit: int) -> str:
         return ByKey(self._rows, self.scope).heads(part, parameters, limit=limit)
 
-    def _walk_on(self, part: Slice, parameters: Parameters, limit: int, within: Range | None = None) -> str:
+    def _walk_on(
+        self, walk: Walk, part: Slice, parameters: Parameters, limit: int, *, within: Range | None = None
+    ) -> str:
         conditions = []
         if within is not None:
-            conditions.append(f"{self.walk.seq} IN ({within.facts(self.scope.type_id, parameters)})")
+            conditions.append(f"{walk.seq} IN ({within.facts(self.scope.type_id, parameters)})")
         if self._where is not None:
             conditions.append(condition(self._where, parameters, self._spec))
-        return self.walk.statement(part, parameters, conditions=conditions, limit=limit)
+        return walk.statement(part, parameters, conditions=conditions, limit=limit)
 
     def _gather(self, few: Range, place: Place | None, parameters: Parameters, limit: int) -> str:
         joined, counts = counting(self.scope, parameters)

@@ -46,11 +46,12 @@ class NewestPlace(msgspec.Struct, frozen=True, array_like=True, tag="newest"):
 
 
 class FieldPlace(msgspec.Struct, frozen=True, array_like=True, tag="field"):
-    """The end of a page in the order of a field; `value` is looked up in the fact, which never changes."""
+    """The end of a page in the order of a field; `value` and `key` are looked up in the fact, which never changes."""
 
     order: str
     seq: int
     value: Any = None
+    key: str = ""
 
 
 Place = KeyPlace | NewestPlace | FieldPlace
@@ -157,6 +158,47 @@ class ByKey(Walk):
         )
 
 
+class ByKeyOfValue(ByKey):
+    """Of the records by key those that can have one value of a field: an index has their facts together, by key too."""
+
+    def __init__(self, rows: Rows, scope: Scope, within: Range) -> None:
+        super().__init__(rows, scope)
+        self._within = within
+
+    @property
+    def seq(self) -> str:
+        return "f.seq"
+
+    def reach(self, place: Place | None, size: int) -> KeyPlace | None:
+        """As `end`, but before the key whose versions would be more than `size` together with those before it.
+
+        Where those of the first key are too many, that is `place` itself.
+        """
+        parameters = Parameters()
+        source, held = self._within.source(self._scope.type_id, parameters)
+        ahead = f"SELECT f.key FROM {source} WHERE {held} AND {_beyond_key('f', place, parameters)}"
+        statement = (
+            f"SELECT ({ahead} AND f.key < e.key ORDER BY f.key DESC LIMIT 1)"
+            f" FROM ({ahead} ORDER BY f.key LIMIT 1 OFFSET {parameters.add(size)}) e"
+        )
+        found = self._rows(statement, parameters.values)
+        if not found:
+            return None
+        return KeyPlace(found[0][0]) if found[0][0] is not None else _key_place(place)
+
+    def statement(self, part: Slice, parameters: Parameters, *, conditions: Sequence[str], limit: int) -> str:
+        name, most = parameters.add(self._scope.type_name), parameters.add(limit)
+        source, held = self._within.source(self._scope.type_id, parameters)
+        joined, counts = counting(self._scope, parameters)
+        spans = [held, _beyond_key("f", part.place, parameters)]
+        if isinstance(part.end, KeyPlace):
+            spans.append(f"f.key <= {parameters.add(part.end.key)}")
+        return (
+            f"SELECT f.value, f.common, {name}, f.key, {time_of(self._scope)}, f.seq FROM {source} {joined}"
+            f" WHERE {every([*spans, counts, *conditions])} ORDER BY f.key LIMIT {most}"
+        )
+
+
 class Newest(Walk):
     """Records by their time, the newest first; of one time the one recorded last."""
 
@@ -208,7 +250,10 @@ class Newest(Walk):
 
 
 class ByField(Walk):
-    """Records by a field that their type declares under `index`: those without it, numbers and booleans, texts."""
+    """Records by a field that their type declares under `index`: those without it, numbers and booleans, texts.
+
+    Of one value, by key.
+    """
 
     def __init__(
         self, rows: Rows, scope: Scope, path: str, index: str, *, is_descending: bool, within: Range | None = None
@@ -220,16 +265,17 @@ class ByField(Walk):
         self._expression = field_expression(path)
         self._index = quoted_name(index)
         self._way = "DESC" if is_descending else "ASC"
+        self._by_key = f"f.key {self._way}, f.seq {self._way}"
         self._is_descending = is_descending
 
     def place(self, after: str | None) -> FieldPlace | None:
         if after is None:
             return None
         place = place_of(after, FieldPlace)
-        found = self._rows(f"SELECT {self._expression} FROM fact f WHERE f.seq = ?", (place.seq,))
+        found = self._rows(f"SELECT {self._expression}, f.key FROM fact f WHERE f.seq = ?", (place.seq,))
         if place.order != self._order or not found:
             raise BadRequest("after is no page's end in this order", remedy="Use the next of the page before.")
-        return FieldPlace(self._order, place.seq, found[0][0])
+        return FieldPlace(self._order, place.seq, *found[0])
 
     @property
     def seq(self) -> str:
@@ -237,16 +283,16 @@ class ByField(Walk):
 
     def sorted(self, place: Place | None, parameters: Parameters) -> tuple[str, str]:
         parts = " OR ".join(f"({part})" for part, _ in self._parts(place, parameters))
-        return parts, f"{self._expression} {self._way}, f.seq {self._way}"
+        return parts, f"{self._expression} {self._way}, {self._by_key}"
 
     def place_of_row(self, row: Row) -> FieldPlace:
         return FieldPlace(self._order, row[5])
 
     def end(self, place: Place | None, size: int) -> FieldPlace | None:
         parameters = Parameters()
-        statement = f"SELECT e, seq FROM ({self._facts(place, size, parameters)})"
+        statement = f"SELECT seq, e, key FROM ({self._facts(place, size, parameters)})"
         found = self._rows(f"{statement} LIMIT 1 OFFSET {parameters.add(size - 1)}", parameters.values)
-        return FieldPlace(self._order, found[0][1], found[0][0]) if found else None
+        return FieldPlace(self._order, *found[0]) if found else None
 
     def statement(self, part: Slice, parameters: Parameters, *, conditions: Sequence[str], limit: int) -> str:
         name, most = parameters.add(self._scope.type_name), parameters.add(limit)
@@ -255,13 +301,13 @@ class ByField(Walk):
             f"SELECT f.value, f.common, {name}, f.key, {time_of(self._scope)}, f.seq"
             f" FROM ({self._facts(part.place, part.size, parameters)} LIMIT {parameters.add(part.size)}) i"
             f" CROSS JOIN fact f ON f.seq = i.seq {joined} WHERE {every([counts, *conditions])}"
-            f" ORDER BY i.e {self._way}, i.seq {self._way} LIMIT {most}"
+            f" ORDER BY i.e {self._way}, i.key {self._way}, i.seq {self._way} LIMIT {most}"
         )
 
     def _facts(self, place: Place | None, size: int, parameters: Parameters) -> str:
         """The facts of the index after the place, in its order: first the rest of those with the same value."""
         arms = (
-            f"SELECT * FROM (SELECT {self._expression} AS e, f.seq FROM fact f INDEXED BY {self._index}"
+            f"SELECT * FROM (SELECT {self._expression} AS e, f.key, f.seq FROM fact f INDEXED BY {self._index}"
             f" WHERE f.type = {self._scope.type_id} AND {part} ORDER BY {order} LIMIT {parameters.add(size)})"
             for part, order in self._parts(place, parameters)
         )
@@ -270,28 +316,33 @@ class ByField(Walk):
     def _parts(self, place: Place | None, parameters: Parameters) -> list[tuple[str, str]]:
         """The stretches of the index after the place, each with the order that it has there by itself."""
         e, sign = self._expression, "<" if self._is_descending else ">"
-        by_seq, by_value = f"f.seq {self._way}", f"{e} {self._way}, f.seq {self._way}"
+        by_value = f"{e} {self._way}, {self._by_key}"
         start = place if isinstance(place, FieldPlace) else None
         stretches = [] if self._within is None else self._within.stretches(parameters)
         if self._is_descending:
             stretches.reverse()
         if start is not None and start.value is not None:
             value = parameters.add(start.value)
-            same = f"{e} = {value} AND f.seq {sign} {parameters.add(start.seq)}"
+            same = self._rest(f"{e} = {value}", start, parameters)
             beyond = f"{e} {sign} {value}"
             if stretches:
-                return [(same, by_seq), *((every([beyond, stretch]), by_value) for stretch in stretches)]
-            parts = [(same, by_seq), (beyond, by_value)]
-            return [*parts, (f"{e} IS NULL", by_seq)] if self._is_descending else parts
+                return [*same, *((every([beyond, stretch]), by_value) for stretch in stretches)]
+            parts = [*same, (beyond, by_value)]
+            return [*parts, (f"{e} IS NULL", self._by_key)] if self._is_descending else parts
         if stretches and not (start is not None and self._is_descending):  # What has no value lies in none.
             return [(stretch, by_value) for stretch in stretches]
-        nothing = f"{e} IS NULL" if start is None else f"{e} IS NULL AND f.seq {sign} {parameters.add(start.seq)}"
+        nothing = [(f"{e} IS NULL", self._by_key)] if start is None else self._rest(f"{e} IS NULL", start, parameters)
         if start is not None and self._is_descending:
-            return [(nothing, by_seq)]
+            return nothing
         # Every number and text is greater than the one and less than the other, and NULL is neither.
-        something = f"{e} {sign} {parameters.add(_ABOVE_ALL if self._is_descending else _BELOW_ALL)}"
-        parts = [(nothing, by_seq), (something, by_value)]
-        return parts[::-1] if self._is_descending else parts
+        something = (f"{e} {sign} {parameters.add(_ABOVE_ALL if self._is_descending else _BELOW_ALL)}", by_value)
+        return [something, *nothing] if self._is_descending else [*nothing, something]
+
+    def _rest(self, alike: str, start: FieldPlace, parameters: Parameters) -> list[tuple[str, str]]:
+        """What comes after the place among the facts with the same value: versions of the same record, then others."""
+        sign = "<" if self._is_descending else ">"
+        key = f"{alike} AND f.key = {parameters.add(start.key)} AND f.seq {sign} {parameters.add(start.seq)}"
+        return [(key, f"f.seq {self._way}"), (f"{alike} AND f.key {sign} {parameters.add(start.key)}", self._by_key)]
 
 
 def time_of(scope: Scope) -> str:
@@ -321,7 +372,12 @@ def every(conditions: Sequence[str]) -> str:
 
 
 def _beyond_key(row: str, place: Place | None, parameters: Parameters) -> str:
-    return f"{row}.key > {parameters.add(place.key if isinstance(place, KeyPlace) else '')}"
+    return f"{row}.key > {parameters.add(_key_place(place).key)}"
+
+
+def _key_place(place: Place | None) -> KeyPlace:
+    """The place, the beginning where there is none."""
+    return place if isinstance(place, KeyPlace) else KeyPlace("")
 
 
 def _before_time(at: str, seq: str, place: Place | None, parameters: Parameters) -> str:

@@ -49,6 +49,11 @@ def quoted_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def index_name(number: int, path: str) -> str:
+    """The name of that index, another one for each way of making it."""
+    return f"field_{number}_{hashlib.sha256(_indexed(path).encode()).hexdigest()[:12]}"
+
+
 class Declarations:
     """Today's declarations beside those that the store's folds were made by."""
 
@@ -66,20 +71,27 @@ class Declarations:
         """Make the indexes and views that they ask for, drop the others, and note that all is made by them."""
         self._db.executemany(_NEW_TYPE, [(name,) for name in self._types])
         numbers = dict(self._db.execute(_NUMBERS))
-        self._settle_indexes(numbers)
+        self.settle_indexes()
         self._settle_views(numbers)
         self._db.execute(_FOLD_BY, (self._digest,))
 
-    def _settle_indexes(self, numbers: Mapping[str, int]) -> None:
-        wanted = {(numbers[name], path) for name, spec in self._types.items() for path in spec.index}
+    def settle_indexes(self) -> None:
+        """Make the indexes that they ask for, as this version makes them, and drop the others."""
+        numbers = dict(self._db.execute(_NUMBERS))
+        wanted = {
+            (numbers[name], path): index_name(numbers[name], path)
+            for name, spec in self._types.items()
+            for path in spec.index
+        }
         there = {(number, path): name for number, path, name in self._db.execute(_INDEXES)}
-        for number, path in there.keys() - wanted:
-            self._db.execute(f"DROP INDEX IF EXISTS {quoted_name(str(there[number, path]))}")
-            self._db.execute(_NO_INDEX, (number, path))
-        for number, path in sorted(wanted - there.keys()):
-            name = f"field_{number}_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
-            self._db.execute(f'CREATE INDEX "{name}" ON fact ({field_expression(path)}) WHERE type = {number}')
-            self._db.execute(_NEW_INDEX, (number, path, name))
+        for (number, path), name in there.items():
+            if wanted.get((number, path)) != name:
+                self._db.execute(f"DROP INDEX IF EXISTS {quoted_name(str(name))}")
+                self._db.execute(_NO_INDEX, (number, path))
+        for (number, path), name in sorted(wanted.items()):
+            if there.get((number, path)) != name:
+                self._db.execute(f'CREATE INDEX "{name}" ON fact {_indexed(path)} WHERE type = {number}')
+                self._db.execute(_NEW_INDEX, (number, path, name))
 
     def _settle_views(self, numbers: Mapping[str, int]) -> None:
         """For people with ordinary tools. No statement of ours reads them: one that cannot be made is left out."""
@@ -97,6 +109,11 @@ class Declarations:
                 self._db.execute(_current_view(view, numbers[type_name], spec))
             except apsw.SQLError as err:
                 log.warning("view left out name=%s error=%s", view, type(err).__name__)
+
+
+def _indexed(path: str) -> str:
+    """What a declared path's index is over: facts of one value stand there by their keys."""
+    return f"({field_expression(path)}, key)"
 
 
 def _current_view(view: str, number: int, spec: TypeSpec) -> str:

@@ -222,8 +222,14 @@ class Ledger:
         self._samples.rebuild()
 
     def keep_up(self) -> None:
-        """Fold every fact again where the folds were made by other declarations than today's."""
-        if not Declarations(self._db, self._types).are_folded:
+        """Fold every fact again where the folds were made by other declarations than today's.
+
+        Indexes that an earlier version made in its own way are made anew.
+        """
+        declarations = Declarations(self._db, self._types)
+        if declarations.are_folded:
+            declarations.settle_indexes()
+        else:
             self.rebuild()
         if not self._samples.is_folded:
             self._samples.settle()

@@ -22,7 +22,8 @@ from tests.store.conftest import ORIGIN
 KEYS = ("a", "b", "c", "d", "é", "😀")
 FILTERS = (
     None, "n > 1", "n == 2", "n in [0, 2, \"x\"]", "n >= 1 and n < 3", "by->name == \"x\"", "author == \"x\" or n == 0",
-    "not n", "n != 1", "name contains \"e\"", "title", "n == true", "n < \"y\" and by->name > \"\"", "own == 1",
+    "not n", "n != 1", "n == 1 and by->name", "name contains \"e\"", "title", "n == true",
+    "n < \"y\" and by->name > \"\"", "own == 1",
 )  # fmt: skip
 ORDERS = ("key", "newest", "n", "-n")
 

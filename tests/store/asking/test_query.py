@@ -16,7 +16,7 @@ from core.model.manifest import TypeSpec
 from core.store import AtSeq, AtTime, Reader, Store
 from core.store.asking import query
 from core.store.asking.narrow import indexes_of, ranges
-from core.store.asking.walk import ByField, ByKey, Newest, Scope, Slice, Walk, counting
+from core.store.asking.walk import ByField, ByKey, ByKeyOfValue, KeyPlace, Newest, Scope, Slice, Walk, counting
 from core.store.asking.where import Parameters
 from tests.contracts.waiting import pages
 from tests.store.conftest import OpenStore
@@ -312,6 +312,74 @@ def test_a_narrowed_filter_uses_its_index(repos: Store) -> None:
 
         assert plan[0].startswith(f"SEARCH f USING INDEX {one.name} (<expr>")
     db.close()
+
+
+@pytest.mark.parametrize("as_of", [None, AtSeq(5), AtTime(5.0)])
+def test_records_of_one_value_are_walked_by_key(repos: Store, as_of: AtSeq | AtTime | None) -> None:
+    """Their index has them in that order: nothing is sorted, and none of another value is looked at."""
+    db = apsw.Connection(str(repos.path), flags=apsw.SQLITE_OPEN_READONLY)
+
+    def rows(statement: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        steps.extend(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+        return db.execute(statement, parameters).fetchall()
+
+    indexes = indexes_of(lambda s, p: db.execute(s, p).fetchall(), 1, SPEC)
+    (one,) = ranges(parse('owner->login == "user1"'), indexes)
+    steps: list[str] = []
+    walk = ByKeyOfValue(rows, Scope(1, "repo", as_of), one)
+    end = walk.reach(None, 3)
+    for place in (None, end):
+        parameters = Parameters()
+        statement = walk.statement(Slice(place, end, 3), parameters, conditions=["1"], limit=3)
+        rows(statement, parameters.values)
+    db.close()
+
+    assert one.is_by_key(1)
+    assert KeyPlace("k07") == end
+    assert [] == [step for step in steps if "TEMP" in step or step.startswith(("SCAN f", "SCAN c"))]
+    assert any(step.startswith(f"SEARCH f USING INDEX {one.name} (<expr>=? AND key>?") for step in steps)
+
+
+def test_many_versions_of_a_record_are_no_part_of_a_walk(open_store: OpenStore) -> None:
+    """A walk by one value ends before a record with more versions of it than the walk is long, or is not begun."""
+    store = open_store(types=TYPES)
+    for n in range(9):
+        store.commit([repo(key, stars=1, n=n) for key in ("c", "d")])
+    store.commit([repo(key, stars=1) for key in "abef"])
+    (one,) = ranges(parse("stars == 1"), indexes_of(store.rows, 1, SPEC))
+    walk = ByKeyOfValue(store.rows, Scope(1, "repo", None), one)
+
+    assert KeyPlace("b") == walk.reach(None, 4)
+    assert KeyPlace("b") == walk.reach(KeyPlace("b"), 4)
+    assert KeyPlace("c") == walk.reach(KeyPlace("b"), 9)
+    assert walk.reach(KeyPlace("d"), 4) is None
+    assert list("abcdef") == keys(store, "stars == 1")
+    assert 6 == store.count("repo", where=parse("stars == 1")).count
+
+
+def test_an_index_made_in_an_earlier_way_serves_until_it_is_made_anew(
+    repos: Store, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads is answered all the same; whoever writes next makes it as this version does."""
+    monkeypatch.setattr(query, "GATHERED_MAX", 0)
+    repos.close()
+    db = apsw.Connection(str(repos.path))
+    now = db.execute("SELECT name FROM field_index WHERE path = 'stars'").get
+    db.execute(f'DROP INDEX "{now}"')
+    earlier = "field_1_0123456789ab"
+    db.execute(f"""CREATE INDEX "{earlier}" ON fact (json_extract(value, '$."stars"')) WHERE type = 1""")
+    db.execute("UPDATE field_index SET name = ? WHERE path = 'stars'", (earlier,))
+    db.close()
+    asked: list[tuple[str | None, str]] = [("stars == 7", "key"), ("stars > 97", "-stars"), (None, "stars")]
+    with Reader.open(repos.path.parent, types=TYPES) as reader:
+        read = [keys(reader, text, order=order) for text, order in asked]
+    with open_store(types=TYPES) as store:
+        names = [name for (name,) in store.rows("SELECT name FROM sqlite_schema WHERE name LIKE 'field_1%'")]
+
+        assert read == [keys(store, text, order=order) for text, order in asked]
+        assert ["k07"] == read[0]
+        assert now in names
+        assert earlier not in names
 
 
 def test_pages_of_a_filter_hold_while_others_write(repos: Store, clock: ManualClock) -> None:
