@@ -1,4 +1,4 @@
-"""Log lines on stderr, where the core collects them, with every known secret blotted out."""
+"""Log lines on stderr, where the core collects them under their levels, with every known secret blotted out."""
 
 from __future__ import annotations
 

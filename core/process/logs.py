@@ -10,6 +10,7 @@ import collections
 import contextlib
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +28,7 @@ LEFT_OUT = "(a line that held this service's token or key is left out)"
 CUT_MARK = " … (cut)"
 LAST_LINES_MAX, LAST_LINE_CHARS_MAX = 20, 300
 TAIL_BYTES_MAX = 512 * 1024
+_LEVEL = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) (?=[^\s:]+: )")
 
 
 @dataclass(frozen=True)
@@ -117,14 +119,17 @@ class ServiceLog:
         self._last: collections.deque[str] = collections.deque(maxlen=LAST_LINES_MAX)
 
     def write(self, source: str, line: str) -> None:
-        """Add one line; `source` is out, err or core. Beyond the allowance it is only counted."""
+        """Add one line; `source` is out, err or core. Beyond the allowance it is only counted.
+
+        What comes by stderr as the SDK writes it, `WARNING name: …`, stands under its level, all else under `out`.
+        """
         if source == "err" and line.strip():
             self._last.append(line[:LAST_LINE_CHARS_MAX])
         if not self._is_allowed(len(line) + STAMP_BYTES):
             self._left_out += 1
             return
         self._tell_left_out()
-        self._append(source, line)
+        self._append(*_marked(source, line))
 
     def last_lines(self, count: int) -> list[str]:
         """The latest lines of stderr since `forget`, oldest first."""
@@ -156,8 +161,8 @@ class ServiceLog:
         self._allowance -= size
         return True
 
-    def _append(self, source: str, line: str) -> None:
-        entry = f"{iso(self._clock.now())} {source} | {line}\n".encode()
+    def _append(self, mark: str, line: str) -> None:
+        entry = f"{iso(self._clock.now())} {mark} | {line}\n".encode()
         try:
             if self._file is None:
                 self._open()
@@ -190,6 +195,14 @@ class ServiceLog:
 
     def _numbered(self, number: int) -> Path:
         return self._path if number == 0 else self._path.with_name(f"{self._path.name}.{number}")
+
+
+def _marked(source: str, line: str) -> tuple[str, str]:
+    """Under what a line stands, and the line without it."""
+    if source != "err":
+        return source, line
+    level = _LEVEL.match(line)
+    return ("out", line) if level is None else (level[1], line[level.end() :])
 
 
 class ChildLogs:

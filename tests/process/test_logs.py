@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.sdk.logs import Blotting
 from core.model.clock import ManualClock
 from core.model.errors import NotFound
 from core.process import ChildLogs, LogLimits
-from core.process.logs import CUT_MARK, LEFT_OUT, LINE_BYTES_MAX, Lines, Redaction
+from core.process.logs import CUT_MARK, LEFT_OUT, LINE_BYTES_MAX, Lines, Redaction, ServiceLog
 from tests.process.yard import BRISK, KEY, Yard, until
 
 MakeYard = Callable[..., Yard]
@@ -101,6 +103,28 @@ def test_files_rotate_by_size(tmp_path: Path) -> None:
     assert ["github.log", "github.log.1", "github.log.2"] == [file.name for file in files]
     assert all(file.stat().st_size <= 1000 and file.stat().st_mode & 0o777 == 0o600 for file in files)
     assert logs.tail("github", 1)[0].endswith("Z out | line 199")
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+def test_a_line_of_the_sdk_stands_under_its_level(tmp_path: Path, level: str) -> None:
+    """It comes by stderr, and is no error for that."""
+    record = logging.makeLogRecord({"levelname": level, "name": "connectors.my-notes.sync", "msg": "a: b"})
+    logs = ChildLogs(tmp_path, clock=ManualClock())
+    logs.of("notes").write("err", Blotting().format(record))
+    logs.close()
+
+    assert logs.tail("notes", 1)[0].endswith(f"Z {level} | connectors.my-notes.sync: a: b")
+
+
+@pytest.mark.parametrize("line", ["Traceback (most recent call last):", "INFO here I am", "info x: y", "INFORM x: y"])
+def test_a_line_of_another_program_is_no_error_for_where_it_comes_from(tmp_path: Path, line: str) -> None:
+    """What stderr says without a level is text like any other; an error's message ends with it all the same."""
+    log = ServiceLog(tmp_path / "notes.log", clock=ManualClock(), limits=LogLimits())
+    log.write("err", line)
+    log.close()
+
+    assert (tmp_path / "notes.log").read_text().endswith(f"Z out | {line}\n")
+    assert [line] == log.last_lines(5)
 
 
 def test_a_flood_is_thinned_out(tmp_path: Path) -> None:
