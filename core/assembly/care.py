@@ -12,6 +12,7 @@ import apsw
 
 from core.assembly.stores import Stores
 from core.model.clock import Clock
+from core.model.commands import typed
 from core.model.errors import FileDamaged, LockerError, Retry, WriterBusy
 from core.registry import Service, Services
 from core.store import CoreDb, Findings, Reader, damage_of, is_settled, recover
@@ -55,7 +56,7 @@ class StoreCare:
         found = self.damage(service_id)
         if found is not None:
             self._stranded.add(service_id)
-            raise FileDamaged(_damage_of(service_id, found), remedy=_cure_of(service_id))
+            raise FileDamaged(_damage_of(service_id, found), remedy=_cure_of(service_id, self._me))
         self._stranded.discard(service_id)
 
     def stranded(self, service_id: str) -> Reader | None:
@@ -181,8 +182,9 @@ def _damage_of(service_id: str, found: Findings) -> str:
     )
 
 
-def _cure_of(service_id: str) -> str:
-    return f"Restore a backup, or take what was salvaged: python3 locker.py doctor --accept-salvage {service_id}"
+def _cure_of(service_id: str, me: Path) -> str:
+    take_it = typed(f"doctor --accept-salvage {service_id}", me=me)
+    return f"Restore a backup, or take what was salvaged: {take_it}"
 
 
 def _dropped(service_id: str, found: Findings) -> str:

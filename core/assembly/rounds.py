@@ -16,6 +16,7 @@ from pathlib import Path
 from core.assembly.care import StoreCare
 from core.assembly.stores import Stores
 from core.model.clock import Clock
+from core.model.commands import typed
 from core.model.errors import FactDamaged, FileDamaged, LockerError, Retry
 from core.registry import Service, Services
 from core.store import FilesVerified, Reader, Store, Verification
@@ -32,7 +33,6 @@ POSITIONS_TOLD = 5
 CORE = "core"
 
 COMPACT_PATH, COLLECT_PATH = "/retention/compact", "/files/collect"
-SEE_DOCTOR = "See: python3 locker.py doctor"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Rounds:
             with Reader.open(self._me / service.id, types={}) as reader:
                 trouble = deed.do(service, reader) if reader.epoch() else ""
         except (FileDamaged, FactDamaged) as err:
-            trouble = f"The store of {service.id} cannot be read: {err.detail} {SEE_DOCTOR}"
+            trouble = f"The store of {service.id} cannot be read: {err.detail} {_see_doctor(self._me)}"
         except LockerError as err:
             log.info("put off deed=%s id=%s: %s", deed.name, service.id, err)
             self._not_before[service.uid, deed.name] = self._clock.monotonic() + AGAIN_S
@@ -140,7 +140,7 @@ class Rounds:
         store = self._kept(service.id)
         # The writer's own keeps the result in the store too, for its status.
         found = (store or reader).verify(wait=self._waiting(service))
-        return "" if found.is_whole else _bad_facts(service.id, found)
+        return "" if found.is_whole else _bad_facts(service.id, found, self._me)
 
     def _verify_files(self, service: Service, reader: Reader) -> str:
         found = reader.files.verify_files(wait=self._waiting(service))
@@ -178,12 +178,17 @@ class Rounds:
         return wait
 
 
-def _bad_facts(service_id: str, found: Verification) -> str:
+def _see_doctor(me: Path) -> str:
+    return f"See: {typed('doctor', me=me)}"
+
+
+def _bad_facts(service_id: str, found: Verification, me: Path) -> str:
     told = [f"facts that are not what was written: {found.bad_count}"] if found.bad_count else []
     told += [f"stretches of the log that lack facts: {len(found.broken)}"] if found.broken else []
     first = ", ".join(map(str, found.bad[:POSITIONS_TOLD]))
     at = f" (positions {first}{', …' if found.bad_count > POSITIONS_TOLD else ''})" if first else ""
-    return f"The store of {service_id} has {' and '.join(told)}{at}. Only a backup holds what they said. {SEE_DOCTOR}"
+    what = f"The store of {service_id} has {' and '.join(told)}{at}"
+    return f"{what}. Only a backup holds what they said. {_see_doctor(me)}"
 
 
 def _bad_files(service_id: str, found: FilesVerified) -> str:

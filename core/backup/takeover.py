@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from core.backup.restoring import RESTORED, Restored, restored_in
 from core.model.clock import Clock, iso
+from core.model.commands import typed
 from core.model.errors import NotFound, UserActionNeeded
 from core.registry import Service, let_sync
 from core.store import Documents
@@ -17,7 +17,7 @@ from core.vault import sync_folder
 
 def take_over_command(me: Path) -> str:
     """What the owner types to let the restored services of this Me sync from this device."""
-    return f"python3 locker.py restore --take-over --me {shlex.quote(str(me))}"
+    return typed("restore --take-over", me=me)
 
 
 def restore_notices(me: Path) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from core.backup import Restored, back_up, take_over, take_over_command, waiting
 from core.backup import restore as bring_back
 from core.cli import exits
 from core.cli.checkout import ROOT, version
+from core.cli.hints import see, typed
 from core.cli.mounts import mounts
 from core.cli.options import as_json, placed, read_config
 from core.cli.passphrases import known_passphrase, new_passphrase, passphrase_file
@@ -60,7 +60,7 @@ def backup(
         for left in made.inventory.left:
             warn(plain(f"{left.name} is not in it: {left.reason}."))
     for name in sorted({*made.inventory.unsound} - {left.name for left in made.inventory.left}):
-        warn(plain(f"{name} is damaged; it was saved as it is. See: python3 locker.py doctor {_me_option(config.me)}"))
+        warn(plain(f"{name} is damaged; it was saved as it is. See: {typed('doctor', me=config.me)}"))
     return exits.FAILED if made.inventory.unsound else exits.DONE
 
 
@@ -82,7 +82,7 @@ def restore(
     """Bring the backup FILE into an empty Me, where everything rests until --take-over."""
     config = read_config(me, config_dir)
     if takes_over == (archive is not None):
-        raise BadRequest("Name a backup, or add --take-over.", remedy="See: python3 locker.py restore --help")
+        raise BadRequest("Name a backup, or add --take-over.", remedy=see("restore --help"))
     if archive is None:
         woken = _take_over(config.me)
         show_json({"taken_over": list(woken)}) if as_json else say(_woken(woken))
@@ -99,7 +99,7 @@ def restore(
     else:
         _tell(restored, config.me)
     for name in restored.damaged:
-        warn(plain(f"{name} was damaged when it was saved. See: python3 locker.py doctor {_me_option(config.me)}"))
+        warn(plain(f"{name} was damaged when it was saved. See: {typed('doctor', me=config.me)}"))
     return exits.FAILED if restored.damaged else exits.DONE
 
 
@@ -164,10 +164,6 @@ def progress(step: str) -> None:
     """Show the step on a line that the next one takes; where nobody looks, nothing."""
     if sys.stderr.isatty():
         click.echo(f"\r\x1b[K{plain(step)[:70] + ' …' if step else ''}", err=True, nl=False)
-
-
-def _me_option(me: Path) -> str:
-    return f"--me {shlex.quote(str(me))}"
 
 
 def _size(size_bytes: int) -> str:

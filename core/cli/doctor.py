@@ -23,6 +23,7 @@ from core.cli.checkout import ROOT
 from core.cli.conditions import Condition, condition_of
 from core.cli.connectors import connectors_of
 from core.cli.findings import FAULT, GOOD, NOTE, Finding
+from core.cli.hints import see, typed
 from core.cli.inventory import gaps_in
 from core.cli.logs import has_log
 from core.cli.mounts import doubts_here
@@ -198,7 +199,7 @@ def of_core(config: Config) -> Iterator[Finding]:
     if core is not None:
         yield from _of_running(core, config.me)
     elif config.me in running_places():
-        cure = "Look again in a moment. If it stays so: python3 locker.py logs"
+        cure = f"Look again in a moment. If it stays so: {typed('logs')}"
         yield Finding(NOTE, "core", "It runs and does not answer: it is starting, or stopping.", cure)
     else:
         yield Finding(GOOD, "core", "It does not run.")
@@ -232,7 +233,7 @@ def of_service(service_id: str, condition: Condition, *, has_log: bool) -> Findi
     """What ails a service: a sync that brought a part of what there is is worth a note, everything else a fault."""
     level = NOTE if condition.is_of_sync and condition.outcome not in ("failed", "held") else FAULT
     words = f"Last sync: {condition.problem}" if condition.is_of_sync else condition.problem
-    log = f"See: python3 locker.py logs {service_id}" if has_log else ""
+    log = see(f"logs {service_id}") if has_log else ""
     return Finding(level, service_id, words, " ".join(filter(None, (condition.remedy, log))))
 
 

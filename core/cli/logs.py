@@ -11,12 +11,13 @@ from typing import TextIO
 
 import click
 
+from core.cli.hints import see, typed
 from core.cli.options import placed, read_config
-from core.cli.running_core import SEE_LIST
 from core.cli.screen import plain, say
 from core.model.errors import NotFound
 from core.model.ids import SERVICE_ID
 
+CORE = "core"
 LINES_DEFAULT = 100
 LINES_MAX = 100_000
 LINE_CHARS_MAX = 8192
@@ -24,7 +25,7 @@ POLL_S = 0.25
 
 
 @click.command()
-@click.argument("service_id", metavar="ID", default="core")
+@click.argument("service_id", metavar="ID", default=CORE)
 @placed
 @click.option("-n", "--lines", type=click.IntRange(0, LINES_MAX), default=LINES_DEFAULT, show_default=True)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
@@ -43,8 +44,10 @@ def log_path(me: Path, service_id: str) -> Path:
     if has_log(me, service_id):
         return _log_file(me, service_id)
     if SERVICE_ID.fullmatch(service_id) and (me / service_id).is_dir():
-        raise NotFound(f"{service_id} has written no log yet.", remedy="How it is, tells: python3 locker.py status")
-    raise NotFound(f"There is no log of {service_id!r} in {me / 'logs'}.", remedy=SEE_LIST)
+        raise NotFound(f"{service_id} has written no log yet.", remedy=f"How it is, tells: {typed('status')}")
+    if service_id == CORE:
+        raise NotFound(f"Locker has not run over {me} yet.", remedy=f"Start it with: {typed(me=me)}")
+    raise NotFound(f"There is no log of {service_id!r} in {me / 'logs'}.", remedy=see("list"))
 
 
 def has_log(me: Path, service_id: str) -> bool:

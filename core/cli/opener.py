@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 
 from core.backup import Remembered
 from core.cli.connectors import connectors_of
-from core.cli.running_core import SEE_LIST, RunningCore, borrowed
+from core.cli.hints import see
+from core.cli.running_core import RunningCore, borrowed
 from core.config import Config
 from core.model.clock import SystemClock
 from core.model.errors import Conflict, NotFound
@@ -39,7 +40,7 @@ class Opener:
         if known is None or not known.is_installed:
             raise NotFound(
                 f"There is no service {service_id}.",
-                remedy=f"Install one of that id first, or add --into ID. {SEE_LIST}",
+                remedy=f"Install one of that id first, or add --into ID. {see('list')}",
             )
         return self._service(known)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from core.cli.checkout import ROOT
-from core.cli.running_core import SEE_LIST
+from core.cli.hints import see
 from core.config import Config, load_config
 from core.model.errors import FolderUnusable, NotFound
 from core.model.ids import is_service_id
@@ -24,19 +24,20 @@ def _said_before(name: str) -> Callable[[], object]:
     return lambda: click.get_current_context().find_root().params.get(name)
 
 
+# Taken before all else, since what is wrong with the rest is answered with commands over the same Me.
 _me = click.option(
-    "--me", type=click.Path(path_type=Path), metavar="DIR", default=_said_before("me"),
+    "--me", type=click.Path(path_type=Path), metavar="DIR", is_eager=True, default=_said_before("me"),
     help="The folder that holds your data.",
 )  # fmt: skip
 _config = click.option(
-    "--config", "config_dir", type=click.Path(path_type=Path), metavar="DIR", default=_said_before("config_dir"),
-    help="The folder with locker.toml.",
+    "--config", "config_dir", type=click.Path(path_type=Path), metavar="DIR", is_eager=True,
+    default=_said_before("config_dir"), help="The folder with locker.toml.",
 )  # fmt: skip
 
 
 def _known_form(_context: click.Context, _argument: click.Parameter, service_id: str) -> str:
     if not is_service_id(service_id):
-        raise NotFound(f"There is no service {service_id[:64]!r}.", remedy=SEE_LIST)
+        raise NotFound(f"There is no service {service_id[:64]!r}.", remedy=see("list"))
     return service_id
 
 

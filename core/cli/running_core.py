@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from core.cli.cures import cure_of, is_for_terminals
+from core.cli.hints import see, typed
 from core.cli.neighbours import running_places
 from core.model.errors import (
     Broken,
@@ -33,9 +34,6 @@ BORROW_S_MAX = 60.0
 LINE_BYTES_MAX = 65536
 CONNECT_S_MAX = 5.0
 ANSWER_S_MAX = 40.0
-START_IT = "Start it with: python3 locker.py"
-SEE_LIST = "See: python3 locker.py list"
-SEE_AVAILABLE = "See: python3 locker.py list --available"
 # The one name under which a browser's session counts; 127.0.0.1 is for programs.
 PAGES_HOST = "locker.localhost"
 
@@ -58,7 +56,7 @@ class RunningCore:
         """What the path answers."""
         return self.ask("GET", path)
 
-    def ask(self, method: str, path: str, *, body: object = None, wait_s: float = 0.0, unknown: str = SEE_LIST) -> Any:
+    def ask(self, method: str, path: str, *, body: object = None, wait_s: float = 0.0, unknown: str = "") -> Any:
         """The JSON answer of one request that may take `wait_s` longer than usual; None where there is no body.
 
         `unknown` is the cure when the core knows nothing of that name and no better one.
@@ -68,7 +66,7 @@ class RunningCore:
                 method, self.url + path, json=body, timeout=(CONNECT_S_MAX, ANSWER_S_MAX + wait_s)
             )
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as err:  # Before, or amidst it.
-            raise UserActionNeeded(f"The core at {self.url} went away.", remedy=START_IT) from err
+            raise UserActionNeeded(f"The core at {self.url} went away.", remedy=_start_it()) from err
         except requests.Timeout as err:
             raise ChildMute(f"{method} {path} was not answered within {ANSWER_S_MAX + wait_s:.0f} s.") from err
         content = _decoded(answer)
@@ -76,7 +74,7 @@ class RunningCore:
             return content
         error = error_of(answer.status_code, content)
         if isinstance(error, NotFound) and not is_for_terminals(error.remedy):
-            raise type(error)(error.detail, remedy=unknown)
+            raise type(error)(error.detail, remedy=unknown or see("list"))
         raise error
 
     def close(self) -> None:
@@ -98,11 +96,15 @@ def way_to_a_core(me: Path, running: Sequence[Path]) -> str:
     >>> way_to_a_core(Path("/home/a/Me"), [])
     'Start it with: python3 locker.py --me /home/a/Me'
     """
-    start = f"{START_IT} {_option(me)}"
+    start = _start_it(me)
     others = [place for place in running if place != me]
     if not others:
         return start
     return f"One runs elsewhere: add {' or '.join(_option(place) for place in others)} to the command. {start}"
+
+
+def _start_it(me: Path | None = None) -> str:
+    return f"Start it with: {typed(me=me)}"
 
 
 def _option(me: Path) -> str:

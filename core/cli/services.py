@@ -14,9 +14,10 @@ from core.backup import restore_notices
 from core.cli import exits
 from core.cli.conditions import Condition, condition_of
 from core.cli.connectors import connectors_of
+from core.cli.hints import see, typed
 from core.cli.neighbours import running_places
 from core.cli.options import as_json, of_service, placed, read_config
-from core.cli.running_core import SEE_AVAILABLE, RunningCore, class_of, connect, find, login_url, way_to_a_core
+from core.cli.running_core import RunningCore, class_of, connect, find, login_url, way_to_a_core
 from core.cli.screen import plain, say, show_json, show_table, warn
 from core.cli.sync import Runs, are_over, are_well, run_streams, show_runs
 from core.cli.trouble import show_trouble
@@ -167,7 +168,7 @@ def install(
     elif runs and are_over(runs):
         show_runs(runs, empty="")
     elif runs:
-        say("Its first sync goes on; see: python3 locker.py status")
+        say(f"Its first sync goes on; see: {typed('status')}")
     if (fault is None or is_for_owner(type(fault))) and (not are_over(runs) or all(map(_is_good_start, runs))):
         return exits.DONE
     return exits.FAILED
@@ -195,7 +196,8 @@ def _fitting_id(connector: str, service_id: str | None) -> str:
 
 def _seek_connector(name: str) -> str:
     """What helps where there is no connector of that name."""
-    return SEE_AVAILABLE if is_service_id(name) else f"A connector's name is {ID_RULE}. {SEE_AVAILABLE}"
+    rule = "" if is_service_id(name) else f"A connector's name is {ID_RULE}. "
+    return rule + see("list --available")
 
 
 def first_runs(

@@ -10,8 +10,9 @@ from core.backup import Remembered, remembered
 from core.cli.backups import progress
 from core.cli.connectors import connectors_of
 from core.cli.findings import FAULT, GOOD, NOTE, Finding
+from core.cli.hints import see, typed
 from core.cli.opener import OWNER, Opener
-from core.cli.running_core import SEE_LIST, RunningCore
+from core.cli.running_core import RunningCore
 from core.config import Config
 from core.model.clock import SystemClock
 from core.model.errors import Conflict, LockerError, NotFound
@@ -34,7 +35,6 @@ from core.store import (
 
 STORE_NAME = "store.db"
 NAMED_MAX = 5
-REPAIR = "python3 locker.py doctor --repair"
 _A_BACKUP = "Only a backup holds what was there: python3 locker.py restore FILE --me DIR"
 
 
@@ -105,7 +105,7 @@ class StoreDoctor:
         known = remembered(self._config.me)
         found = damage_of(self._config.me / service_id) if service_id in known or service_id == OWNER else None
         if found is None:
-            raise NotFound(f"No damaged store of {service_id[:64]!r} waits for you.", remedy=SEE_LIST)
+            raise NotFound(f"No damaged store of {service_id[:64]!r} waits for you.", remedy=see("list"))
         return found
 
     def _of_store(self, service_id: str, known: Mapping[str, Remembered], *, mends: bool) -> Iterator[Finding]:
@@ -131,7 +131,7 @@ class StoreDoctor:
     def _mend(self, service_id: str, known: Mapping[str, Remembered], look: Look) -> Iterator[Finding]:
         """Put in order what loses nothing by it; what would, is set aside and waits for the owner's word."""
         if service_id == OWNER and self._core is not None:
-            raise Conflict("Your own notes are open in the Locker that runs.", remedy=f"Stop it, then: {REPAIR}")
+            raise Conflict("Your own notes are open in the Locker that runs.", remedy=f"Stop it, then: {_repair()}")
         one = known.get(service_id)
         is_installed = service_id == OWNER or (one is not None and one.is_installed)
         opener = Opener(self._config, known, self._core)
@@ -172,13 +172,15 @@ def _of_end(service_id: str, end: Findings | None) -> Iterator[Finding]:
     if end is None or end.verdict == "whole":
         return
     if end.verdict == "tail_dropped":
-        yield Finding(NOTE, service_id, _dropped(end), f"Its next start sets that aside, or: {REPAIR}")
+        yield Finding(NOTE, service_id, _dropped(end), f"Its next start sets that aside, or: {_repair()}")
     elif end.aside:
         words = f"It is damaged: {end.salvaged:,} facts could be salvaged, {end.lost_count:,} are lost."
-        cure = f"Restore a backup, or take what was salvaged: python3 locker.py doctor --accept-salvage {service_id}"
+        cure = f"Restore a backup, or take what was salvaged: {typed(f'doctor --accept-salvage {service_id}')}"
         yield Finding(FAULT, service_id, words, cure)
     else:
-        yield Finding(FAULT, service_id, "It is damaged.", f"Have salvaged what can be, nothing goes by that: {REPAIR}")
+        yield Finding(
+            FAULT, service_id, "It is damaged.", f"Have salvaged what can be, nothing goes by that: {_repair()}"
+        )
 
 
 def _of_checkup(service_id: str, checkup: Checkup | None) -> Iterator[Finding]:
@@ -191,10 +193,11 @@ def _of_checkup(service_id: str, checkup: Checkup | None) -> Iterator[Finding]:
     for span in checkup.log.broken[:NAMED_MAX]:
         yield Finding(FAULT, service_id, f"Its log lacks facts from position {span.first} on.", _A_BACKUP)
     for fault in checkup.faults[:NAMED_MAX]:
-        cure = REPAIR if fault in _of_pages(checkup) else f"{_A_BACKUP}. Its next proper close counts as the new state."
+        is_mendable = fault in _of_pages(checkup)
+        cure = _repair() if is_mendable else f"{_A_BACKUP}. Its next proper close counts as the new state."
         yield Finding(FAULT, service_id, f"{fault}.", cure)
     if checkup.folds_differ:
-        yield Finding(FAULT, service_id, "What is folded from its facts is not what they say.", REPAIR)
+        yield Finding(FAULT, service_id, "What is folded from its facts is not what they say.", _repair())
 
 
 def _of_files(service_id: str, look: Look) -> Iterator[Finding]:
@@ -207,6 +210,10 @@ def _of_files(service_id: str, look: Look) -> Iterator[Finding]:
 def _of_pages(checkup: Checkup) -> tuple[str, ...]:
     """The faults of the file's pages and indexes, which a look by the helper sets aside and salvages."""
     return tuple(fault for fault in checkup.faults if not fault.startswith("seal:"))
+
+
+def _repair() -> str:
+    return typed("doctor --repair")
 
 
 def _dropped(end: Findings) -> str:

@@ -11,6 +11,7 @@ import click
 
 from core.cli import exits
 from core.cli.conditions import trouble_of
+from core.cli.hints import typed
 from core.cli.options import as_json, of_service, placed, read_config
 from core.cli.running_core import RunningCore, connect
 from core.cli.screen import say, show_json, show_table, warn
@@ -64,7 +65,7 @@ def run_streams(core: RunningCore, service_id: str, stream: str | None = None, *
     try:
         answer = core.ask("POST", path, wait_s=wait_s)
     except KeyboardInterrupt:
-        warn(f"Not waited for any more. The sync of {service_id} goes on; see: python3 locker.py status")
+        warn(f"Not waited for any more. The sync of {service_id} goes on; see: {typed('status')}")
         raise
     except NotFound as err:
         service = core.get("/map")["installed"].get(service_id)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import click
 
+from core.cli.hints import see
 from core.cli.options import as_json, placed, read_config
 from core.cli.running_core import connect
 from core.cli.screen import moment, say, show_json, show_table
@@ -54,7 +55,7 @@ def list_(me: Path | None, config_dir: Path | None, as_json: bool) -> None:
 def revoke(token_id: str, me: Path | None, config_dir: Path | None, as_json: bool) -> None:
     """Make the token ID worthless from now on."""
     core = connect(read_config(me, config_dir).me)
-    gone = core.ask("DELETE", f"/tokens/{quote(token_id, safe='')}", unknown="See: python3 locker.py token list")
+    gone = core.ask("DELETE", f"/tokens/{quote(token_id, safe='')}", unknown=see("token list"))
     show_json(gone) if as_json else say(f"{token_id} opens nothing any more.")
 
 

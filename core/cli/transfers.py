@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,9 +26,10 @@ from core.cli import exits
 from core.cli.backups import held, progress
 from core.cli.checkout import ROOT, version
 from core.cli.connectors import connectors_of
+from core.cli.hints import see, typed
 from core.cli.opener import OWNER, Opener
 from core.cli.options import as_json, placed, read_config
-from core.cli.running_core import SEE_LIST, find
+from core.cli.running_core import find
 from core.cli.screen import plain, say, show_json, show_table, warn
 from core.config import Config
 from core.model.clock import SystemClock
@@ -81,7 +81,7 @@ def _wanted(me: Path, ids: tuple[str, ...]) -> list[tuple[str, Remembered | None
             every[OWNER] = None
     for service_id in ids:
         if service_id not in every:
-            raise NotFound(f"There is no service {service_id[:64]!r}.", remedy=SEE_LIST)
+            raise NotFound(f"There is no service {service_id[:64]!r}.", remedy=see("list"))
     return [(service_id, one) for service_id, one in every.items() if not ids or service_id in ids]
 
 
@@ -99,7 +99,7 @@ def _tell_export(done: ExportDone) -> None:
     for one in done.services:
         for count, what in ((len(one.damaged_facts), "facts"), (len(one.damaged_files), "files")):
             if count:
-                warn(f"{one.service}: {count} {what} are damaged and were left out. See: python3 locker.py doctor")
+                warn(f"{one.service}: {count} {what} are damaged and were left out. {see('doctor')}")
         for name, count in one.columns_left_out.items():
             warn(plain(f"{one.service}: the tables of {name} have no columns for {count} further members."))
     for failed in done.failed:
@@ -124,7 +124,7 @@ def import_(
     """Take in SOURCE: an export, a file of facts, or a framed log or snapshot. What is there already stays."""
     config = read_config(me, config_dir)
     if into is not None and into != OWNER and not is_service_id(into):
-        raise NotFound(f"There is no service {into[:64]!r}.", remedy=SEE_LIST)
+        raise NotFound(f"There is no service {into[:64]!r}.", remedy=see("list"))
     if not source.exists():
         raise NotFound(f"There is no {source}.", remedy="Check the name.")
     known = _takers(config.me)
@@ -144,12 +144,11 @@ def _takers(me: Path) -> dict[str, Remembered]:
     try:
         return remembered(me)
     except NotFound as err:
-        where = f"--me {shlex.quote(str(me))}"
         raise NotFound(
             f"{me} holds no data of Locker's, and an import adds to data that is there.",
             remedy="Name the folder of your data with --me. For a new one, start Locker once: "
-            f"python3 locker.py {where}, then install the services that take the facts; or bring a backup back: "
-            f"python3 locker.py restore FILE {where}",
+            f"{typed(me=me)}, then install the services that take the facts; or bring a backup back: "
+            f"{typed('restore FILE', me=me)}",
         ) from err
 
 

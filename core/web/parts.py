@@ -7,7 +7,6 @@ tests/web/fakes.py.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 from core.events import DeadLetter, Listener
 from core.library import Counts, Day, Matches
 from core.model.clock import Clock
+from core.model.commands import typed
 from core.model.errors import LockerError
 from core.model.event import Event, EventAction, Idr
 from core.model.fact import Record
@@ -360,4 +360,4 @@ class Parts:
     def status_command(self) -> str:
         """What prints a fresh login address when it is typed in the checkout."""
         me = self.log_file("core").parent.parent
-        return "python3 locker.py status" + ("" if me == DEFAULT_ME else f" --me {shlex.quote(str(me))}")
+        return typed("status", me=None if me == DEFAULT_ME else me)
