@@ -156,13 +156,12 @@ class House:
             zygote=self._standing.zygote, logs=self._logs, on_change=self._child_changed,
             before_launch=self._before_launch,
         )  # fmt: skip
-        self._stack.push_async_callback(self._supervisor.close, deadline_s=CLOSE_S)
         self._keepers = Keepers(
             config.me, self._services, self._catalog, device=self._device.id, clock=clock,
             timezone=config.timezone, pid_of=self._supervisor.pid_of, is_asleep=self._is_asleep,
             is_lent=lambda service_id: self._lending.is_lent(service_id), committed=self._committed, care=self._care,
         )  # fmt: skip
-        self._stack.push_async_callback(asyncio.to_thread, self._keepers.close)
+        self._stack.push_async_callback(self._end_writing)
 
     def _open_traffic(self) -> None:
         """What passes between all of these: requests, events, calls at their times, and the changes of services."""
@@ -301,6 +300,10 @@ class House:
         await self._keepers.make_way(service_id)
         if self._keepers.kept(service_id) is None:
             await self._care.settle(service_id)
+
+    async def _end_writing(self) -> None:
+        """End the children, and the core's own writers, side by side: each waits some seconds for those that linger."""
+        await asyncio.gather(self._supervisor.close(deadline_s=CLOSE_S), asyncio.to_thread(self._keepers.close))
 
     async def _call(self, service_id: str, path: str) -> int:
         """The schedule's call: the child's own path by POST; a paused service is not asked to sync."""

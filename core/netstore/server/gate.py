@@ -69,8 +69,9 @@ class Gate:
         late = [guest for guest in guests if not guest.join(max(0.0, end - time.monotonic()))]
         for guest in late:
             guest.cut()
+        end = time.monotonic() + self._limits.linger_s
         for guest in late:
-            guest.join(self._limits.linger_s)
+            guest.join(max(0.0, end - time.monotonic()))
         self._turned_away.close()
 
     def _accepted(self, connection: socket.socket, listener: Listener) -> None:

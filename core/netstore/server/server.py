@@ -96,7 +96,7 @@ class StoreServer:
         return self._desk.total()[1]
 
     def stop(self) -> None:
-        """Take nobody in any more, let what was begun end, and end what does not within 5 seconds."""
+        """Take nobody in any more, let what was begun end, and end what does not within the limits' time."""
         with self._lock:
             if self._desk.phase == "stopped":
                 return
@@ -111,8 +111,9 @@ class StoreServer:
         late = [one for one in connections if not one.join(max(0.0, end - time.monotonic()))]
         for connection in late:
             connection.cut()
+        end = time.monotonic() + self._desk.limits.linger_s
         for connection in late:
-            connection.join(self._desk.limits.linger_s)
+            connection.join(max(0.0, end - time.monotonic()))
         if late:
             log.warning("store connections cut count=%d", len(late))
         self._turned_away.close()
