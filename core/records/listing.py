@@ -15,7 +15,7 @@ from core.model.manifest import Manifest
 from core.records import asked
 from core.records.answers import Answer, Request, json_answer
 from core.records.tags import Tags, cache_headers, depth, is_current, not_modified
-from core.store import AsOf, Hit, Reader, Store, Verbatim, differences, projected
+from core.store import AsOf, Hit, Reader, Search, Store, Verbatim, differences, parse_query, projected
 
 HITS_MAX = 200
 
@@ -104,7 +104,8 @@ class Listing:
     ) -> dict[str, Any]:
         """The best of those that have the words, and match; a page may hold fewer than its limit, or none."""
         store, types = self._reads(), self._manifest.types
-        found = store.search(words, types=(type_name,), limit=min(limit, HITS_MAX), after=after, as_of=as_of)
+        search = Search(store.rows, types, parse_query(words), only=(type_name,), as_of=as_of, is_counted=False)
+        found = search.page(limit=min(limit, HITS_MAX), after=after)
         judge = None if where is None else predicate(where, types[type_name])
         records = []
         for hit in found.hits:

@@ -17,7 +17,17 @@ from core.store.rows import Rows
 FLOOR = "SELECT value FROM meta WHERE name = 'floor_seq'"
 LAST = "SELECT seq, recorded_at FROM fact ORDER BY seq DESC LIMIT 1"
 _NUMBERED = "SELECT 1 FROM fact INDEXED BY fact_of_origin WHERE origin_seq IS NOT NULL LIMIT 1"
-_UP_TO = "SELECT seq, recorded_at FROM fact WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
+# Halves what is left to look at until one place is: some twenty steps, in one statement. Positions may be missing.
+_UP_TO_TIME = """
+    WITH RECURSIVE half (low, high) AS (
+        SELECT 0, ?1
+        UNION ALL
+        SELECT iif(f.recorded_at > ?2, low, (low + high + 1) / 2), iif(f.recorded_at > ?2, f.seq - 1, high)
+        FROM half LEFT JOIN fact f ON f.seq = (SELECT max(seq) FROM fact WHERE seq <= (low + high + 1) / 2)
+        WHERE low < high
+    )
+    SELECT coalesce((SELECT max(seq) FROM fact WHERE seq <= low), 0) FROM half WHERE low >= high
+"""
 
 
 class AtSeq(msgspec.Struct, frozen=True):
@@ -84,15 +94,7 @@ def floor_of(rows: Rows) -> int:
 
 def seq_at(rows: Rows, time: float) -> int:
     """The last position that this store had recorded by `time`; 0 for none. Recorded times never fall."""
-    low, high = 0, last_of(rows)
-    while low < high:
-        middle = (low + high + 1) // 2
-        found = rows(_UP_TO, (middle,))
-        if found and found[0][1] > time:
-            high = int(found[0][0]) - 1
-        else:
-            low = middle
-    found = rows(_UP_TO, (low,))
+    found = rows(_UP_TO_TIME, (last_of(rows), time))
     return int(found[0][0]) if found else 0
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import NoneType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,20 +34,22 @@ _MATCHES = """
     SELECT rowid AS seq, relevance(text, ?1) AS score FROM text WHERE text MATCH ?2 AND rowid <= ?3
     ORDER BY rowid DESC LIMIT ?4
 """
-_CURRENT = f"""
-    SELECT m.seq, m.score, f.type, f.key, c.at FROM ({_MATCHES}) m CROSS JOIN fact f ON f.seq = m.seq
-    LEFT JOIN current c ON c.type = f.type AND c.key = f.key AND c.seq = m.seq
+# Which of some versions count: only these are answered.
+_CURRENT = """
+    SELECT f.seq, f.type, f.key, c.at FROM json_each(?1) m CROSS JOIN fact f ON f.seq = m.value
+    CROSS JOIN current c ON c.type = f.type AND c.key = f.key AND c.seq = f.seq
 """
-_THEN = f"""
-    SELECT m.seq, m.score, f.type, f.key, CASE WHEN ({{known}}) THEN coalesce(c.at, iif({{lasted}}, p.at, NULL)) END
-    FROM ({_MATCHES}) m CROSS JOIN fact f ON f.seq = m.seq
-    LEFT JOIN current c ON c.type = f.type AND c.key = f.key AND c.seq = m.seq
-    LEFT JOIN past p ON p.type = f.type AND p.key = f.key AND p.seq = m.seq
+_THEN = """
+    SELECT f.seq, f.type, f.key, coalesce(c.at, p.at) FROM json_each(?1) m CROSS JOIN fact f ON f.seq = m.value
+    LEFT JOIN current c ON c.type = f.type AND c.key = f.key AND c.seq = f.seq
+    LEFT JOIN past p ON p.type = f.type AND p.key = f.key AND p.seq = f.seq
+    WHERE {known} AND (c.seq IS NOT NULL OR {lasted})
 """
-_AT_SEQ = _THEN.format(known="m.seq <= ?5", lasted="p.until_seq > ?5")
-_AT_TIME = _THEN.format(known=f"{KNOWN_AT} <= ?5", lasted="p.until_known > ?5")
+_AT_SEQ = _THEN.format(known="f.seq <= ?2", lasted="p.until_seq > ?2")
+_AT_TIME = _THEN.format(known=f"{KNOWN_AT} <= ?2", lasted="p.until_known > ?2")
 _TEXTS = "SELECT f.value, f.common, f.seq FROM json_each(?) j CROSS JOIN fact f ON f.seq = j.value"
-_SHAPE: tuple[Any, ...] = (int, float, int, str, (float, NoneType))
+_RANKED_SHAPE = (int, float)
+_SHAPE = (int, int, str, float)
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,8 +80,8 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """The hits of one page, the best first; `next` is the `after` of the following page, None at the end.
 
-    `types` counts the records found of each type among those that were ranked together with this page's;
-    `is_capped` says that there may be more than these.
+    `types` counts the records found of each type among those that were ranked together with this page's, if that was
+    asked for; `is_capped` says that there may be more than these.
     """
 
     hits: list[Hit]
@@ -102,12 +103,18 @@ class _Place(msgspec.Struct, frozen=True, array_like=True, tag="search"):
     seq: int = 0
 
 
-class _Match(NamedTuple):
-    seq: int
+class _Worth(NamedTuple):
+    """How a match stands to the others that are ranked with it: the greater first."""
+
     rank: float
+    seq: int
+
+
+class _Match(NamedTuple):
+    worth: _Worth
     type: int
     key: str
-    at: float | None
+    at: float
 
 
 class Search:
@@ -121,8 +128,11 @@ class Search:
         *,
         only: Sequence[str] = (),
         as_of: AsOf | None = None,
+        is_counted: bool = True,
     ) -> None:
+        """`is_counted` asks for `Found.types`, for which every match that is ranked has to be looked at."""
         self._rows = rows
+        self._is_counted = is_counted
         self._specs = types
         self._wanted = wanted
         self._as_of = settled(rows, as_of)
@@ -150,60 +160,76 @@ class Search:
     def _page(self, place: _Place, limit: int) -> Found:
         examined = 0
         while True:
-            matches = self._matches(place.top)
-            examined += len(matches)
-            if matches:  # What is written from now on must not move the group.
-                place = msgspec.structs.replace(place, top=matches[0].seq)
-            is_last = len(matches) < RANKED_MAX
-            counted = [match for match in matches if match.at is not None]
-            left = sorted((match for match in counted if _is_after(match, place)), key=_worth, reverse=True)
+            ranked = self._ranked(place.top)
+            examined += len(ranked)
+            if ranked:  # What is written from now on must not move the group.
+                place = msgspec.structs.replace(place, top=ranked[0].seq)
+            is_last = len(ranked) < RANKED_MAX
+            after = sorted((one for one in ranked if _is_after(one, place)), reverse=True)
+            standing = self._standing(ranked) if self._is_counted else self._counting(after, limit + 1)
+            left = sorted((match for match in standing if _is_after(match.worth, place)), reverse=True)
             if left or is_last or examined >= EXAMINED_MAX:
                 break
-            place = _Place(matches[-1].seq - 1)
+            place = _Place(ranked[-1].seq - 1)
         hits = self._hits(left[:limit], place.top)
-        shown = [match for match in left[:limit] if not hits or _worth(match) >= (hits[-1].rank, hits[-1].seq)]
+        shown = [one.worth for one in left[:limit] if not hits or one.worth >= (hits[-1].rank, hits[-1].seq)]
         following: _Place | None = None
         if len(shown) < len(left):
-            following = _Place(place.top, shown[-1].rank, shown[-1].seq)
+            following = _Place(place.top, *shown[-1])
         elif not is_last:
-            following = _Place(matches[-1].seq - 1)
+            following = _Place(ranked[-1].seq - 1)
         return Found(
             hits=hits,
             next=None if following is None else word_of(following),
-            types=Counter(self._names[match.type] for match in counted),
+            types=Counter(self._names[match.type] for match in standing) if self._is_counted else {},
             is_capped=not is_last,
         )
 
     def _first(self) -> _Place:
         return _Place(self._as_of.seq if isinstance(self._as_of, AtSeq) else SEQ_MAX)
 
-    def _matches(self, top: int) -> list[_Match]:
-        """The last versions up to `top` that fit, in falling order; `at` is None for one that does not count."""
-        parameters = (len(self._wanted.terms), self._expression, top, RANKED_MAX)
+    def _ranked(self, top: int) -> list[_Worth]:
+        """The last versions up to `top` that fit, in falling order, whether they count or not."""
+        rows = self._rows(_MATCHES, (len(self._wanted.terms), self._expression, top, RANKED_MAX))
+        _check(rows, _RANKED_SHAPE)
+        return [_Worth(score, seq) for seq, score in rows]
+
+    def _counting(self, ranked: list[_Worth], most: int) -> list[_Match]:
+        """The first of these that count, at least `most` where there are so many."""
+        found: list[_Match] = []
+        for start in range(0, len(ranked), 2 * most):
+            found += self._standing(ranked[start : start + 2 * most])
+            if len(found) >= most:
+                break
+        return found
+
+    def _standing(self, ranked: list[_Worth]) -> list[_Match]:
+        """Those of the versions that count, in the order given."""
+        seqs = msgspec.json.encode([one.seq for one in ranked]).decode()
         if self._as_of is None:
-            rows = self._rows(_CURRENT, parameters)
+            rows = self._rows(_CURRENT, (seqs,))
         elif isinstance(self._as_of, AtSeq):
-            rows = self._rows(_AT_SEQ, (*parameters, self._as_of.seq))
+            rows = self._rows(_AT_SEQ, (seqs, self._as_of.seq))
         else:
-            rows = self._rows(_AT_TIME, (*parameters, self._as_of.time))
-        if not all(all(map(isinstance, row, _SHAPE)) for row in rows):
-            raise ValueError("a match has a column of a type it cannot have")
-        return [_Match(*row) for row in rows]
+            rows = self._rows(_AT_TIME, (seqs, self._as_of.time))
+        _check(rows, _SHAPE)
+        standing = {seq: rest for seq, *rest in rows}
+        return [_Match(one, *standing[one.seq]) for one in ranked if one.seq in standing]
 
     def _hits(self, matches: list[_Match], top: int) -> list[Hit]:
         """The matches with their words, as many as are read at once."""
-        wanted = msgspec.json.encode([match.seq for match in matches]).decode()
+        wanted = msgspec.json.encode([match.worth.seq for match in matches]).decode()
         rows = self._rows(_TEXTS, (wanted,), bytes_max=TEXT_BYTES_MAX)
         texts = {seq: (object_of(value), object_of(common)) for value, common, seq in rows}
         marker = Marker(self._wanted)
         readings: dict[str, Reading] = {}
         hits = []
         for match in matches:
-            if match.seq in texts:
+            if match.worth.seq in texts:
                 name = self._names[match.type]
                 spec = spec_of(self._specs, name)
                 reading = readings.setdefault(name, Reading(spec))
-                hits.append(_hit(match, top, spec, reading, marker, *texts[match.seq]))
+                hits.append(_hit(match, top, spec, reading, marker, *texts[match.worth.seq]))
         return hits
 
 
@@ -214,20 +240,22 @@ def _hit(
     return Hit(
         type=spec.name,
         key=match.key,
-        seq=match.seq,
-        at=match.at or 0.0,
-        rank=match.rank,
+        seq=match.worth.seq,
+        at=match.at,
+        rank=match.worth.rank,
         title=marker.title(reading.title(value, own) or beginning(body)),
         snippet=marker.snippet(body),
         value=value,
         common=common_of(spec, value, own),
-        after=word_of(_Place(top, match.rank, match.seq)),
+        after=word_of(_Place(top, *match.worth)),
     )
 
 
-def _worth(match: _Match) -> tuple[float, int]:
-    return match.rank, match.seq
+def _is_after(one: _Worth, place: _Place) -> bool:
+    return place.rank is None or one < (place.rank, place.seq)
 
 
-def _is_after(match: _Match, place: _Place) -> bool:
-    return place.rank is None or _worth(match) < (place.rank, place.seq)
+def _check(rows: Sequence[tuple[Any, ...]], shape: tuple[type, ...]) -> None:
+    """Raise ValueError for rows that no store of ours has."""
+    if {tuple(map(type, row)) for row in rows} - {shape}:
+        raise ValueError("a match has a column of a type it cannot have")

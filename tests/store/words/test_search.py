@@ -29,14 +29,22 @@ def store(open_store: OpenStore) -> Store:
 
 @pytest.fixture
 def search(store: Store) -> Searching:
-    """Searches the store when its index has caught up."""
+    """Searches the store when its index has caught up: with a count of all matches and without, which find the same."""
 
     def found(
         query: str, *, limit: int = 10, after: str | None = None, only: tuple[str, ...] = (), as_of: AsOf | None = None
     ) -> Found:
         with apsw.Connection(str(store.path)) as db:
             TextIndex(db, TYPES).catch_up(10_000)
-        return Search(store.rows, TYPES, parse_query(query), only=only, as_of=as_of).page(limit=limit, after=after)
+        page, uncounted = (
+            Search(store.rows, TYPES, parse_query(query), only=only, as_of=as_of, is_counted=is_counted).page(
+                limit=limit, after=after
+            )
+            for is_counted in (True, False)
+        )
+
+        assert (page.hits, page.next, page.is_capped) == (uncounted.hits, uncounted.next, uncounted.is_capped)
+        return page
 
     return found
 
