@@ -30,6 +30,12 @@ CHANGE_HASH_BYTES = 16
 _EMPTY = b"{}"
 _sha256 = hashlib.sha256
 _LETTER_BYTES_MAX = 4
+_NULL = b"null"
+# MessagePack says every float in full behind 0xcb: sign, exponent, and the rest. Those of NaN and the infinities are
+# all ones; so are those of a few very great numbers, and of other bytes that look so.
+_FLOAT = b"\xcb"
+_ODD = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]", re.DOTALL).search
+_packed = msgspec.msgpack.Encoder().encode
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -80,6 +86,36 @@ def prepare_all(changes: Sequence[Change], types: Mapping[str, TypeSpec]) -> tup
         except (TypeError, AttributeError, ValueError, RecursionError):
             err = BadRecord("a field of the change has the wrong type, or the value is no JSON")
             bad.append(refusal_of(change, err))
+    if _may_be_odd(changes):
+        return _without_odd(good, bad)
+    return good, bad
+
+
+def _may_be_odd(changes: Sequence[Change]) -> bool:
+    """Whether some number may be none. What is hashed says null for it: it would pass for a null that is stored.
+
+    All at once, in a form that costs a twentieth of what an unchanged record does.
+    """
+    try:
+        packed = _packed([change.value for change in changes])
+        if commons := [change.common for change in changes if change.common]:
+            packed += _packed(commons)
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
+        return True  # Another form might not say it: an integer of more than 64 bits.
+    return _FLOAT in packed and _ODD(packed) is not None
+
+
+def _without_odd(prepared: Sequence[Prepared], bad: list[Refusal]) -> tuple[list[Prepared], list[Refusal]]:
+    """As `prepare_all`, with each looked at that has a null, or a number that is none."""
+    good: list[Prepared] = []
+    for one in prepared:
+        try:
+            if one.change_hash is not None and (one.sorted is None or _NULL in one.sorted):
+                canonical_json(one.change.value)
+                canonical_json(one.change.common)
+            good.append(one)
+        except BadRecord as err:
+            bad.append(refusal_of(one.change, err))
     return good, bad
 
 

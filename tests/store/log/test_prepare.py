@@ -6,12 +6,14 @@ import hashlib
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from core.model.errors import BadRecord
 from core.model.fact import PROVENANCE_BYTES_MAX, VALUE_BYTES_MAX, Change
 from core.model.ids import KEY_BYTES_MAX
 from core.model.manifest import TypeSpec
+from core.store import Store
 from core.store.log.prepare import (
     SAMPLE_LETTERS_MAX,
     Prepared,
@@ -150,6 +152,33 @@ def test_volatile_fields_are_left_out_of_the_change_test_alone() -> None:
 
     assert first[0].change_hash == second[0].change_hash
     assert first[0].change_hash != third[0].change_hash
+
+
+@pytest.mark.parametrize("odd", [math.nan, -math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("big", [0, 2**70])
+def test_a_number_that_is_none_is_no_stored_null(store: Store, odd: float, big: int) -> None:
+    """It is encoded as null, and still is not the same: each is refused, and what is beside it goes on."""
+    stored = [
+        Change(type="note", key="plain", value={"n": None, "big": big}),
+        Change(type="note", key="volatile", value={"n": [None], "views": 1}),
+        Change(type="note", key="common", value={"n": 1}, common={"x": None}),
+        Change(type="note", key="great", value={"n": None, "x": 1.5e308}),
+    ]
+    store.commit(stored)
+    again = [
+        msgspec.structs.replace(stored[0], value={"n": odd, "big": big}),
+        msgspec.structs.replace(stored[1], value={"n": [odd], "views": 2}),
+        msgspec.structs.replace(stored[2], common={"x": odd}),
+        stored[3],
+    ]
+
+    done = store.commit(again)
+
+    assert (1, 0, 3) == (done.same, done.updated, done.quarantined)
+    refused = store.quarantined(10)
+    assert {"plain", "volatile", "common"} == {one.key for one in refused}
+    assert {"bad_record"} == {one.code for one in refused}
+    assert [None, [None], 1, None] == [store.record("note", one.key).value["n"] for one in stored]
 
 
 def test_common_counts_in_the_change_test() -> None:
