@@ -27,7 +27,8 @@ from core.store.log.fold import declared_at
 from core.store.log.hashes import is_hash_of
 from core.store.log.prepare import TYPE_BYTES_MAX, change_hash, is_name, is_reserved, provenance
 from core.store.log.receipts import TYPES
-from core.store.log.sheet import New, Sheet, Source
+from core.store.log.shared import Source
+from core.store.log.sheet import New, Sheet
 from core.store.values import Appended, Entry
 
 ID_LETTERS_MAX = 64

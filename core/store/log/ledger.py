@@ -30,7 +30,8 @@ from core.store.log.incarnation import epoch_in, put_epoch
 from core.store.log.prepare import Batch
 from core.store.log.quarantine import Quarantine, Waiting
 from core.store.log.receipts import Receipt, Verb, put_receipt, take_in
-from core.store.log.sheet import TYPES_MAX, Place, Sheet, Source
+from core.store.log.shared import Shared
+from core.store.log.sheet import TYPES_MAX, Place, Sheet
 from core.store.migrate import migrate, version_of
 from core.store.numbers.samples import SAMPLE_TYPE, Recording, Sampled, Samples
 from core.store.schema import APPLICATION_ID, MIGRATIONS
@@ -42,16 +43,9 @@ T = TypeVar("T")
 
 EPOCH_BYTES = 16
 INDEX_FACTS = 500
-# How many logs, and how many producers, are kept in memory by their number; and how long such a producer may be.
-SHARED_KNOWN_MAX = 256
-SHARED_LETTERS_MAX = 4096
 
 _NEW_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
 _COUNT_OPEN = "UPDATE meta SET value = value + 1 WHERE name = 'opens'"
-_ORIGIN = "SELECT id FROM origin WHERE log = ? AND epoch = ?"
-_NEW_ORIGIN = "INSERT INTO origin (log, epoch) VALUES (?, ?)"
-_PRODUCER = "SELECT id FROM producer WHERE document = ?"
-_NEW_PRODUCER = "INSERT INTO producer (document) VALUES (?)"
 _TYPE = "SELECT id FROM type WHERE name = ?"
 
 
@@ -79,11 +73,11 @@ class Ledger:
         self._chain = Chain(db)
         self._recorded_at: float = db.execute(facts.LAST_RECORDED_AT).get or 0.0
         self._numbers: dict[str, int] = {}
-        self._sources: dict[tuple[str, int], Source] = {}
-        self._producers: dict[str, int] = {}
+        self._shared = Shared(db)
         #: In which facts are made here: that of `origin`, unless the store is in a later one already.
         self.epoch = epoch_in(db, origin.epoch)
-        self._own = self._source(origin.log, self.epoch)
+        self._own = self._shared.source(origin.log, self.epoch)
+        self._shared.write(origins=(self._own.number,), producers=())
         self.head: int = db.execute(facts.HEAD).get or 0
         self._origin_seq = self._last_of_own()
 
@@ -143,7 +137,7 @@ class Ledger:
         versions in quarantine.
         """
         sheet, place = self._sheet()
-        draft = Draft(sheet, batch, types=self._types, producer=self._producer(batch.producer))
+        draft = Draft(sheet, batch, types=self._types, producer=self._shared.producer(batch.producer))
         self._write(sheet, place, index=index)
         # A record that came both good and bad in one batch stays in quarantine, where it is seen.
         refused = [*batch.refused, *draft.refused]
@@ -167,6 +161,7 @@ class Ledger:
         intake.look_up([one for one in judged if isinstance(one, Judged)])
         answers = [self._take(intake, one) for one in judged]
         if atomic and any(isinstance(answer, LockerError) for answer in answers):
+            self._shared.write(origins=(), producers=())
             return [answer if isinstance(answer, LockerError) else LeftOut() for answer in answers]
         self._write(sheet, place, index=index)
         self.quarantine.clear(_taken(judged, answers))
@@ -241,7 +236,7 @@ class Ledger:
     def erase(self, folder: Path, what: Erasable, *, actor: str) -> JsonObject:
         """Erase what facts said, within the transaction that is under way; `finish_erasing` after its commit."""
         done = erase(self._db, self.retention(actor=actor), what, folder=folder)
-        self._producers.clear()  # One that only erased facts had is gone.
+        self._shared.forget_producers()  # One that only erased facts had is gone.
         return done
 
     def finish_erasing(self, folder: Path) -> bool:
@@ -287,7 +282,7 @@ class Ledger:
         return sheet, place
 
     def _write(self, sheet: Sheet, place: Place, *, index: bool) -> None:
-        sheet.write()
+        sheet.write(self._shared)
         if index and place.seq > self.head:
             self._text.add(sheet.puts, since=self.head, head=place.seq)
         if sheet.size:
@@ -305,29 +300,11 @@ class Ledger:
         if isinstance(one, LockerError):
             return one
         entry = one.entry
-        source = None if entry.origin is None else self._source(entry.origin, entry.origin_epoch or 1)
+        source = None if entry.origin is None else self._shared.source(entry.origin, entry.origin_epoch or 1)
         try:
-            return intake.take(one, producer=self._producer(one.producer), source=source)
+            return intake.take(one, producer=self._shared.producer(one.producer), source=source)
         except LockerError as err:
             return err
-
-    def _source(self, log: str, epoch: int) -> Source:
-        source = self._sources.get((log, epoch))
-        if source is None:
-            source = Source(number=self._number_of(_ORIGIN, _NEW_ORIGIN, (log, epoch)), log=log, epoch=epoch)
-            if len(self._sources) < SHARED_KNOWN_MAX:
-                self._sources[log, epoch] = source
-        return source
-
-    def _producer(self, document: str | None) -> tuple[int, str] | None:
-        if document is None:
-            return None
-        number = self._producers.get(document)
-        if number is None:
-            number = self._number_of(_PRODUCER, _NEW_PRODUCER, (document,))
-            if len(self._producers) < SHARED_KNOWN_MAX and len(document) <= SHARED_LETTERS_MAX:
-                self._producers[document] = number
-        return number, document
 
     def _type_number(self, name: str) -> int | None:
         """The number of a type that facts are of already."""
@@ -337,14 +314,6 @@ class Ledger:
             if number is not None and len(self._numbers) < TYPES_MAX:
                 self._numbers[name] = number
         return number
-
-    def _number_of(self, find: str, make: str, what: tuple[Any, ...]) -> int:
-        """The row number of something that many facts share, made at its first use."""
-        number = self._db.execute(find, what).get
-        if number is None:
-            self._db.execute(make, what)
-            number = self._db.last_insert_rowid()
-        return int(number)
 
     def _last_of_own(self) -> int:
         """The last position in this writer's own log."""

@@ -20,6 +20,7 @@ from core.store.log.digest import digest_of
 from core.store.log.facts import FIRST_ORIGIN, Replaced
 from core.store.log.fold import Rev, Version, at_of, rev_above
 from core.store.log.receipts import OWN_TYPES
+from core.store.log.shared import Shared, Source
 from core.store.words.text import Put
 
 Name = tuple[int, str]
@@ -28,6 +29,8 @@ Name = tuple[int, str]
 TYPES_MAX = 10_000
 
 _IDS_AT_ONCE = 32
+# Where in a row of `facts.INSERT`.
+_PRODUCER_AT, _ORIGIN_AT = 12, 14
 _TYPES = "SELECT count(*), coalesce(max(id), 0) FROM type"
 _NEW_TYPE = "INSERT INTO type (name, id) VALUES (?, ?)"
 
@@ -37,14 +40,6 @@ class Place(msgspec.Struct, kw_only=True):
 
     seq: int
     origin_seq: int
-
-
-class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A log that facts were made in: the number of its row, and what the row says."""
-
-    number: int
-    log: str
-    epoch: int
 
 
 class New(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,8 +167,11 @@ class Sheet:
             self._follow(row, latest, before, Version(seq, rev, new.value_hash, known_at))
         return seq
 
-    def write(self) -> None:
-        """Put everything into the database, within the caller's transaction."""
+    def write(self, shared: Shared) -> None:
+        """Put everything into the database, with what its facts share, within the caller's transaction."""
+        shared.write(
+            origins={row[_ORIGIN_AT] for row in self._facts}, producers={row[_PRODUCER_AT] for row in self._facts}
+        )
         if self._new_types:
             self._db.executemany(_NEW_TYPE, self._new_types.items())
         self._db.executemany(facts.INSERT, self._facts)

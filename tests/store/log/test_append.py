@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.model.errors import BadRequest, ConflictingDuplicate, CursorTooOld, HashMismatch, InvalidFact, SeqMoved
+from core.model.fact import Change
 from core.model.problem import problem_document
-from core.store import Appended, Entry, Store
-from tests.store.conftest import OpenStore
+from core.store import Appended, Entry, Reader, Store
+from tests.store.conftest import ORIGIN, OpenStore
 
 ID = "00000000-0000-4000-8000-000000000001"
 VALUE = {"title": "Hello", "status": "open", "n": 1}
@@ -53,6 +56,31 @@ def test_the_same_fact_again_is_a_duplicate(open_store: OpenStore) -> None:
 
         assert 1 == store.head()
     assert [first.seq] * 3 == [one.seq for one in (*again, later) if isinstance(one, Appended) and one.duplicate]
+
+
+def test_what_is_not_taken_leaves_nothing_of_its_maker(store: Store, folder: Path) -> None:
+    """Refused, known already, left out with another, unchanged: no row tells of an origin or a producer no fact has."""
+    first = entry(producer={"by": "first"}, origin="elsewhere", origin_seq=1)
+    other = {"producer": {"by": "nobody"}, "origin": "nowhere"}
+    store.append([first])
+    store.append([
+        entry(value={"n": 2}, **other),
+        entry(**other | {"producer": {"by": "first"}}),
+        entry(id="moved", if_seq=7, **other),
+        entry(id="taken", producer={"by": "second"}),
+    ])  # fmt: skip
+    store.append([entry(id="good", **other), entry(id="bad", if_seq=7)], atomic=True)
+    put = Change(type="tasks", key="t2", value={"n": 1})
+    store.commit([put], producer={"by": "third"})
+    store.commit([put], producer={"by": "nobody"})
+    store.commit([Change(type="tasks", key="t2", value={"n": math.nan})], producer={"by": "nobody"})
+    with Reader.open(folder, types={}) as reader:
+        origins = reader.rows("SELECT log FROM origin ORDER BY id")
+        producers = reader.rows("SELECT document FROM producer ORDER BY id")
+
+    assert 3 == store.head()
+    assert [(ORIGIN.log,), ("elsewhere",)] == origins
+    assert [(f'{{"by":"{name}"}}',) for name in ("first", "second", "third")] == producers
 
 
 def test_another_fact_of_that_id_is_refused(store: Store) -> None:
