@@ -227,6 +227,25 @@ def test_quarantine_is_bounded(store: Store) -> None:
     db.close()
 
 
+def test_a_quarantine_of_any_size_is_never_read_whole(store: Store) -> None:
+    """Opening reads one row of it, and a commit those that it names; the good ones are found among the bad all the same."""
+    db = apsw.Connection(str(store.path))
+    _, refused = _refused(2000)
+    Quarantine(db).put(refused, now=1.0, head=0)
+    read: list[Any] = []
+    db.trace_v2(apsw.SQLITE_TRACE_ROW, read.append)
+    quarantine = Quarantine(db)
+    quarantine.clear([("note", "bad-7"), ("note", "good"), ("task", "bad-8"), ("note", "bad-9")])
+    db.trace_v2(0, None)
+    assert len(read) <= 8
+
+    kept = {key for (key,) in db.execute("SELECT key FROM quarantine")}
+    assert {f"bad-{number}" for number in range(2000) if number not in (7, 9)} == kept
+    quarantine.clear(("note", key) for key in kept)
+    assert [] == store.quarantined(10)
+    db.close()
+
+
 def _refused(count: int) -> tuple[Any, Any]:
     return prepare_all([put(f"bad-{number}", n=object()) for number in range(count)], TYPES)
 

@@ -28,7 +28,7 @@ _TRYABLE = """
     SELECT position, type, value, last_seen FROM quarantine WHERE position > ?1
         AND (?2 IS NULL OR type IN (SELECT value FROM json_each(?2))) ORDER BY position LIMIT ?3
 """
-_NAMES = "SELECT type, key FROM quarantine"
+_ANY = "SELECT EXISTS (SELECT 1 FROM quarantine)"
 _PUT = """
     INSERT INTO quarantine (type, key, code, reason, sample, value, first_seen, last_seen, times)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)
@@ -37,8 +37,8 @@ _PUT = """
 """
 _AGAIN = "UPDATE quarantine SET code = ?, reason = ?, last_seen = ?, times = times + 1 WHERE position = ?"
 _EXPLAIN = "UPDATE quarantine SET reason = ? WHERE position = ?"
-_CLEAR = "DELETE FROM quarantine WHERE type = ? AND key = ?"
-_LET_GO = "DELETE FROM quarantine WHERE position = ? RETURNING type, key"
+_CLEAR = "DELETE FROM quarantine WHERE type = ? AND key IN (SELECT value FROM json_each(?))"
+_LET_GO = "DELETE FROM quarantine WHERE position = ?"
 _TRIM = "DELETE FROM quarantine WHERE position <= (SELECT max(position) FROM quarantine) - ?"
 WHOLE = """
     SELECT value, sample, position, type, key, code, reason, first_seen, last_seen, times FROM quarantine
@@ -79,12 +79,12 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quarantine:
-    """The writer's side: knows the names in quarantine, so that good records cost no look-up."""
+    """The writer's side: knows whether anything is in quarantine, so that mostly good records cost no look-up."""
 
     def __init__(self, db: apsw.Connection, *, rows_max: int = ROWS_MAX) -> None:
         self._db = db
         self._rows_max = rows_max
-        self._names: set[tuple[str, str]] = set(db.execute(_NAMES))
+        self._holds = bool(db.execute(_ANY).get)
 
     def put(self, refused: list[Refusal], *, now: float, head: int) -> None:
         """Keep what was refused when the log ended at `head`; above the bound the longest kept are dropped."""
@@ -93,7 +93,7 @@ class Quarantine:
             self._db.execute(_PUT, (bad.type, bad.key, bad.code, bad.reason, bad.sample, whole, now, now))
         if refused:
             self._db.execute(_TRIM, (self._rows_max,))
-            self._names = set(self._db.execute(_NAMES))
+            self._holds = True
 
     def take_in(self, waiting: Iterable[Waiting]) -> int:
         """Keep what waits in another store too, as far as there is room; how many came.
@@ -115,12 +115,15 @@ class Quarantine:
 
     def clear(self, good: Iterable[tuple[str, str]]) -> None:
         """Let go of those records of which a good version came."""
-        if not self._names:
+        if not self._holds:
             return
-        cleared = self._names.intersection(good)
-        for name in cleared:
-            self._db.execute(_CLEAR, name)
-        self._names -= cleared
+        keys: dict[str, list[str]] = {}
+        for type_name, key in good:
+            keys.setdefault(type_name, []).append(key)
+        for type_name, its in keys.items():
+            self._db.execute(_CLEAR, (type_name, msgspec.json.encode(its).decode()))
+            if self._db.changes():
+                self._holds = bool(self._db.execute(_ANY).get)
 
     def tryable(self, types: Sequence[str] | None, *, limit: int, after: int) -> list[Tryable]:
         """Records of these types, or of all, after a position."""
@@ -137,7 +140,8 @@ class Quarantine:
 
     def let_go(self, position: int) -> None:
         """Forget it: it is stored."""
-        self._names -= set(self._db.execute(_LET_GO, (position,)))
+        self._db.execute(_LET_GO, (position,))
+        self._holds = bool(self._db.execute(_ANY).get)
 
     def drop(self, position: int) -> Quarantined | None:
         """Forget it unstored; what it was, None where there is none."""
