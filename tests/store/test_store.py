@@ -228,7 +228,7 @@ def test_quarantine_is_bounded(store: Store) -> None:
 
 
 def test_a_quarantine_of_any_size_is_never_read_whole(store: Store) -> None:
-    """Opening reads one row of it, and a commit those that it names; the good ones are found among the bad all the same."""
+    """Opening reads one row of it, and a commit those that it names; the good ones are found among the bad."""
     db = apsw.Connection(str(store.path))
     _, refused = _refused(2000)
     Quarantine(db).put(refused, now=1.0, head=0)

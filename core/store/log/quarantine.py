@@ -29,6 +29,8 @@ _TRYABLE = """
         AND (?2 IS NULL OR type IN (SELECT value FROM json_each(?2))) ORDER BY position LIMIT ?3
 """
 _ANY = "SELECT EXISTS (SELECT 1 FROM quarantine)"
+_COUNT = "SELECT count(*) FROM quarantine"
+_WAITS = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE type = ? AND key = ?)"
 _PUT = """
     INSERT INTO quarantine (type, key, code, reason, sample, value, first_seen, last_seen, times)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)
@@ -101,15 +103,16 @@ class Quarantine:
         Left out is what waits here under the same name, and whose record has gone on since or is deleted here.
         """
         came = 0
+        here = int(self._db.execute(_COUNT).get)
         for one in waiting:
             name = (one.type, one.key)
-            if name in self._names or len(self._names) >= self._rows_max:
+            if here + came >= self._rows_max or self._db.execute(_WAITS, name).get:
                 continue
             if self._db.execute(_HAS_GONE_ON, (*name, one.last_seen)).get:
                 continue
             said = (one.code, one.reason, one.sample, whole_again(one.refused))
             self._db.execute(_TAKE_IN, (*name, *said, one.first_seen, one.last_seen, one.times))
-            self._names.add(name)
+            self._holds = True
             came += 1
         return came
 
