@@ -49,15 +49,21 @@ def send_all(connection: socket.socket, data: bytes | memoryview) -> None:
         rest = rest[connection.send(rest) :]
 
 
-def send_within(connection: socket.socket, data: bytes, timeout_s: float) -> None:
-    """Send `data` over a socket that blocks; raises TimeoutError where none of it goes out for so long.
-
-    What the other side's buffer takes at once, which is nearly everything, costs one call of the kernel.
-    """
+def send_at_once(connection: socket.socket, data: bytes | memoryview) -> memoryview:
+    """Send of `data` what the other side's buffer takes now; what is left."""
     rest = memoryview(data)
     if _AT_ONCE is not None:
         with contextlib.suppress(BlockingIOError):
             rest = rest[connection.send(rest, _AT_ONCE) :]
+    return rest
+
+
+def send_within(connection: socket.socket, data: bytes | memoryview, timeout_s: float) -> None:
+    """Send `data` over a socket that blocks; raises TimeoutError where none of it goes out for so long.
+
+    What the other side's buffer takes at once, which is nearly everything, costs one call of the kernel.
+    """
+    rest = send_at_once(connection, data)
     if rest:
         connection.settimeout(timeout_s)
         try:

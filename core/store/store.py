@@ -223,17 +223,24 @@ class Store(Reads):
             raise BadRequest(f"{len(entries)} facts at once, allowed are {APPEND_ENTRIES_MAX}")
         if not entries:
             return []
-        judged = [judge(entry, self._types) for entry in entries]
-        bulk = len(judged) > 1
-        size = APPEND_ENTRIES_MAX if atomic else PIECE_FACTS
-        works: list[Work[Answers]] = []
-        for start in range(0, len(judged), size):
-            piece, before = judged[start : start + size], works[-1] if works else None
-            works.append(_work(Adding(piece, atomic=atomic, index=bulk, before=before)))
+        bulk = len(entries) > 1
+        works = self._works(entries, atomic=atomic, index=bulk)
         self._mine().do_all(works, bulk=bulk)
         if not bulk:
             self._indexer.stir()
         return _answers(works)
+
+    def append_together(self, batches: Sequence[Sequence[Entry]]) -> list[list[Appended | LockerError] | LockerError]:
+        """Add single writes of several callers, who share a flush; of each batch the answers, or what kept it out.
+
+        Each is answered as by `append`, and in order; what fails in one leaves the others as they are.
+        """
+        works = [self._works(batch, atomic=False, index=False) for batch in batches]
+        if not any(works):
+            return [[] for _ in batches]
+        self._mine().do_all([work for of_one in works for work in of_one], bulk=False)
+        self._indexer.stir()
+        return [_answers_or_error(of_one) for of_one in works]
 
     def set_cursor(self, stream: str, value: Any) -> None:
         """Set where the stream resumes, apart from any records; None forgets it."""
@@ -334,6 +341,16 @@ class Store(Reads):
                 if self._writer.is_at_rest:
                     self._home.release(clean=clean)
 
+    def _works(self, entries: Sequence[Entry], *, atomic: bool, index: bool) -> list[Work[Answers]]:
+        """What adds these entries, in pieces that let others pass between them, unless they are added as one."""
+        judged = [judge(entry, self._types) for entry in entries]
+        size = APPEND_ENTRIES_MAX if atomic else PIECE_FACTS
+        works: list[Work[Answers]] = []
+        for start in range(0, len(judged), size):
+            piece, before = judged[start : start + size], works[-1] if works else None
+            works.append(_work(Adding(piece, atomic=atomic, index=index, before=before)))
+        return works
+
     def _index_text(self) -> bool:
         return self._submit(lambda ledger: ledger.index_text(), bulk=True, changes=INDEX_FACTS)
 
@@ -370,6 +387,13 @@ def _answers(works: Sequence[Work[Answers]]) -> Answers:
     if len(errors) == len(works):
         raise errors[0]
     return [answer for work in works for answer in (work.result if work.error is None else [work.error] * work.changes)]
+
+
+def _answers_or_error(works: Sequence[Work[Answers]]) -> Answers | LockerError:
+    try:
+        return _answers(works) if works else []
+    except LockerError as err:
+        return err
 
 
 def _producer(document: JsonObject | None) -> str | None:

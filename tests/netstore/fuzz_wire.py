@@ -16,6 +16,7 @@ from core.model.fact import Fact
 from core.model.frames import BadFrame, FrameReader
 from core.netstore import Door, ServerLimits, one_store
 from core.netstore.server.call import Caller, LongReply
+from core.netstore.server.clerk import Clerks
 from core.netstore.server.counts import Counts
 from core.netstore.server.desk import Desk
 from core.netstore.server.session import Session
@@ -71,7 +72,10 @@ def read_everything(data: bytes) -> int:
     """Take `data` as a connection's bytes, cut in two; how many frames were answered. Never raises."""
     desk = Desk(limits=ServerLimits(frame_bytes_max=FRAME_BYTES_MAX), clock=ManualClock())
     session = Session(
-        Caller(Door(store_of=one_store(Nothing())), transport="unix", address="fuzz"), desk=desk, counts=Counts()
+        Caller(Door(store_of=one_store(Nothing())), transport="unix", address="fuzz"),
+        desk=desk,
+        clerks=Clerks(),
+        counts=Counts(),
     )
     reader = FrameReader(bytes_max=FRAME_BYTES_MAX)
     answered = 0

@@ -1,7 +1,7 @@
 """One connection, served by one thread from its first byte to its orderly end.
 
-Threads with blocking sockets: a long read keeps nobody else waiting, and a lone caller pays for no other thread.
-Many who write at once share a flush, and pay by handing the interpreter's lock to each other.
+Threads with blocking sockets: a long read keeps nobody else waiting. Only who writes one fact after the other is left
+to the clerk, who serves many such callers at once.
 """
 
 from __future__ import annotations
@@ -18,20 +18,25 @@ from core.model.frames import LENGTH_BYTES, BadFrame, FrameReader, encode_frame
 from core.netstore import protocol
 from core.netstore.protocol import Refusal
 from core.netstore.server.call import Caller, LongReply
+from core.netstore.server.clerk import Clerk, Clerks
 from core.netstore.server.counts import Counts
 from core.netstore.server.desk import Desk
+from core.netstore.server.door import ServedStore
 from core.netstore.server.push import Subscription
 from core.netstore.server.session import Session
-from core.netstore.sockets import close_orderly, send_within, tune
+from core.netstore.server.writes import Singles, Told
+from core.netstore.sockets import close_orderly, send_at_once, send_within, tune
 
 log = logging.getLogger(__name__)
 
 # A request is mostly small; where more is there than that, much more is asked for at once.
 _RECEIVE_BYTES, _RECEIVE_MUCH_BYTES = 16 * 1024, 256 * 1024
+# As many single writes as a caller has under way.
+_VISIT_BYTES = 64 * 1024
 
 
 class Connection:
-    """Reads requests, sends replies; owned by its thread, but for `stop` and `cut`."""
+    """Reads requests, sends replies; owned by its thread, or the clerk's visitor, but for `stop` and `cut`."""
 
     def __init__(
         self,
@@ -39,6 +44,7 @@ class Connection:
         caller: Caller,
         *,
         desk: Desk,
+        clerks: Clerks,
         counts: Counts,
         admit: Callable[[], None],
         on_end: Callable[[Connection], None],
@@ -50,7 +56,11 @@ class Connection:
         self._admit = admit
         self._on_end = on_end
         self._reader = FrameReader(bytes_max=desk.limits.frame_bytes_max)
-        self._session = Session(caller, desk=desk, counts=counts)
+        # What the clerk heard and left to the thread: bodies to be answered, and the rest of a reply.
+        self._heard: list[bytes] = []
+        self._unsent = memoryview(b"")
+        self._is_mine = threading.Event()
+        self._session = Session(caller, desk=desk, clerks=clerks, counts=counts)
         self._subscription: Subscription | None = None
         self._thread = threading.Thread(target=self._run, name=f"netstore {caller.address}", daemon=True)
 
@@ -75,6 +85,38 @@ class Connection:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    @property
+    def socket(self) -> socket.socket:
+        """Where the clerk hears it."""
+        return self._connection
+
+    def hear(self, store: ServedStore) -> Singles | None:
+        """For the clerk: what is there to be read, where it is single writes to `store`, whole, and nothing else."""
+        with contextlib.suppress(OSError):  # Its thread meets the same.
+            data = self._connection.recv(_VISIT_BYTES)
+            self._counts.bytes_in += len(data)
+            self._reader.feed(data)
+        bodies = self._bodies()
+        singles = None if self._reader.pending else self._session.singles_in(bodies, store)
+        if singles is None:
+            self._heard = bodies
+        return singles
+
+    def tell(self, singles: Singles, told: Told, took_s: float) -> bool:
+        """For the clerk: send the replies; False where not all of them go out at once."""
+        frames = self._session.tell(singles, told, took_s).frames
+        data = b"".join(frame for frame in frames if isinstance(frame, bytes))
+        self._counts.bytes_out += len(data)
+        try:
+            self._unsent = send_at_once(self._connection, data)
+        except OSError:  # Its thread meets the same.
+            return False
+        return not self._unsent
+
+    def go_on(self) -> None:
+        """For the clerk: let the thread have it again."""
+        self._is_mine.set()
+
     def _run(self) -> None:
         try:
             tune(self._connection)
@@ -97,6 +139,18 @@ class Connection:
         while (bodies := self._receive()) is not None:
             if not self._answer(bodies):
                 return
+            if not self._reader.pending and (clerk := self._session.clerk) is not None:
+                self._visit(clerk)
+
+    def _visit(self, clerk: Clerk) -> None:
+        """Leave everything to the clerk until it is for this thread to go on."""
+        self._is_mine.clear()
+        if not clerk.attend(self):
+            return
+        self._is_mine.wait()
+        unsent, self._unsent = self._unsent, memoryview(b"")
+        if unsent:
+            send_within(self._connection, unsent, self._desk.limits.reply_timeout_s)
 
     def _answer(self, bodies: Sequence[bytes]) -> bool:
         """Answer what was received, a few replies at a time; whether the conversation goes on."""
@@ -115,18 +169,11 @@ class Connection:
 
     def _receive(self) -> list[bytes] | None:
         """The bodies of the next frames, as many as are there; None at the end."""
-        bodies: list[bytes] = []
-        while True:
-            while len(bodies) < self._desk.limits.pipelined_max and (found := self._reader.take()) is not None:
-                if not isinstance(found, BadFrame):
-                    bodies.append(found)
-                elif bodies:
-                    return bodies
-                else:
-                    self._break_off(found)
-                    return None
-            if bodies:
-                return bodies
+        bodies, self._heard = self._heard or self._bodies(), []
+        while not bodies:
+            if isinstance(found := self._reader.take(), BadFrame):
+                self._break_off(found)
+                return None
             pending = self._reader.pending
             try:
                 data = self._connection.recv(_RECEIVE_BYTES) if not pending else self._receive_rest()
@@ -141,6 +188,15 @@ class Connection:
                 return None
             self._counts.bytes_in += len(data)
             self._reader.feed(data)
+            bodies = self._bodies()
+        return bodies
+
+    def _bodies(self) -> list[bytes]:
+        """The bodies of the frames that are there whole, so many as may be under way; what is broken stays."""
+        bodies: list[bytes] = []
+        while len(bodies) < self._desk.limits.pipelined_max and isinstance(found := self._reader.take(), bytes):
+            bodies.append(found)
+        return bodies
 
     def _receive_rest(self) -> bytes:
         """More of a frame that has begun; raises TimeoutError where nothing comes for a while."""

@@ -40,6 +40,11 @@ class Desk:
         """Whether the server is about to stop: new writes are refused then."""
         return self.phase != "ready"
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether more than one connection is open."""
+        return len(self._open) > 1
+
     def tail_of(self, store: ServedStore) -> Tail:
         """The end of this store's log, kept while the server runs."""
         with self._lock:

@@ -15,6 +15,7 @@ from core.model.errors import Broken
 from core.netstore.limits import THREAD_TURN_S, ServerLimits
 from core.netstore.listening import listen_tcp, listen_unix, parse_address
 from core.netstore.server.call import Caller
+from core.netstore.server.clerk import Clerks
 from core.netstore.server.connection import Connection
 from core.netstore.server.counts import Counts
 from core.netstore.server.desk import Desk
@@ -35,6 +36,7 @@ class StoreServer:
     def __init__(self, *, clock: Clock, limits: ServerLimits | None = None) -> None:
         sys.setswitchinterval(min(sys.getswitchinterval(), THREAD_TURN_S))
         self._desk = Desk(limits=limits or ServerLimits(), clock=clock)
+        self._clerks = Clerks()
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
         self._connections: set[Connection] = set()
@@ -89,6 +91,7 @@ class StoreServer:
     def release(self, store: ServedStore) -> None:
         """The store is about to be closed: those who follow it are told, and its door leads there no more."""
         self._desk.release(store)
+        self._clerks.release(store)
 
     @property
     def connections(self) -> int:
@@ -117,6 +120,7 @@ class StoreServer:
         if late:
             log.warning("store connections cut count=%d", len(late))
         self._turned_away.close()
+        self._clerks.stop()
         self._desk.phase = "stopped"
 
     def _listen(self, listener: Listener) -> None:
@@ -141,6 +145,7 @@ class StoreServer:
             connection,
             caller,
             desk=self._desk,
+            clerks=self._clerks,
             counts=counts,
             admit=admit,
             on_end=self._ended,

@@ -16,9 +16,11 @@ from core.netstore import protocol
 from core.netstore.protocol import Refusal
 from core.netstore.server import greetings, ops, writes
 from core.netstore.server.call import Call, Caller, Follow, LongReply, Refused, Unknown
+from core.netstore.server.clerk import Clerk, Clerks
 from core.netstore.server.counts import Counts
 from core.netstore.server.desk import Desk
-from core.netstore.server.door import WRITE
+from core.netstore.server.door import WRITE, ServedStore
+from core.netstore.server.writes import Singles, Told
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ INCIDENT_BYTES = 6
 # Replies are sent when they weigh so much, before the next request is answered.
 HELD_BYTES_MAX = 1024 * 1024
 LAST_OPS = ("close",)
+# So often in a row a caller must have written single facts alone to be taken for one who goes on like that.
+IN_A_ROW = 2
 # A write that says these for itself does not go with others.
 _OWN_TERMS = frozenset({"token", "service"})
 
@@ -41,22 +45,58 @@ class Answered(msgspec.Struct):
 
 
 class Session:
-    """Answers the requests of one connection; owned by its thread."""
+    """Answers the requests of one connection; owned by its thread, or by the clerk while it is there."""
 
-    def __init__(self, caller: Caller, *, desk: Desk, counts: Counts) -> None:
+    def __init__(self, caller: Caller, *, desk: Desk, clerks: Clerks, counts: Counts) -> None:
         self.caller = caller
         self._desk = desk
+        self._clerks = clerks
         self._counts = counts
         self._writes: list[JsonObject] = []
         self._call: Call | None = None
+        self._wrote_in_a_row = 0
+
+    @property
+    def clerk(self) -> Clerk | None:
+        """Who may serve this caller: one among others, who of late did nothing but write single facts to one store."""
+        if self._wrote_in_a_row < IN_A_ROW or not self._desk.is_shared:
+            return None
+        try:
+            return self._clerks.of(self._call_of(writes.SINGLE, {}, WRITE).store)
+        except LockerError:
+            return None
+
+    def singles_in(self, bodies: Sequence[bytes], store: ServedStore) -> Singles | None:
+        """The single writes to `store` that `bodies` are; None where any of them is something else, or may not be."""
+        requests = [protocol.read_request(body) for body in bodies]
+        if not all(isinstance(request, dict) and self._joins(request) for request in requests):
+            self._call, self._writes = None, []
+            return None
+        singles = self._taken()
+        try:
+            return singles if singles is not None and singles.call.store is store else None
+        except LockerError:
+            return None
+
+    def tell(self, singles: Singles, told: Told, took_s: float) -> Answered:
+        """What `singles` are answered with."""
+        answered = Answered([])
+        self._counts.requests[writes.SINGLE] += len(singles.requests)
+        bodies = told if isinstance(told, list) else [self._refusal(told, writes.SINGLE)] * len(singles.requests)
+        self._time(writes.SINGLE, took_s)
+        for request, body in zip(singles.requests, bodies, strict=True):
+            self._reply(body, request, answered)
+        return answered
 
     def answer(self, bodies: Sequence[bytes]) -> Answered:
         """Answer `bodies`; single writes that follow one another are committed together."""
         answered = Answered([])
+        self._wrote_in_a_row += 1
         for place, body in enumerate(bodies):
             request = protocol.read_request(body)
-            if isinstance(request, dict) and request.get("op") == writes.SINGLE and self._joins(request):
+            if isinstance(request, dict) and self._joins(request):
                 continue
+            self._wrote_in_a_row = 0
             self._flush(answered)
             if isinstance(request, Refusal):
                 self._counts.errors += 1
@@ -71,7 +111,7 @@ class Session:
 
     def _joins(self, request: JsonObject) -> bool:
         """Let a single write wait for those that follow it, where it may be done and goes to the same store."""
-        if not _OWN_TERMS.isdisjoint(request):
+        if request.get("op") != writes.SINGLE or not _OWN_TERMS.isdisjoint(request):
             return False
         try:
             protocol.check_request_id(request)
@@ -82,21 +122,21 @@ class Session:
         self._writes.append(request)
         return True
 
-    def _flush(self, answered: Answered) -> None:
-        """Commit the writes that wait, and answer each."""
-        if self._call is None:
-            return
+    def _taken(self) -> Singles | None:
+        """The writes that waited; None where none did."""
         call, self._call = self._call, None
         requests, self._writes = self._writes, []
-        self._counts.requests[writes.SINGLE] += len(requests)
+        return None if call is None else Singles(call, requests)
+
+    def _flush(self, answered: Answered) -> None:
+        """Commit the writes that wait, and answer each."""
+        if (singles := self._taken()) is None:
+            return
         started = time.monotonic()
-        try:
-            bodies = writes.write_together(call, requests)
-        except Exception as error:
-            bodies = [self._refusal(error, writes.SINGLE)] * len(requests)
-        self._time(writes.SINGLE, started)
-        for request, body in zip(requests, bodies, strict=True):
-            self._reply(body, request, answered)
+        told = writes.told(singles)
+        done = self.tell(singles, told, time.monotonic() - started)
+        answered.frames += done.frames
+        answered.size_bytes += done.size_bytes
 
     def _one(self, request: JsonObject, answered: Answered) -> None:
         name = request.get("op")
@@ -113,7 +153,7 @@ class Session:
             body = greetings.following(answer) if isinstance(answer, Follow) else answer
         except Exception as error:
             answer = body = self._refusal(error, name)
-        self._time(name, started)
+        self._time(name, time.monotonic() - started)
         if isinstance(body, LongReply):
             answered.frames.append(body)
             answered.size_bytes += body.length
@@ -162,8 +202,7 @@ class Session:
         sentence = f"Something went wrong in the server; its log tells more under incident {incident}."
         return protocol.refused(Refusal("internal_error", sentence, {"incident": incident}))
 
-    def _time(self, name: str, started: float) -> None:
-        took_s = time.monotonic() - started
+    def _time(self, name: str, took_s: float) -> None:
         if took_s > self._desk.limits.slow_op_s:
             self._counts.slow_ops += 1
             log.info("slow store op op=%s took_s=%.2f", name, took_s)

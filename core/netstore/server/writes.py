@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -49,21 +50,52 @@ class _Append(msgspec.Struct):
     valid_time: Any = None
 
 
-def write_together(call: Call, requests: Sequence[JsonObject]) -> list[bytes]:
-    """The replies to `write_fact` requests of one caller, which are committed together."""
-    if call.desk.is_draining:
-        return [protocol.refused(_DRAINING)] * len(requests)
-    is_trusted = _is_trusted(call)
-    entries = [
-        entry_of(request.get("fact"), if_seq=request.get("if_seq"), may_be_foreign=is_trusted) for request in requests
+class Singles(msgspec.Struct, frozen=True):
+    """`write_fact` requests of one caller that came together."""
+
+    call: Call
+    requests: Sequence[JsonObject]
+
+
+# The replies, or what kept all of the writes from being done.
+Told = list[bytes] | Exception
+
+
+def write_together(singles: Singles) -> list[bytes]:
+    """The replies to a caller's single writes, which are committed together."""
+    if singles.call.desk.is_draining:
+        return [protocol.refused(_DRAINING)] * len(singles.requests)
+    return [_result(result) for result in _append(singles.call, _entries_of(singles))]
+
+
+def told(singles: Singles) -> Told:
+    """The same, and what `write_together` raises as an answer."""
+    try:
+        return write_together(singles)
+    except Exception as error:
+        return error
+
+
+def told_each(many: Sequence[Singles]) -> list[Told]:
+    """What each of several callers of one store is told, whose writes share a flush: it can `append_together`."""
+    with contextlib.suppress(Exception):  # Whoever is to blame, the others are not: each is told alone.
+        return _told_together(many[0].call, many)
+    return [told(singles) for singles in many]
+
+
+def _told_together(call: Call, many: Sequence[Singles]) -> list[Told]:
+    check_not_draining(call)
+    entries = [_entries_of(singles) for singles in many]
+    added = call.ask("append_together", [[one for one in of if isinstance(one, Entry)] for of in entries])
+    return [
+        answers if isinstance(answers, LockerError) else [_result(one) for one in _results(singles.call, of, answers)]
+        for singles, of, answers in zip(many, entries, added, strict=True)
     ]
-    results = _append(call, entries)
-    return [_result(result) for result in results]
 
 
 def write_fact(call: Call) -> Answer:
     """Add one fact."""
-    return write_together(call, [call.request])[0]
+    return write_together(Singles(call, [call.request]))[0]
 
 
 def write_facts(call: Call) -> Answer:
@@ -132,6 +164,14 @@ def _entries(call: Call, documents: Sequence[object]) -> list[Entry | InvalidFac
     return [entry_of(document, may_be_foreign=is_trusted) for document in documents]
 
 
+def _entries_of(singles: Singles) -> list[Entry | InvalidFact]:
+    is_trusted = _is_trusted(singles.call)
+    return [
+        entry_of(request.get("fact"), if_seq=request.get("if_seq"), may_be_foreign=is_trusted)
+        for request in singles.requests
+    ]
+
+
 def _is_trusted(call: Call) -> bool:
     """Whether this caller may say where a fact was made; from others such fields are ignored."""
     grant = call.caller.grant
@@ -163,7 +203,14 @@ def _append(
 ) -> list[Appended | LockerError]:
     """Add what can be read as facts; the others stand in the answer as they are."""
     good = [entry for entry in entries if isinstance(entry, Entry)]
-    answers = iter(call.store.append(good, atomic=atomic) if good else ())
+    return _results(call, entries, call.store.append(good, atomic=atomic) if good else ())
+
+
+def _results(
+    call: Call, entries: Sequence[Entry | InvalidFact], added: Iterable[Appended | LockerError]
+) -> list[Appended | LockerError]:
+    """What became of each: of those that can be read as facts, what `added` says in their order."""
+    answers = iter(added)
     results = [next(answers) if isinstance(entry, Entry) else entry for entry in entries]
     call.counts.facts_written += sum(1 for one in results if isinstance(one, Appended) and not one.duplicate)
     return results

@@ -9,11 +9,20 @@ from typing import Any
 
 import pytest
 
-from core.model.errors import BadRequest, ConflictingDuplicate, CursorTooOld, HashMismatch, InvalidFact, SeqMoved
+from core.model.errors import (
+    BadRequest,
+    Broken,
+    ConflictingDuplicate,
+    CursorTooOld,
+    HashMismatch,
+    InvalidFact,
+    SeqMoved,
+)
 from core.model.fact import Change
 from core.model.problem import problem_document
 from core.store import Appended, Entry, Reader, Store
 from tests.store.conftest import ORIGIN, OpenStore
+from tests.store.disks import watched_disk
 
 ID = "00000000-0000-4000-8000-000000000001"
 VALUE = {"title": "Hello", "status": "open", "n": 1}
@@ -81,6 +90,53 @@ def test_what_is_not_taken_leaves_nothing_of_its_maker(store: Store, folder: Pat
     assert 3 == store.head()
     assert [(ORIGIN.log,), ("elsewhere",)] == origins
     assert [(f'{{"by":"{name}"}}',) for name in ("first", "second", "third")] == producers
+
+
+def test_what_several_callers_add_together_is_answered_to_each(store: Store) -> None:
+    """In order; what is wrong with one fact is its own answer, and an id that two have is stored once."""
+    store.append([entry(id="before", key="t0")])
+    answers = store.append_together(
+        [
+            [entry(id="a", key="t1"), entry(id="b", key="t1", value={"n": 2})],
+            [],
+            [entry(id="before", key="other")],
+            [entry(id="a", key="t1"), entry(id="c", key=""), entry(id="d", key="t2")],
+        ]
+    )
+    (first, second), nothing, (refused,), (again, bad, last) = answers
+
+    assert [] == nothing and [[], []] == store.append_together([[], []])
+    assert isinstance(refused, ConflictingDuplicate) and isinstance(bad, InvalidFact)
+    assert [(2, False, None), (3, False, "a"), (2, True, None), (4, False, None)] == [
+        (one.seq, one.duplicate, one.causation) for one in (first, second, again, last) if isinstance(one, Appended)
+    ]
+
+
+def test_what_is_added_together_shares_a_flush(open_store: OpenStore) -> None:
+    """Eight callers, one flush; and as single writes, which others may pass."""
+    with watched_disk() as disk:
+        store = open_store()
+        disk.done.clear()
+        store.append_together([[entry(id=f"f{number}", key=f"k{number}")] for number in range(8)])
+        flushes = disk.done.count(("wal", "flush"))
+        store.close()
+
+    assert 1 == flushes
+
+
+def test_what_keeps_all_out_is_told_to_each(open_store: OpenStore) -> None:
+    """The flush fails: nobody's facts are there, and the next ones are stored."""
+    with watched_disk() as disk:
+        store = open_store()
+        batches = [[entry(id="a")], [], [entry(id="b", key="t2")]]
+        disk.failing_flushes = 1
+        failed = store.append_together(batches)
+        answers = store.append_together(batches)
+
+        assert [Broken, list, Broken] == [type(answer) for answer in failed]
+        assert [["a"], [], ["b"]] == [[one.id for one in of] for of in answers]
+        assert ["a", "b"] == [kept.id for kept in store.facts(0, limit=10)]
+        store.close()
 
 
 def test_another_fact_of_that_id_is_refused(store: Store) -> None:
