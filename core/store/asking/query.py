@@ -150,6 +150,7 @@ class _Plan:
         # Of the records by key those of one value stand in its index in just that order.
         by_key = (one for one in self._ranges if question.order == "key" and one.is_by_key(number))
         self._alike = next(by_key, None)
+        self._within = self.walk.within if isinstance(self.walk, ByField) else None
         said = "" if question.where is None else condition(question.where, Parameters(), spec)
         self._most = max(1, 1000 * _ASKED_MAX // max(1000, len(said)))
 
@@ -159,12 +160,13 @@ class _Plan:
 
     def steps(self, place: Place | None, found: Sequence[Row], *, want: int) -> Iterator[_Step]:
         """What is to be asked, one after the other, while `found` has too few and the page's work is not done."""
-        few = self._narrowed([one for one in self._ranges if one != self._alike], min(GATHERED_MAX, self._most))
+        kept_to = (self._alike, self._within)
+        few = self._narrowed([one for one in self._ranges if one not in kept_to], min(GATHERED_MAX, self._most))
         if few is not None:
             yield _Step(partial(self._gather, few[0], place), None)
             return
         is_sparse = self._where is not None or self.scope.as_of is not None or self._is_by_field
-        first = max(_SLICE_FIRST, 2 * want) if self._where is None else min(_SLICE_FIRST, self._most)
+        first = self._first(want)
         walk, part = self._ahead(place, first) if is_sparse else (self.walk, Slice(place, None, first))
         yield self._step(walk, part)
         rest = first * (want - len(found)) * 5 // (4 * max(1, len(found)))
@@ -174,7 +176,8 @@ class _Plan:
         if part.end is None:
             return
         # The beginning held too little: only now is it worth the look which of the rest can match at all.
-        some = None if walk is not self.walk else self._narrowed(self._ranges, min(LISTED_MAX, self._most))
+        besides = [] if walk is not self.walk else [one for one in self._ranges if one != self._within]
+        some = self._narrowed(besides, min(LISTED_MAX, self._most))
         if some is not None:
             # Enough where they are spread evenly over the order. Where they are not, all of them are put in order.
             size = max(1, min(2 * want * self.live() // max(1, some[1]), PASSED_MAX))
@@ -218,6 +221,12 @@ class _Plan:
             place = part.end
             if monotonic() - begun < _SLICE_QUICK_S:
                 size *= _SLICE_GROWS
+
+    def _first(self, want: int) -> int:
+        """How much is looked at first: of an order that is kept to the span of the filter, most matches."""
+        if self._where is None:
+            return max(_SLICE_FIRST, 2 * want)
+        return min(_SLICE_FIRST if self._within is None else want + want // 4, self._most)
 
     def _ahead(self, place: Place | None, size: int) -> tuple[Walk, Slice]:
         """The next part of the order, and the walk that comes further in it by as many steps."""

@@ -260,7 +260,7 @@ class ByField(Walk):
     ) -> None:
         """`within` is a stretch of that very index beyond which nothing need be looked at."""
         super().__init__(rows, scope)
-        self._within = within
+        self.within = within
         self._order = f"-{path}" if is_descending else path
         self._expression = field_expression(path)
         self._index = quoted_name(index)
@@ -318,7 +318,7 @@ class ByField(Walk):
         e, sign = self._expression, "<" if self._is_descending else ">"
         by_value = f"{e} {self._way}, {self._by_key}"
         start = place if isinstance(place, FieldPlace) else None
-        stretches = [] if self._within is None else self._within.stretches(parameters)
+        stretches = [] if self.within is None else self.within.stretches(parameters)
         if self._is_descending:
             stretches.reverse()
         if start is not None and start.value is not None:

@@ -264,6 +264,32 @@ def test_an_order_is_walked_where_the_filter_can_match(
     assert (6, None) == (len(rest.records), rest.next)
 
 
+@pytest.mark.parametrize(
+    ("text", "order", "found"),
+    [
+        ("stars >= 50 and stars < 60", "-stars", ["k59", "k58", "k57", "k56"]),
+        ('owner->login == "user1"', "key", ["k01", "k04", "k07", "k10"]),
+    ],
+)
+def test_an_order_that_an_index_has_within_the_filter_is_walked_at_once(
+    repos: Store, text: str, order: str, found: list[str]
+) -> None:
+    """Nothing is counted beforehand, and little more is looked at than is wanted."""
+    asked: list[str] = []
+
+    def rows(statement: str, parameters: tuple[Any, ...] = (), *, bytes_max: int | None = None) -> list[Any]:
+        asked.append(statement)
+        return repos.rows(statement, parameters, bytes_max=bytes_max)
+
+    question = query.Question(type="repo", where=parse(text), order=order)
+    listed = query.page(rows, SPEC, question, limit=4, after=None, bytes_max=10_000)
+
+    assert found == [row[3] for row in listed.rows]
+    assert listed.next is not None
+    assert 1 == sum("f.value" in statement.partition("FROM")[0] for statement in asked)
+    assert [] == [statement for statement in asked if "count(*)" in statement]
+
+
 @pytest.mark.parametrize("as_of", [None, AtSeq(5), AtTime(5.0)])
 @pytest.mark.parametrize("order", ["key", "newest", "stars", "-stars"])
 def test_each_order_walks_an_index(repos: Store, order: str, as_of: AtSeq | AtTime | None) -> None:
