@@ -29,7 +29,7 @@ from core.model.errors import BadRequest, FolderUnusable, NotFound
 TAKE_OVER_S_MAX = 600.0
 
 
-@click.command()
+@click.command(short_help="Save everything in Me to FILE.")
 @click.argument("target", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @placed
 @passphrase_file
@@ -64,7 +64,7 @@ def backup(
     return exits.FAILED if made.inventory.unsound else exits.DONE
 
 
-@click.command()
+@click.command(short_help="Bring the backup FILE into an empty Me.")
 @click.argument("archive", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @placed
 @passphrase_file

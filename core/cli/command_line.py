@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -15,7 +16,7 @@ from core.cli import exits
 from core.cli.checkout import version
 from core.cli.cures import cure_of
 from core.cli.login_token import take_login_token
-from core.cli.screen import plain
+from core.cli.screen import ended, plain
 from core.model.errors import ConfigInvalid, LockerError
 
 PROGRAM = "locker.py"
@@ -65,6 +66,13 @@ class Commands(click.Group):
         commands: dict[str, click.Command] = importlib.import_module(COMMANDS[cmd_name]).COMMANDS
         return commands[cmd_name]
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and (meant := difflib.get_close_matches(args[0], COMMANDS, n=1)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {meant[0]!r}?")
+        return super().resolve_command(ctx, args)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         before = places_before(args)
         places, rest = args[:before], args[before:]
@@ -113,7 +121,7 @@ def main(arguments: Sequence[str]) -> int:
         result = commands.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=session)
     except LockerError as err:
         # Faults of the configuration are many and ours; nobody else's words may take more than a line.
-        said = err.detail.splitlines() if isinstance(err, ConfigInvalid) else [err.detail]
+        said = err.detail.splitlines() if isinstance(err, ConfigInvalid) else [ended(err.detail)]
         click.echo("\n".join(plain(line) for line in (*said, cure_of(err))), err=True)
         return exits.exit_code(err)
     except click.ClickException as err:

@@ -25,9 +25,10 @@ POLL_S = 0.25
 
 
 @click.command()
-@click.argument("service_id", metavar="ID", default=CORE)
+@click.argument("service_id", metavar="[ID]", default=CORE)
 @placed
-@click.option("-n", "--lines", type=click.IntRange(0, LINES_MAX), default=LINES_DEFAULT, show_default=True)
+@click.option("-n", "--lines", type=click.IntRange(0, LINES_MAX), default=LINES_DEFAULT, metavar="N", show_default=True,
+              help="How many lines to begin with.")  # fmt: skip
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
 def logs(service_id: str, me: Path | None, config_dir: Path | None, lines: int, follow: bool) -> None:
     """Show the log of the service ID, or Locker's own."""

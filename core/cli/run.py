@@ -18,7 +18,7 @@ from core.model.errors import FolderUnusable
 
 @click.command()
 @placed
-@click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="The port to listen on; 0 takes a free one.")
 @click.option("--no-browser", is_flag=True, help="Do not open the dashboard.")
 @click.pass_obj
 def run(session: Session, me: Path | None, config_dir: Path | None, port: int | None, no_browser: bool) -> int:

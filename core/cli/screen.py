@@ -19,6 +19,15 @@ def plain(text: object) -> str:
     return "".join(c if c.isprintable() or c == "\t" else REPLACEMENT for c in str(text))
 
 
+def ended(sentence: str) -> str:
+    """The sentence with its full stop: what other rooms say may go on, and has none.
+
+    >>> ended("there is no service 'x'"), ended("Is it there?")
+    ("there is no service 'x'.", 'Is it there?')
+    """
+    return sentence if sentence.endswith((".", "!", "?", "…", ":")) else f"{sentence}."
+
+
 def moment(epoch_s: float) -> str:
     """A time as this machine's clock shows it, to the minute; what lies outside the calendar has no name."""
     try:

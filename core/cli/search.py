@@ -20,7 +20,7 @@ HITS_MAX = 200
 HITS = 10
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"ignore_unknown_options": True}, short_help="Find records of all services by WORDS.")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
 @placed
 @click.option("--service", "services", multiple=True, metavar="ID", help="Only this service; may be given again.")

@@ -35,7 +35,7 @@ RUNS_READ = 100
 CLOCK = SystemClock()
 
 
-@click.command()
+@click.command(short_help="Tell whether Locker runs, and how each service is.")
 @placed
 @as_json
 def status(me: Path | None, config_dir: Path | None, as_json: bool) -> int:
@@ -124,7 +124,7 @@ def _fitting_title(_context: click.Context, _option: click.Parameter, title: str
     return title
 
 
-@click.command()
+@click.command(short_help="Install CONNECTOR as a service, and sync it.")
 @click.argument("connector")
 @placed
 @click.option("--id", "service_id", metavar="ID", help="The service's id, if not the connector's name.")

@@ -20,7 +20,7 @@ ON_S_MAX = 600.0
 OFF_S_MAX = 60.0
 
 
-@click.command()
+@click.command(short_help="Switch the service ID on.")
 @of_service
 @placed
 @as_json
@@ -32,7 +32,7 @@ def enable(service_id: str, me: Path | None, config_dir: Path | None, as_json: b
     return exits.DONE if service.get("trouble") is None else exits.FAILED
 
 
-@click.command()
+@click.command(short_help="Switch the service ID off; what it holds stays.")
 @of_service
 @placed
 @as_json

@@ -38,7 +38,7 @@ from core.model.ids import is_service_id
 from core.store import Forms, Imported, Reader
 
 
-@click.command()
+@click.command(short_help="Write all that is known to TARGET.")
 @click.argument("target", type=click.Path(path_type=Path))
 @placed
 @click.option("--service", "ids", multiple=True, metavar="ID", help="Only this service; repeat it.")
@@ -105,10 +105,11 @@ def _tell_export(done: ExportDone) -> None:
     for failed in done.failed:
         warn(plain(f"{failed.service} could not be exported: {failed.reason}"))
     say(f"Exported to {done.path}, read back and whole.")
-    say("Not in it: settings, sign-ins, and where each sync resumes. Those are in a backup: python3 locker.py backup")
+    backup = typed("backup")
+    say(f"Not in it: settings, sign-ins, and where each sync resumes. Those are in a backup: {backup}")
 
 
-@click.command("import")
+@click.command("import", short_help="Take in an export, facts, or a framed log.")
 @click.argument("source", type=click.Path(path_type=Path))
 @placed
 @click.option(

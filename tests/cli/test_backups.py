@@ -167,7 +167,7 @@ def test_a_cut_backup_is_told_as_such_and_leaves_nothing(saved: Path, locker: Lo
         done = locker("restore", str(tmp_path / "cut"), "--without-secrets", "--me", str(tmp_path / place))
 
         assert exits.OWNER_MUST_ACT == done.code
-        told = f"{tmp_path / 'cut'} cannot be restored: the archive breaks off, or is none"
+        told = f"{tmp_path / 'cut'} cannot be restored: the archive breaks off, or is none."
         assert [told, "Nothing was restored. Use another backup."] == done.err.splitlines()
     assert not (tmp_path / "a").exists()
     assert [] == os.listdir(tmp_path / "there")

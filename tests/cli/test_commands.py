@@ -156,3 +156,24 @@ def test_the_configuration_s_example_loads_as_the_default(tmp_path: Path) -> Non
     assert (default.spawn, default.open_browser) == (example.spawn, example.open_browser)
     assert default.log_level == example.log_level
     assert (default.store_port, default.store_needs_token) == (example.store_port, example.store_needs_token)
+
+
+def test_a_slip_in_a_command_leads_to_the_one_that_was_meant(locker: Locker) -> None:
+    """Where there is one that is like it."""
+    near, far = locker("statsu"), locker("zzzzzz")
+
+    assert (exits.USAGE, exits.USAGE) == (near.code, far.code)
+    assert "No such command 'statsu'. Did you mean 'status'?" in near.err
+    assert "No such command 'zzzzzz'.\n" in far.err
+
+
+def test_each_command_is_told_whole_in_the_list(locker: Locker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal of eighty columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert "..." not in locker("--help").out.partition("Commands:")[2]
+
+
+def test_what_went_wrong_is_a_whole_sentence(locker: Locker, me: Path) -> None:
+    """With its full stop, wherever it was worded."""
+    assert f"{me} holds nothing to back up." == locker("backup", "x.tar", "--without-secrets").err.splitlines()[0]

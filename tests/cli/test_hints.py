@@ -14,6 +14,7 @@ from core.model.problem import problem_document
 from tests.cli.conftest import Locker
 from tests.cli.fake_core import FakeCore, running
 from tests.cli.test_docs_commands import parsed
+from tests.fakes.house import ROOT
 
 HINT = re.compile(r"python3 locker\.py.*")
 
@@ -86,3 +87,16 @@ def test_a_hint_names_no_place_that_was_not_said(locker: Locker, core: FakeCore)
     core.answer("POST", "/core/x/install", problem_document(NotFound("there is no x", remedy="GET /y")), status=404)
 
     assert ["python3 locker.py list --available"] == HINT.findall(locker("install", "x").err)
+
+
+def test_no_hint_is_written_without_its_places() -> None:
+    """Each is made by one function; those that stand as they are need no Me, or name the one that they need."""
+    bare = {
+        line.strip()
+        for path in (ROOT / "core").rglob("*.py")
+        if path.name != "commands.py"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if HINT.search(line) and not re.search(r"locker\.py (test|bench)|--me ", line)
+    }
+
+    assert set() == bare

@@ -335,7 +335,7 @@ def test_install_refused(locker: Locker, core: FakeCore) -> None:
     core.answer("POST", "/core/feeds/install", problem, status=422)
     done = locker("install", "feeds")
 
-    assert (exits.OWNER_MUST_ACT, "feeds: is missing\nName at least one feed.\n") == (done.code, done.err)
+    assert (exits.OWNER_MUST_ACT, "feeds: is missing.\nName at least one feed.\n") == (done.code, done.err)
 
 
 def test_install_with_settings_that_do_not_fit(locker: Locker, core: FakeCore) -> None:
@@ -344,7 +344,7 @@ def test_install_with_settings_that_do_not_fit(locker: Locker, core: FakeCore) -
     done = locker("install", "feeds", "--setting", 'urls:=["nonsense"]')
     said, cure = done.err.splitlines()
 
-    assert (exits.OWNER_MUST_ACT, "urls.0 is no address") == (done.code, said)
+    assert (exits.OWNER_MUST_ACT, "urls.0 is no address.") == (done.code, said)
     assert cure.startswith("Nothing was installed. Correct --setting, or fill in the form at ")
     assert cure.endswith("/install/feeds")
 

@@ -115,7 +115,7 @@ def test_a_connector_with_faults_cannot_sync(locker: Locker, core: FakeCore) -> 
     core.answer("GET", "/map", {"installed": {"typo": {"id": "typo", "streams": [], "trouble": trouble}}})
     done = locker("sync", "typo")
 
-    assert (exits.REFUSED, ["provdes: is not a key", "Correct /c/typo/connector.toml."]) == (
+    assert (exits.REFUSED, ["provdes: is not a key.", "Correct /c/typo/connector.toml."]) == (
         done.code, done.err.splitlines(),
     )  # fmt: skip
 
