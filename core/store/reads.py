@@ -22,7 +22,7 @@ from core.store.asking.projection import projected
 from core.store.asking.query import Count, Listed, Question
 from core.store.binaries.files import Files
 from core.store.care.condition import Condition, condition_of
-from core.store.care.retention import POLICIES, Policy, policies_of
+from core.store.care.retention import EXPENDABLE, POLICIES, Policy, policies_of
 from core.store.care.verify import Verification, verify
 from core.store.log import current, facts, quarantine, streams
 from core.store.log.fold import common_of
@@ -38,6 +38,7 @@ from core.store.words.wanted import parse_query
 T = TypeVar("T")
 
 PAGE_BYTES_MAX = 16 * 1024 * 1024
+EXPENDABLE_MAX = 100_000
 _META = "SELECT value FROM meta WHERE name = ?"
 
 
@@ -227,6 +228,14 @@ class Reads(ABC):
     def receipts(self, limit: int, *, before: int | None = None) -> list[Receipt]:
         """The receipts of what left this store or came by other than the usual way, the latest first."""
         return self._all(receipt_of, LIST, (facts.SEQ_MAX if before is None else before, _bounded(limit)))
+
+    def expendable(self, type_name: str, policy: Policy, *, now: float) -> Count:
+        """How many facts of the type that policy would let go at this time: counted up to 100 001."""
+        until = policy.until(now)
+        if until is None:
+            return Count(count=0, is_exact=True)
+        found = self._one(lambda row: int(row[0]), EXPENDABLE, (type_name, until, EXPENDABLE_MAX + 1)) or 0
+        return Count(count=found, is_exact=found <= EXPENDABLE_MAX)
 
     def policies(self) -> dict[str, Policy]:
         """The retention policies of the types that have one; all others are permanent."""

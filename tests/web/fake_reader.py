@@ -113,6 +113,10 @@ class FakeReader:
     def policies(self) -> Mapping[str, Policy]:
         return self.kept_policies
 
+    def expendable(self, type_name: str, policy: Policy, /, *, now: float) -> Count:
+        superseded = sum(fact.type == type_name for fact in self.facts) - len(self._matching(type_name, None, None))
+        return Count(count=superseded if policy.until(now) is not None else 0, is_exact=True)
+
     def _matching(self, type_name: str, where: Filter | None, as_of: AsOf | None) -> list[Record]:
         judge = predicate(where or Every(), TypeSpec(name=type_name))
         found = [record for (kind, _), record in self._current(as_of).items() if kind == type_name]

@@ -17,7 +17,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from core.web import ChildState
 from tests.web.conftest import DEADLINE_S, Site
@@ -33,7 +33,7 @@ ARGUMENTS = (
 )  # fmt: skip
 PAGES = (
     "/", "/install", "/install/mail", "/services/feeds", "/services/mail-work", "/services/mail/settings",
-    "/services/feeds/log", "/services/feeds/uninstall", "/services/feeds/records/entry",
+    "/services/feeds/log", "/services/feeds/uninstall", "/services/feeds/keeping", "/services/feeds/records/entry",
     "/services/feeds/records/entry/plain-key", "/services/feeds/records/entry/awkward", "/owner/diary", "/owner/tokens",
     "/services/feeds/records/entry?filter=title+contains+%22lighthouse%22&as_of=2024-01-01",
     "/services/feeds/records/entry?filter=nothing", "/services/feeds/records/entry/plain-key?as_of=2001-01-01",
@@ -392,6 +392,24 @@ def test_a_day_of_the_past_and_back(browser: webdriver.Chrome, site: Site) -> No
 
     wait(browser, lambda b: "This is the version of" in shown(b))
     assert [] == browser.get_log("browser")
+
+
+def test_what_is_kept_is_chosen_and_confirmed(browser: webdriver.Chrome, site: Site) -> None:
+    """From the service's page and back to it; nothing is set before what would go was shown."""
+    furnish(site.world)
+    site.world.children.answers["/retention"] = 200, b'{"policies": {}}'
+    log_in(browser, site)
+    browser.get(f"{browser.current_url.rstrip('/')}/services/feeds")
+    press(browser, "Change")
+    wait(browser, lambda b: b.find_element(By.NAME, "kind/entry"))
+    Select(browser.find_element(By.NAME, "kind/entry")).select_by_visible_text("the current version only")
+    press(browser, "Save")
+    wait(browser, lambda b: "would go within a day" in shown(b))
+    assert not [one for one in site.world.children.asked if one[-1] == "/retention"]
+    press(browser, "Keep no more than that")
+    wait(browser, lambda b: "Saved. What need not be kept any more goes within a day" in shown(b))
+
+    assert ("PUT", "feeds", "/retention") in site.world.children.asked
 
 
 def test_dark_is_dark(browser: webdriver.Chrome, site: Site) -> None:

@@ -28,6 +28,11 @@ _NUMBER = "SELECT id FROM type WHERE name = ?"
 _SUPERSEDED = """
     SELECT seq, until_seq, key FROM past WHERE type = ? AND until_known <= ? ORDER BY until_seq, seq LIMIT ?
 """
+EXPENDABLE = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM past WHERE type = (SELECT id FROM type WHERE name = ?) AND until_known <= ? LIMIT ?
+    )
+"""
 _OF_ID = "SELECT f.seq, f.id, f.type, t.name, f.key FROM fact f CROSS JOIN type t ON t.id = f.type WHERE f.id = ?"
 _OF_RECORD = """
     SELECT f.seq, f.id, f.type, t.name, f.key FROM fact f CROSS JOIN type t ON t.id = f.type WHERE f.seq IN (
@@ -63,6 +68,10 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
         """Raise BadRequest for a window without a duration, or a duration without a window."""
         if (self.kind == "rolling_window") != (self.duration_s is not None) or (self.duration_s or 0) < 0:
             raise BadRequest("a rolling_window has a duration_s of 0 or more, the other policies have none")
+
+    def until(self, now: float) -> float | None:
+        """By when a fact must have been superseded to go now; None where none goes."""
+        return None if self.kind == "permanent" else now - (self.duration_s or 0.0)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -108,9 +117,9 @@ class Retention:
         applied: dict[str, Policy] = {}
         for name, policy in sorted(policies(self._db).items()):
             number: Any = self._db.execute(_NUMBER, (name,)).get
-            if policy.kind == "permanent" or number is None or name in TYPES.values():
+            until = policy.until(self._now)
+            if until is None or number is None or name in TYPES.values():
                 continue
-            until = self._now - (policy.duration_s or 0.0)
             limit = facts_max - len(gone)
             found: Any = self._db.execute(_SUPERSEDED, (number, until, limit)).fetchall()
             gone += [(seq, until_seq) for seq, until_seq, _ in found]

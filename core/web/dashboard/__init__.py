@@ -6,6 +6,7 @@ from core.web.dashboard.about import PAGES as ABOUT
 from core.web.dashboard.changes import PAGES as CHANGES
 from core.web.dashboard.erasing import PAGES as ERASING
 from core.web.dashboard.home import PAGES as HOME
+from core.web.dashboard.keeping import PAGES as KEEPING
 from core.web.dashboard.kept import PAGES as KEPT
 from core.web.dashboard.library import PAGES as LIBRARY
 from core.web.dashboard.owner import PAGES as OWNER
@@ -16,7 +17,7 @@ from core.web.dashboard.set_aside import PAGES as SET_ASIDE
 from core.web.dashboard.visit import serve_pages
 from core.web.routes import Desk
 
-PAGES = (*HOME, *KEPT, *SERVICE, *SET_ASIDE, *RECORDS, *RECORD, *CHANGES, *ERASING, *LIBRARY, *OWNER, *ABOUT)
+PAGES = (*HOME, *KEPT, *SERVICE, *SET_ASIDE, *KEEPING, *RECORDS, *RECORD, *CHANGES, *ERASING, *LIBRARY, *OWNER, *ABOUT)
 
 
 def serve_dashboard(flask: Flask, desk: Desk) -> None:
@@ -29,6 +30,7 @@ __all__ = [
     "CHANGES",
     "ERASING",
     "HOME",
+    "KEEPING",
     "KEPT",
     "LIBRARY",
     "OWNER",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.model.errors import LockerError
 from core.model.manifest import Manifest, StreamSpec
 from core.registry import Service
 from core.schedule import Pending
-from core.store import Quarantined, Receipt, Run
+from core.store import Policy, Quarantined, Receipt, Run
 from core.web.dashboard.condition import Condition, condition_of, last_of_each, next_sync
 from core.web.dashboard.holdings import holdings
 from core.web.dashboard.words import Words
@@ -48,6 +48,7 @@ class Overview:
     has_store: bool
     rests: bool = False
     receipts: Sequence[Receipt] = ()
+    policies: Mapping[str, Policy] = field(default_factory=dict)
 
     @property
     def keeps_itself(self) -> bool:
@@ -107,6 +108,13 @@ class Overview:
         return self.service.enabled and not self.service.paused
 
     @property
+    def keeps(self) -> list[tuple[str, Policy]]:
+        """How long versions are kept of each type that it holds, declares or has a policy for."""
+        known = types_of(self.counts, self.manifest)
+        every = [*known, *sorted(set(self.policies) - set(known))] if self.has_store else []
+        return [(name, self.policies.get(name, Policy())) for name in every]
+
+    @property
     def href(self) -> str:
         """The address of its page."""
         return f"/services/{self.service.id}"
@@ -143,6 +151,7 @@ def overview(parts: Parts, service: Service, words: Words, *, asks_child: bool =
         pending=pending,
         has_store=store.is_there,
         receipts=store.receipts,
+        policies=store.policies,
     )
 
 
@@ -171,6 +180,7 @@ class _Stored:
     is_there: bool = True
     fault: str = ""
     receipts: Sequence[Receipt] = ()
+    policies: Mapping[str, Policy] = field(default_factory=dict)
 
 
 def _stored(parts: Parts, service_id: str, *, asks_child: bool) -> _Stored:
@@ -183,6 +193,7 @@ def _stored(parts: Parts, service_id: str, *, asks_child: bool) -> _Stored:
                     reader.runs(limit=RUNS_READ),
                     reader.quarantined(SET_ASIDE_READ),
                     receipts=reader.receipts(RECEIPTS_READ),
+                    policies=reader.policies(),
                 )
     except LockerError as error:
         return _Stored({}, (), (), fault=f"{error.detail} {error.remedy}")

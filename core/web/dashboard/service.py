@@ -15,7 +15,8 @@ from core.web.dashboard.condition import is_syncing
 from core.web.dashboard.features import content_type_of, feature, said
 from core.web.dashboard.form_faults import fault_names, spoken
 from core.web.dashboard.given import receipt_words
-from core.web.dashboard.overview import Overview, overview
+from core.web.dashboard.keeping import keeping_words
+from core.web.dashboard.overview import RECEIPTS_READ, SET_ASIDE_READ, Overview, overview
 from core.web.dashboard.visit import Page, Trouble, Visit
 from core.web.marks import mark_faults
 from core.web.mount import FILE_BYTES_MAX
@@ -211,6 +212,9 @@ def _service(visit: Visit, *, trouble: Trouble | None = None) -> Response:
         gives=feature(found.manifest, "export"),
         socket=visit.parts.store_socket(visit.service_id),
         receipt_words=receipt_words,
+        keeping_words=keeping_words,
+        set_aside_most=SET_ASIDE_READ,
+        receipts_most=RECEIPTS_READ,
         cared_for=visit.parts.cared_for(visit.service_id),
     )
 

@@ -41,6 +41,8 @@ DONE = {
     "shut": "The door is shut.",
     "store-opened": "The store is open: programs that you start may write into it.",
     "store-shut": "The store is shut to other programs.",
+    "keeping": "Saved. What need not be kept any more goes within a day, with a receipt.",
+    "keeping-more": "Saved.",
     "kept": "Uninstalled. Its data is kept, and listed where services are added.",
     "again": "Installed again, with what was kept.",
     "gone": "What was kept is erased.",

@@ -291,3 +291,20 @@ def _step(store: Store, clock: ManualClock, verb: str, key: str, number: int) ->
 def _state(store: Store, seq: int) -> dict[str, Any]:
     found = {key: store.record("note", key, as_of=AtSeq(seq)) for key in KEYS}
     return {key: record.value for key, record in found.items() if record is not None}
+
+
+def test_what_a_policy_would_let_go_is_counted(store: Store, clock: ManualClock) -> None:
+    """As many as compacting then removes, of that type, and none that counts."""
+    for number in range(3):
+        _put(store, "a", number)
+        _put(store, "a", number, type_name="mail")
+        clock.advance(10.0)
+    window = Policy(kind="rolling_window", duration_s=15.0)
+
+    counts = [store.expendable("note", policy, now=clock.now()).count for policy in (Policy(), window)]
+    ephemeral = Policy(kind="ephemeral")
+
+    assert [0, 1] == counts
+    assert (2, 0) == tuple(store.expendable(name, ephemeral, now=clock.now()).count for name in ("note", "none"))
+    store.set_policy("note", ephemeral, actor="owner")
+    assert [2] == [receipt["count"] for receipt in store.compact(actor="owner")]

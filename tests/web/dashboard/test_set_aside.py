@@ -56,6 +56,17 @@ def test_list_has_what_can_be_done(site: Site, browse: Browse) -> None:
     assert 1 == browse("/services/feeds").text.count('action="/services/feeds/set-aside/retry"')
 
 
+def test_list_says_what_came_and_that_there_may_be_more(site: Site, browse: Browse) -> None:
+    """The beginning of each record stands there as text; ten of many are shown."""
+    feeds = site.world.readers["feeds"]
+    feeds.aside = [msgspec.structs.replace(feeds.aside[0], position=n, sample="<b>7</b>") for n in range(12)]
+
+    page = browse("/services/feeds").text
+
+    assert 10 == page.count("&lt;b&gt;7&lt;/b&gt;")
+    assert "The latest 10 are shown." in page
+
+
 def test_child_tries_them_again(site: Site, browse: Browse) -> None:
     """The page tells how many are stored, and how many are not."""
     site.world.children.answers["/quarantine/retry"] = 200, json.dumps({"new": 1, "updated": 2, "refused": 1}).encode()
