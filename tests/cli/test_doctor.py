@@ -27,7 +27,7 @@ from tests.cli.fake_core import FakeCore
 from tests.fakes.house import ROOT
 
 
-def test_a_sound_machine(locker: Locker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_sound_machine_there_is_nothing_to_mend(locker: Locker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a core and with a free port there is nothing to mend."""
     monkeypatch.setenv("LOCKER_PORT", "0")
     done = locker("doctor", "--json")
@@ -186,7 +186,7 @@ def test_a_folder_of_other_things_is_a_fault(locker: Locker, me: Path) -> None:
     assert f"--me {me}/Locker" in done.out
 
 
-def test_a_core_that_refuses(locker: Locker, core: FakeCore) -> None:
+def test_a_core_that_refuses_is_a_finding(locker: Locker, core: FakeCore) -> None:
     """A core in trouble is a finding, not the doctor's end."""
     core.answer("GET", "/map", problem_document(TooBusy("Too many ask.")), status=503)
     done = locker("doctor")

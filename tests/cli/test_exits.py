@@ -21,6 +21,6 @@ from core.model.errors import LockerError
         (LockerError(), exits.BROKEN),
     ],
 )
-def test_the_group_decides(error: LockerError, code: int) -> None:
+def test_an_error_s_group_decides_the_exit_code(error: LockerError, code: int) -> None:
     """A script learns from the code whether to wait, to ask its owner, or to give up."""
     assert code == exits.exit_code(error)

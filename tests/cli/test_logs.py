@@ -34,7 +34,7 @@ def append(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["other", "../feeds", "/etc/passwd", "core"])
-def test_no_log_of_that_name(locker: Locker, log: Path, name: str) -> None:
+def test_no_file_but_a_log_is_opened(locker: Locker, log: Path, name: str) -> None:
     """Nothing but a service's log, or the core's, is ever opened."""
     assert exits.REFUSED == locker("logs", name).code
 

@@ -72,7 +72,7 @@ def run_of(status: str, **changed: Any) -> Run:
     return Run(**(known | changed))
 
 
-def test_status_without_a_core(locker: Locker, me: Path) -> None:
+def test_status_without_a_core_has_a_code_of_its_own(locker: Locker, me: Path) -> None:
     """A script can tell by the code that nothing runs; that is an answer, not an error."""
     assert (exits.NOT_RUNNING, "") == (locker("status").code, locker("status").err)
     assert {"running": False, "me": str(me), "notices": []} == json.loads(locker("status", "--json").out)
@@ -264,7 +264,7 @@ def test_installing_again_tells_what_this_sync_brought(locker: Locker, core: Fak
     assert ["entry", "ok", "0", "0", "0", "3", "0"] == done.out.splitlines()[-1].split()
 
 
-def test_install_whose_first_sync_takes_long(locker: Locker, core: FakeCore) -> None:
+def test_the_wait_for_a_long_first_sync_is_bounded(locker: Locker, core: FakeCore) -> None:
     """The wait is bounded, and the way to hear of the end is named."""
     core.answer("POST", "/core/feeds/install", service("feeds"), status=201)
     core.answer("POST", "/Me/feeds/sync?wait_s=60", {"runs": [{"stream": "entry", "status": "running"}]}, status=202)
@@ -275,7 +275,7 @@ def test_install_whose_first_sync_takes_long(locker: Locker, core: FakeCore) -> 
 
 
 @pytest.mark.parametrize("status", ["failed", "partial", "held"])
-def test_install_whose_first_sync_went_wrong(locker: Locker, core: FakeCore, status: str) -> None:
+def test_a_first_sync_that_went_wrong_fails_the_install(locker: Locker, core: FakeCore, status: str) -> None:
     """It is installed, and a script hears that the sync failed."""
     core.answer("POST", "/core/feeds/install", service("feeds"), status=201)
     problem = {"detail": "The source is away."}
@@ -289,7 +289,7 @@ def test_install_whose_first_sync_went_wrong(locker: Locker, core: FakeCore, sta
     assert exits.DONE == locker("install", "feeds", "--no-wait").code
 
 
-def test_install_that_waits_for_its_owner(locker: Locker, core: FakeCore) -> None:
+def test_an_install_that_waits_for_its_owner_went_well(locker: Locker, core: FakeCore) -> None:
     """What is to be done first is told, and the installation went well."""
     core.answer("POST", "/core/feeds/install", service("feeds"), status=201)
     problem = problem_document(UserActionNeeded("No feed is followed yet.", remedy="Add an address."))
@@ -301,7 +301,7 @@ def test_install_that_waits_for_its_owner(locker: Locker, core: FakeCore) -> Non
     assert ["feeds: No feed is followed yet.", "  Add an address."] == done.out.splitlines()[-2:]
 
 
-def test_install_of_what_dies(locker: Locker, core: FakeCore) -> None:
+def test_a_service_that_dies_is_installed_and_told(locker: Locker, core: FakeCore) -> None:
     """A connector that ends before it synced has failed at it too."""
     core.answer("POST", "/core/feeds/install", service("feeds"), status=201)
     core.answer("POST", "/Me/feeds/sync?wait_s=60", problem_document(ChildDied("feeds ended")), status=502)
@@ -310,7 +310,7 @@ def test_install_of_what_dies(locker: Locker, core: FakeCore) -> None:
     assert (exits.FAILED, "feeds ended") == (done.code, done.err.splitlines()[0])
 
 
-def test_install_that_cannot_sync_yet(locker: Locker, core: FakeCore) -> None:
+def test_a_service_that_cannot_sync_yet_is_installed_and_told(locker: Locker, core: FakeCore) -> None:
     """It is installed; what is to be done first stands beside."""
     core.answer("POST", "/core/mail/install", service("mail"), status=201)
     core.answer("POST", "/Me/mail/sync?wait_s=60", problem_document(AuthRequired()), status=401)
@@ -329,7 +329,7 @@ def test_install_of_what_has_no_streams_waits_for_nothing(locker: Locker, core: 
     assert ["/core/notes/install"] == [asked.path for asked in core.asked]
 
 
-def test_install_refused(locker: Locker, core: FakeCore) -> None:
+def test_a_refused_install_has_the_core_s_words_and_cure(locker: Locker, core: FakeCore) -> None:
     """The core's words and cure reach the owner, and the code says who must act."""
     problem = problem_document(SettingsInvalid("feeds: is missing", remedy="Name at least one feed."))
     core.answer("POST", "/core/feeds/install", problem, status=422)
@@ -338,7 +338,7 @@ def test_install_refused(locker: Locker, core: FakeCore) -> None:
     assert (exits.OWNER_MUST_ACT, "feeds: is missing.\nName at least one feed.\n") == (done.code, done.err)
 
 
-def test_install_with_settings_that_do_not_fit(locker: Locker, core: FakeCore) -> None:
+def test_settings_that_do_not_fit_lead_to_the_form(locker: Locker, core: FakeCore) -> None:
     """Nothing was installed, so the cure is the command line or the form, not the page of a service."""
     core.answer("POST", "/core/feeds/install", problem_document(SettingsInvalid("urls.0 is no address")), status=422)
     done = locker("install", "feeds", "--setting", 'urls:=["nonsense"]')
@@ -358,7 +358,9 @@ def test_install_with_settings_that_do_not_fit(locker: Locker, core: FakeCore) -
         ("9_9", "unnamed", f"A connector's name is {ID_RULE}. See: "),
     ],
 )
-def test_install_of_what_there_is_not(locker: Locker, core: FakeCore, name: str, path: str, cure: str) -> None:
+def test_an_install_of_what_there_is_not_names_the_list(
+    locker: Locker, core: FakeCore, name: str, path: str, cure: str
+) -> None:
     """The cure is the command that lists what there is, after the rule where no connector may be called so."""
     problem = problem_document(NotFound("there is no connector", remedy="GET /available lists those there are."))
     core.answer("POST", f"/core/{path}/install", problem, status=404)
@@ -367,7 +369,7 @@ def test_install_of_what_there_is_not(locker: Locker, core: FakeCore, name: str,
     assert (exits.REFUSED, f"{cure}python3 locker.py list --available") == (done.code, done.err.splitlines()[1])
 
 
-def test_a_title_has_its_length(locker: Locker, core: FakeCore) -> None:
+def test_a_title_longer_than_the_core_takes_is_refused(locker: Locker, core: FakeCore) -> None:
     """As many characters as the core takes, told in words; nothing is sent for one more."""
     core.answer("POST", "/core/feeds/install", service("feeds", streams=[]), status=201)
     refused = locker("install", "feeds", "--title", "x" * (TITLE_LENGTH_MAX + 1))
@@ -379,7 +381,7 @@ def test_a_title_has_its_length(locker: Locker, core: FakeCore) -> None:
 
 
 @pytest.mark.parametrize("command", [["uninstall", "nothing"], ["uninstall", "../tokens"]])
-def test_a_service_that_is_not_there(locker: Locker, core: FakeCore, command: list[str]) -> None:
+def test_a_service_that_is_not_there_is_refused(locker: Locker, core: FakeCore, command: list[str]) -> None:
     """The cure is the command that lists the services."""
     problem = problem_document(NotFound("there is no service 'nothing'", remedy="GET /map lists those there are."))
     core.answer("POST", "/core/nothing/uninstall", problem, status=404)

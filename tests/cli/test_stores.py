@@ -87,7 +87,7 @@ def told(findings: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(f["level"], f["sentence"]) for f in findings]
 
 
-def test_a_whole_store(locker: Locker, store: Path) -> None:
+def test_a_whole_store_is_told_with_what_it_holds(locker: Locker, store: Path) -> None:
     """How much was looked through is told, and nothing of it is changed."""
     before = store.read_bytes()
 
@@ -95,7 +95,7 @@ def test_a_whole_store(locker: Locker, store: Path) -> None:
     assert before == store.read_bytes()
 
 
-def test_a_fact_that_is_not_what_was_written(locker: Locker, store: Path) -> None:
+def test_a_fact_that_is_not_what_was_written_is_a_fault(locker: Locker, store: Path) -> None:
     """Its position is named, and that only a backup helps: --repair does not pretend to."""
     execute(store, "UPDATE fact SET value = '{\"n\":7}' WHERE seq = 1")
     found = [finding for finding in of_feeds(locker, "--repair") if finding["level"] == FAULT]
@@ -104,7 +104,7 @@ def test_a_fact_that_is_not_what_was_written(locker: Locker, store: Path) -> Non
     assert "backup" in found[0]["cure"]
 
 
-def test_a_file_that_is_not_what_was_put(locker: Locker, store: Path) -> None:
+def test_a_file_that_is_not_what_was_put_is_a_fault(locker: Locker, store: Path) -> None:
     """Named by the beginning of its digest."""
     [file] = [path for path in (store.parent / "files").glob("*/*") if path.parent.name != "unfinished"]
     file.chmod(0o600)
@@ -115,7 +115,7 @@ def test_a_file_that_is_not_what_was_put(locker: Locker, store: Path) -> None:
     assert (file.parent.name + file.name)[:16] in found["sentence"]
 
 
-def test_folds_are_folded_anew(locker: Locker, store: Path) -> None:
+def test_folds_that_differ_are_folded_anew_by_a_repair(locker: Locker, store: Path) -> None:
     """Told first, put in order by --repair, then whole."""
     execute(store, "UPDATE tally SET live = 9")
     before = of_feeds(locker)

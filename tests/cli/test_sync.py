@@ -32,7 +32,7 @@ def test_sync_tells_what_came(locker: Locker, core: FakeCore) -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "partial", "held"])
-def test_sync_that_did_not_go_well(locker: Locker, core: FakeCore, status: str) -> None:
+def test_a_sync_that_did_not_go_well_tells_why_and_fails(locker: Locker, core: FakeCore, status: str) -> None:
     """One stream that failed is enough for the code; its problem is told."""
     runs = [run("ok"), run(status, stream="other", problem={"detail": "The source is away."})]
     core.answer("POST", "/Me/feeds/sync?wait_s=600", {"runs": runs})
@@ -63,7 +63,7 @@ def test_what_was_set_aside_is_a_reason(locker: Locker, core: FakeCore) -> None:
     assert "entry: 3 records could not be stored and were set aside." in locker("sync", "feeds").out
 
 
-def test_sync_one_stream_without_waiting(locker: Locker, core: FakeCore) -> None:
+def test_one_stream_is_started_without_waiting(locker: Locker, core: FakeCore) -> None:
     """--wait 0 only starts it: a run that has not ended tells no figures."""
     core.answer("POST", "/Me/feeds/sync/entry", {"runs": [{"stream": "entry", "status": "queued"}]}, status=202)
     done = locker("sync", "feeds", "entry", "--wait", "0")
@@ -72,7 +72,7 @@ def test_sync_one_stream_without_waiting(locker: Locker, core: FakeCore) -> None
     assert "feeds is syncing" in done.out
 
 
-def test_sync_that_takes_longer(locker: Locker, core: FakeCore) -> None:
+def test_a_sync_that_outlasts_the_wait_goes_on(locker: Locker, core: FakeCore) -> None:
     """When the wait runs out the run goes on; the code says: later."""
     runs = [run("ok"), {"stream": "other", "status": "running"}]
     core.answer("POST", "/Me/feeds/sync?wait_s=1", {"runs": runs}, status=202)
@@ -83,7 +83,7 @@ def test_sync_that_takes_longer(locker: Locker, core: FakeCore) -> None:
     assert runs == json.loads(locker("sync", "feeds", "--wait", "1", "--json").out)["runs"]
 
 
-def test_sync_that_is_not_understood(locker: Locker, core: FakeCore) -> None:
+def test_an_answer_without_runs_is_broken(locker: Locker, core: FakeCore) -> None:
     """A connector that takes the call and does not say what runs is told of, in two lines."""
     core.answer("POST", "/Me/notes/sync?wait_s=600", {"done": True})
     done = locker("sync", "notes")
@@ -99,7 +99,9 @@ def test_sync_that_is_not_understood(locker: Locker, core: FakeCore) -> None:
         (["No/Such"], "There is no service 'No/Such'."),
     ],
 )
-def test_sync_of_what_is_not_there(locker: Locker, core: FakeCore, words: list[str], said: str) -> None:
+def test_a_sync_of_what_is_not_there_is_answered_with_a_command(
+    locker: Locker, core: FakeCore, words: list[str], said: str
+) -> None:
     """The cure is a command, not a path of the API."""
     core.answer("GET", "/map", {"installed": {"feeds": {"id": "feeds", "streams": ["entry"]}}})
     done = locker("sync", *words)
@@ -140,7 +142,7 @@ def test_ctrl_c_ends_the_wait_and_not_the_sync(locker: Locker, core: FakeCore, m
     assert "The sync of feeds goes on; see: python3 locker.py status" in done.err
 
 
-def test_sync_before_sign_in(locker: Locker, core: FakeCore) -> None:
+def test_a_sync_before_the_sign_in_says_where_to_sign_in(locker: Locker, core: FakeCore) -> None:
     """The owner is sent to the service's page."""
     core.answer("POST", "/Me/feeds/sync?wait_s=600", problem_document(AuthRequired()), status=401)
 

@@ -30,7 +30,7 @@ def test_tokens_are_listed_without_their_text(locker: Locker, core: FakeCore) ->
     assert rows == json.loads(locker("token", "list", "--json").out)
 
 
-def test_a_revoked_token(locker: Locker, core: FakeCore) -> None:
+def test_a_revoked_token_is_told_and_one_that_is_none_refused(locker: Locker, core: FakeCore) -> None:
     """It is named, and an unknown one is refused."""
     core.answer("DELETE", "/tokens/ab12", {"id": "ab12"})
 
