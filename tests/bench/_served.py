@@ -34,13 +34,16 @@ _TCP = re.compile(r"^and at (\S+) port (\d+)\.$")
 
 
 class Server:
-    """`python -m core.cli store serve`: a store of its own at a Unix socket and a TCP port, no token asked."""
+    """`python -m core.cli store serve`: a store of its own at a Unix socket and a TCP port, no token asked.
 
-    def __init__(self, folder: Path) -> None:
+    `program` may be another one with the same commands.
+    """
+
+    def __init__(self, folder: Path, *, program: str = "core.cli") -> None:
         self.folder = folder
         self.unix = self.tcp = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "core.cli", "store", "serve", str(folder), "--create",
+            [sys.executable, "-m", program, "store", "serve", str(folder), "--create",
              "--tcp", "127.0.0.1:0", "--no-token"],
             cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"}, text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
