@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -155,13 +155,26 @@ def _line(line: bytes) -> Listed | _End:
     return listed
 
 
-def lines_of(chunks: Iterable[bytes], *, line_bytes_max: int) -> Iterator[bytes]:
-    """The lines in these pieces, without their ends; BodyTooLarge for one that is longer than any of ours."""
-    begun = b""
+def lines_of(
+    chunks: Iterable[bytes], *, line_bytes_max: int, passed_over: Callable[[], None] | None = None
+) -> Iterator[bytes]:
+    """The lines in these pieces, without their ends.
+
+    One that is longer than any of ours is `passed_over`, which is told, or else raises BodyTooLarge.
+    """
+    begun, is_too_long = b"", False
     for chunk in chunks:
         *whole, begun = (begun + chunk).split(b"\n") if b"\n" in chunk else (begun + chunk,)
+        if whole and is_too_long:
+            del whole[0]  # Its end.
+            is_too_long = False
         yield from whole
-        if len(begun) > line_bytes_max:
-            raise BodyTooLarge(f"a line has more than {line_bytes_max} bytes")
+        if len(begun) > line_bytes_max and not is_too_long:
+            if passed_over is None:
+                raise BodyTooLarge(f"a line has more than {line_bytes_max} bytes")
+            passed_over()
+            is_too_long = True
+        if is_too_long:
+            begun = b""
     if begun:
         yield begun

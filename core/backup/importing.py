@@ -258,7 +258,7 @@ def _take_frames(taking: Import, framed: FramedFile) -> None:
 def _take_lines(taking: Import, chunks: Iterator[bytes] | _Passed) -> tuple[int, str]:
     """How many lines came, and what they hash to."""
     digest, count = hashlib.sha256(), 0
-    for line in lines_of(chunks, line_bytes_max=FACT_LINE_BYTES_MAX):
+    for line in lines_of(chunks, line_bytes_max=FACT_LINE_BYTES_MAX, passed_over=taking.note_unreadable):
         digest.update(line + b"\n")
         if not line.strip():
             continue
@@ -271,7 +271,7 @@ def _take_lines(taking: Import, chunks: Iterator[bytes] | _Passed) -> tuple[int,
 
 
 def _objects(taking: Import, item: _Passed, *, line_bytes_max: int = LINE_BYTES_MAX) -> Iterator[JsonObject]:
-    for line in lines_of(item, line_bytes_max=line_bytes_max):
+    for line in lines_of(item, line_bytes_max=line_bytes_max, passed_over=taking.note_unreadable):
         try:
             yield msgspec.json.decode(line, type=JsonObject)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

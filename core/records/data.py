@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from core.model.errors import BadRequest, CursorTooOld
-from core.model.manifest import Manifest, TypeSpec
+from core.model.ids import key_to_path
+from core.model.manifest import Manifest, TypeSpec, spec_of
 from core.records import asked
 from core.records.answers import Answer, Header, Request, Route, json_answer
 from core.records.listing import Listing
@@ -89,7 +90,8 @@ class DataApi:
         request.only()
         depth(request, 1)
         counts = self._store.counts()
-        types = {name: self._type(spec, counts.get(name, 0)) for name, spec in self._manifest.types.items()}
+        declared = self._manifest.types
+        types = {name: self._type(spec_of(declared, name), counts.get(name, 0)) for name in {**declared, **counts}}
         return self._tags.tagged(request, lambda: json_answer({"types": types}))
 
     def facts(self, request: Request) -> Answer:
@@ -139,7 +141,7 @@ class DataApi:
     def _type(self, spec: TypeSpec, count: int) -> dict[str, Any]:
         document: dict[str, Any] = msgspec.to_builtins(spec)
         network = self._manifest.network_of(spec.name)
-        return {**document, "network": network, "count": count, "href": f"{self._base}records/{spec.name}"}
+        return {**document, "network": network, "count": count, "href": f"{self._base}records/{key_to_path(spec.name)}"}
 
 
 def _position(cursor: str, store: Store | Reader) -> int:

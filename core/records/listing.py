@@ -11,7 +11,7 @@ from core.model.errors import BadRequest, NotFound
 from core.model.fact import Fact, JsonObject, Record
 from core.model.filter import Filter, Path, predicate
 from core.model.ids import key_from_path, key_to_path
-from core.model.manifest import Manifest
+from core.model.manifest import Manifest, spec_of
 from core.records import asked
 from core.records.answers import Answer, Request, json_answer
 from core.records.tags import Tags, cache_headers, depth, is_current, not_modified
@@ -63,7 +63,7 @@ class Listing:
 
     def href(self, type_name: str, key: str) -> str:
         """Where a record is found."""
-        return f"{self._base}records/{type_name}/{key_to_path(key)}"
+        return f"{self._base}records/{key_to_path(type_name)}/{key_to_path(key)}"
 
     def fact(self, fact: Fact) -> dict[str, Any]:
         """A fact as it is answered."""
@@ -104,15 +104,16 @@ class Listing:
     ) -> dict[str, Any]:
         """The best of those that have the words, and match; a page may hold fewer than its limit, or none."""
         store, types = self._reads(), self._manifest.types
+        spec = spec_of(types, type_name)
         search = Search(store.rows, types, parse_query(words), only=(type_name,), as_of=as_of, is_counted=False)
         found = search.page(limit=min(limit, HITS_MAX), after=after)
-        judge = None if where is None else predicate(where, types[type_name])
+        judge = None if where is None else predicate(where, spec)
         records = []
         for hit in found.hits:
             record = hit.record
             if judge and not judge(record.value, record.common):
                 continue
-            shown = projected(record, fields, types[type_name]) if fields else record
+            shown = projected(record, fields, spec) if fields else record
             records.append({**msgspec.structs.asdict(self._shown(shown)), **_why(hit)})
         return {"records": records, "next": found.next}
 
@@ -126,7 +127,7 @@ class Listing:
         tag = self._tags.of(record.seq)
         if is_current(request, tag):
             return not_modified(tag)
-        shown = projected(record, fields, self._manifest.types[type_name]) if fields else record
+        shown = projected(record, fields, spec_of(self._manifest.types, type_name)) if fields else record
         return json_answer(self._shown(shown), headers=cache_headers(tag))
 
     def _history(self, request: Request, type_name: str, key: str) -> Answer:
@@ -140,7 +141,9 @@ class Listing:
         if asked.flag_of(request, "diff"):
             before = [*page.facts[1:], store.previous(page.facts[-1])] if page.facts else []
             for document, fact, earlier in zip(facts, page.facts, before, strict=True):
-                document["diff"] = differences(_said(earlier), _said(fact))
+                document["diff"] = (
+                    None if _is_let_go(earlier, fact.causation) else differences(_said(earlier), _said(fact))
+                )
         return json_answer({"facts": facts, "next": page.next})
 
     def _changes(self, request: Request) -> Answer:
@@ -151,13 +154,16 @@ class Listing:
             asked.moment_of(request, "to", store),
             limit=asked.limit_of(request),
             after=asked.after_of(request),
-            type_name=None if only is None else self._type(only),
+            type_name=None if only is None else self._type(key_to_path(only)),
         )
         changes = [{**msgspec.to_builtins(one), "href": self.href(one.type, one.key)} for one in page.changes]
         if asked.flag_of(request, "diff"):
             for document, one in zip(changes, page.changes, strict=True):
                 earlier = None if one.before is None else self._at(one.before)
-                document["diff"] = differences(_said(earlier), _said(self._at(one.seq)))
+                later = self._at(one.seq)
+                document["diff"] = (
+                    None if _is_let_go(earlier, one.before) else differences(_said(earlier), _said(later))
+                )
         return json_answer({"changes": changes, "next": page.next})
 
     def _at(self, seq: int) -> Fact | None:
@@ -168,11 +174,18 @@ class Listing:
         href = self.href(record.type, record.key)
         return _Shown(record.key, record.value, record.common, record.at, record.seq, href)
 
-    def _type(self, type_name: str) -> str:
-        if type_name not in self._manifest.types:
+    def _type(self, segment: str) -> str:
+        """The type of that name: one that the manifest declares, or one that some program wrote by itself."""
+        type_name = key_from_path(segment)
+        if type_name not in self._manifest.types and not self._reads().has_type(type_name):
             known = ", ".join(self._manifest.types) or "none"
             raise NotFound(f"this service has no type {type_name[:64]!r}; it has {known}")
         return type_name
+
+
+def _is_let_go(earlier: Fact | None, named: object) -> bool:
+    """Whether there was a version before that is not kept any more, so that nobody can say what differs from it."""
+    return earlier is None and named is not None
 
 
 def _said(fact: Fact | None) -> dict[str, Any]:

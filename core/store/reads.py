@@ -27,6 +27,7 @@ from core.store.care.verify import Verification, verify
 from core.store.log import current, facts, quarantine, streams
 from core.store.log.fold import common_of
 from core.store.log.glance import Glance
+from core.store.log.prepare import is_reserved
 from core.store.log.receipts import LIST, OWN_TYPES, Receipt, receipt_of
 from core.store.numbers.series import Series
 from core.store.pages import place_of, word_of
@@ -39,6 +40,7 @@ T = TypeVar("T")
 
 PAGE_BYTES_MAX = 16 * 1024 * 1024
 EXPENDABLE_MAX = 100_000
+_HAS_TYPE = "SELECT count(*) FROM type WHERE name = ?"
 _META = "SELECT value FROM meta WHERE name = ?"
 
 
@@ -81,6 +83,10 @@ class Reads(ABC):
         """How many records of each type there are, deleted ones and the store's own receipts left out."""
         counted = self._all(lambda row: (str(row[0]), int(row[1])), current.COUNTS)
         return {name: count for name, count in sorted(counted) if name not in OWN_TYPES}
+
+    def has_type(self, type_name: str) -> bool:
+        """Whether there ever was a record of the type, deleted or not; the store's own receipts are none."""
+        return not is_reserved(type_name) and bool(self._one(lambda row: int(row[0]), _HAS_TYPE, (type_name,)))
 
     def count(self, type_name: str, *, where: Filter | None = None, as_of: AsOf | None = None) -> Count:
         """How many records of the type there are, of those that match, at a moment: counted up to 10 001."""

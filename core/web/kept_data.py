@@ -75,6 +75,8 @@ class KeptData:
         if route is None:
             raise NotFound(f"{service_id[:64]} was switched off just now")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if (caller := scope.get("locker.caller")) is not None:  # Any that came from outside was dropped at the door.
+            headers["x-locker-actor"] = caller.actor
         request = Request(
             method=scope["method"],
             path=tuple(part for part in rest if part),

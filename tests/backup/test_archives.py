@@ -302,6 +302,19 @@ def test_lines_have_a_bound() -> None:
         list(lines_of([b"x" * (LINE_BYTES_MAX + 1)], line_bytes_max=LINE_BYTES_MAX))
 
 
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_a_line_that_is_too_long_is_passed_over(size: int) -> None:
+    """Wherever the pieces end; those before and behind it are read, and it is told once."""
+    told: list[int] = []
+    text = b"one\n" + b"x" * 40 + b"\ntwo\n\nthree"
+    chunks = [text[start : start + size] for start in range(0, len(text), size)]
+
+    lines = list(lines_of(chunks, line_bytes_max=10, passed_over=lambda: told.append(1)))
+
+    assert [b"one", b"two", b"", b"three"] == [line for line in lines if len(line) < 40]
+    assert 1 == len(told) + sum(len(line) >= 40 for line in lines)
+
+
 def test_an_archive_is_known_by_its_beginning(tmp_path: Path) -> None:
     """Also without a name that says so."""
     for name in NAMES[:3]:

@@ -19,6 +19,8 @@ import msgspec
 import pytest
 
 from core.backup import ExportDone, ImportDone, Source, export, import_from, parquet_tables, schema_of
+from core.backup.archive import CHUNK_BYTES
+from core.backup.importing import FACT_LINE_BYTES_MAX
 from core.backup.unpacking import check_archive, items, text_of
 from core.model.clock import ManualClock
 from core.model.errors import BadRequest, Broken, FileDamaged, FormatTooNew, LockerError, NotFound, StorageFull
@@ -328,6 +330,19 @@ def test_lines_of_facts_are_imported(me: Path, tmp_path: Path) -> None:
     done = bring(tmp_path / "some.jsonl", tmp_path / "New", into="feeds")
 
     assert (9, True) == (done.services["feeds"].added, done.is_whole)
+
+
+def test_a_line_that_nobody_could_have_written_keeps_no_other_out(me: Path, tmp_path: Path) -> None:
+    """It is counted as unreadable; what stands behind it is taken, and the receipt says both."""
+    lines = [msgspec.json.encode(fact) for fact in facts(me)]
+    with (tmp_path / "some.jsonl").open("wb") as file:
+        file.write(b"\n".join(lines[:3]) + b"\n")
+        file.write(b'{"id": "' + b"x" * (FACT_LINE_BYTES_MAX + 2 * CHUNK_BYTES) + b'"}\n')
+        file.write(b"\n".join(lines[3:7]))
+
+    done = bring(tmp_path / "some.jsonl", tmp_path / "New", into="feeds").services["feeds"]
+
+    assert (7, 1, False) == (done.added, done.unreadable, done.is_whole)
 
 
 def test_a_snapshot_and_a_log_are_imported(me: Path, tmp_path: Path) -> None:

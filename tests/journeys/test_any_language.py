@@ -90,6 +90,19 @@ def test_the_change_feed_of_notes_in_node(house: House) -> None:
         assert answer.json()["remedy"]
 
 
+def test_a_receipt_names_who_asked(house: House) -> None:
+    """The owner, by the core's own address or by the service's."""
+    house.install("node-notes")
+    house.post("/Me/node-notes/notes", json={"id": "a", "text": "Buy milk"})
+    house.post("/Me/node-notes/notes", json={"id": "a", "text": "Buy oat milk"})
+    policies = {"policies": {"note": {"kind": "ephemeral"}}}
+    assert 200 == house.ask("PUT", "/Me/node-notes/retention", json=policies).status_code
+
+    receipts = house.post("/Me/node-notes/retention/compact").json()["receipts"]
+
+    assert {"owner"} == {receipt["actor"] for receipt in receipts}
+
+
 def test_the_readme_of_notes_in_node(tmp_path: Path) -> None:
     """Its configuration finds the connector beside Locker's own, and its request writes a note."""
     page = (ROOT / "docs" / "examples" / "node-notes" / "README.md").read_text()

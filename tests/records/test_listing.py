@@ -15,7 +15,7 @@ from core.model.errors import BadRequest, CursorTooOld, CursorUnknown, LockerErr
 from core.model.fact import Change
 from core.model.manifest import Manifest, TypeSpec
 from core.records import DataApi, Request
-from core.store import Origin, Store
+from core.store import Entry, Origin, Policy, Store
 
 REPO = TypeSpec(name="repo", title="name", text=("about",), index=("stars",))
 MANIFEST = Manifest(name="git", title="Git", folder="/git", types={"repo": REPO})
@@ -243,3 +243,36 @@ def test_below_the_floor_is_told(tmp_path: Path, path: str, query: dict[str, str
         with pytest.raises(CursorTooOld) as caught:
             ask(store, path, **query)
         assert 2 == caught.value.floor
+
+
+def test_what_a_program_writes_under_a_type_of_its_own_is_read(tmp_path: Path) -> None:
+    """A type that no manifest declares has its list, its records and their histories, whatever its name."""
+    with Store.open(tmp_path / "s", types=MANIFEST.types, origin=Origin("d/x", 1), clock=ManualClock()) as store:
+        store.append([Entry(type=name, key="k", value={"n": 1, "on": True}) for name in ("mine", "my/own type?")])
+        types = ask(store, "/types")["types"]
+        for name in ("mine", "my/own type?"):
+            path = types[name]["href"].removeprefix("/Me/git")
+            [found] = ask(store, path)["records"]
+            assert found == ask(store, found["href"].removeprefix("/Me/git"))
+            assert {"n": 1, "on": True} == found["value"]
+            assert [] == ask(store, path, filter="n > 1")["records"]
+            assert [{"n": 1}] == [one["value"] for one in ask(store, path, filter="n == 1", fields="n")["records"]]
+            [fact] = ask(store, found["href"].removeprefix("/Me/git") + "/history")["facts"]
+            assert found["href"] == fact["href"]
+        changed = ask(store, "/changes", **{"from": "0", "to": "2", "type": "my/own type?"})["changes"]
+        assert [types["my/own type?"]["href"] + "/k"] == [one["href"] for one in changed]
+        with pytest.raises(NotFound):
+            ask(store, "/records/yours")
+
+
+def test_of_a_version_whose_elder_is_gone_no_difference_is_told(tmp_path: Path) -> None:
+    """What retention let go cannot be compared with any more: the oldest that is kept is not told as all new."""
+    with Store.open(tmp_path / "s", types=MANIFEST.types, origin=Origin("d/x", 1), clock=ManualClock()) as store:
+        for stars in range(3):
+            store.commit([repo("a", stars)])
+        store.set_policy("repo", Policy(kind="ephemeral"), actor="owner")
+        store.compact(actor="owner")
+
+        [fact] = ask(store, "/records/repo/a/history", diff="true")["facts"]
+        assert fact["causation"] is not None
+        assert fact["diff"] is None

@@ -131,8 +131,11 @@ def entry_of(document: JsonObject) -> Entry:
             said[field] = float(said[field])
     said.setdefault("known_at", said["transaction_time"])
     said["action"] = document.get("action", "put")
+    said["value"] = document.get("value", {} if said["action"] == "delete" else None)
+    said["common"] = {} if document.get("common") is None else document["common"]
     for field in ("value", "common"):
-        said[field] = document.get(field) or {}
+        if not isinstance(said[field], dict):
+            raise InvalidFact(f"{field} must be a JSON object", field=field)
     rev = document.get("rev")
     if rev is not None:
         if not isinstance(rev, (list, tuple)) or len(rev) != 2:

@@ -166,7 +166,7 @@ def _moment(moment: Moment) -> TimelineMoment:
 
 
 def _href(record: Match | Moment) -> str:
-    return f"/Me/{record.service}/records/{record.type}/{key_to_path(record.key)}"
+    return f"/Me/{record.service}/records/{key_to_path(record.type)}/{key_to_path(record.key)}"
 
 
 def _skipped(services: Sequence[Skipped]) -> list[SkippedService]:

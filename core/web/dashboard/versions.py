@@ -52,11 +52,15 @@ class Changes:
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a record in its history; `changes` is None for a first one, and for a deletion."""
+    """One version of a record in its history; `changes` is None for a first one, for a deletion and after one.
+
+    `is_oldest_kept` says that there was one before it, which is not kept any more.
+    """
 
     fact: Fact
     changes: Changes | None
     is_first: bool
+    is_oldest_kept: bool = False
 
 
 def versions_of(facts: Sequence[Fact], *, shown_max: int) -> list[Version]:
@@ -77,7 +81,8 @@ def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> Chan
 
 def _version(fact: Fact, before: Fact | None) -> Version:
     if before is None or "delete" in (fact.action, before.action):
-        return Version(fact, None, before is None)
+        is_kept_alone = before is None and fact.causation is not None
+        return Version(fact, None, is_first=before is None, is_oldest_kept=is_kept_alone)
     said = [{"value": one.value, "common": one.common} for one in (before, fact)]
     return Version(fact, changes_between(*said), is_first=False)
 

@@ -130,7 +130,9 @@ def test_one_place_in_a_log_is_not_taken_twice(store: Store, made: list[Fact]) -
     [
         ({"id": None}, "id"), ({"id": 7}, "id"), ({"key": None}, "key"), ({"key": ""}, "key"),
         ({"type": None}, "store"),
-        ({"value": [1]}, "value"), ({"common": "x"}, "common"), ({"action": "move"}, "action"), ({"rev": [1]}, "rev"),
+        ({"value": [1]}, "value"), ({"value": []}, "value"), ({"value": None}, "value"), ({"value": False}, "value"),
+        ({"value": 0}, "value"), ({"value": ""}, "value"), ({"common": "x"}, "common"), ({"common": []}, "common"),
+        ({"action": "move"}, "action"), ({"rev": [1]}, "rev"),
         ({"rev": ["a", "b"]}, "rev"), ({"known_at": "now"}, "known_at"), ({"origin_seq": -1}, "origin_seq"),
         ({"schema_version": 0}, "schema_version"), ({"producer": "me"}, "producer"), ({"type": "__locker_x"}, "store"),
         ({"value_hash": "WRONG"}, "value_hash"),
@@ -143,6 +145,18 @@ def test_what_is_no_fact_is_refused_by_name(store: Store, made: list[Fact], chan
     assert (1, 1) == (done.refused, done.added)
     assert "invalid_fact" == done.problems[0].code
     assert field in done.problems[0].reason or field in ("id", "key", "store")
+
+
+def test_a_put_without_a_value_is_refused_and_a_deletion_has_none(store: Store, made: list[Fact]) -> None:
+    """Nothing is made up for what is not there."""
+    put, deletion = (dict(told(next(one for one in made if one.action == action))) for action in ("put", "delete"))
+    for document in (put, deletion):
+        del document["value"]
+
+    done = take(store, [put, deletion])
+
+    assert (1, 1) == (done.refused, done.added)
+    assert "value" in done.problems[0].reason
 
 
 def test_a_hash_that_does_not_fit_is_refused(store: Store, made: list[Fact]) -> None:
