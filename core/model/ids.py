@@ -18,7 +18,9 @@ ID_RULE = "lower case letters, digits and hyphens, beginning with a letter, at m
 RESERVED_SERVICE_IDS = frozenset({"owner", "logs", "core", "key"})
 KEY_BYTES_MAX = 512
 
-_UUID7_RANDOM = ((1 << 12) - 1) << 64 | ((1 << 62) - 1)
+UUID7_RANDOM_BYTES = 10
+
+_UUID7_RANDOM = ((1 << 12) - 1) << 64 | ((1 << 61) - 1)
 _NOT_OF_IDS = re.compile(r"[^a-z0-9]+")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
@@ -54,21 +56,16 @@ def proposed_id(text: str) -> str:
 
 def uuid7(now_s: float, random_bytes: bytes | None = None) -> uuid.UUID:
     """A time-ordered UUID version 7 (RFC 9562 section 5.7) for the moment `now_s`; `random_bytes` has 10 bytes."""
-    tail = os.urandom(10) if random_bytes is None else random_bytes
-    value = bytearray(int(now_s * 1000).to_bytes(6, "big") + tail)
-    value[6] = (value[6] & 0x0F) | 0x70
-    value[8] = (value[8] & 0x3F) | 0x80
-    return uuid.UUID(bytes=bytes(value))
+    tail = os.urandom(UUID7_RANDOM_BYTES) if random_bytes is None else random_bytes
+    return uuid.UUID(int=uuid7_number(now_s, tail))
 
 
-def uuid7_head(now_s: float) -> int:
-    """What all UUIDv7 of one millisecond begin with: its time, version and variant, as a 128-bit number."""
-    return (int(now_s * 1000) << 80) | (0x7 << 76) | (0x2 << 62)
+def uuid7_number(now_s: float, random_bytes: bytes) -> int:
+    """A UUIDv7 for the moment `now_s` as a 128-bit number, of which 73 bits are from the 10 `random_bytes`.
 
-
-def uuid7_bytes(head: int, random_bytes: bytes) -> bytes:
-    """The 16 bytes of a UUIDv7 that begins with `head`; `random_bytes` has 16, of which 74 bits are used."""
-    return (head | (int.from_bytes(random_bytes, "big") & _UUID7_RANDOM)).to_bytes(16, "big")
+    Counting on from it gives more of that moment, in order (RFC 9562 section 6.2): there is room for 2^61.
+    """
+    return int(now_s * 1000) << 80 | 0x7 << 76 | 0x2 << 62 | int.from_bytes(random_bytes, "big") & _UUID7_RANDOM
 
 
 def device_id(subject_public_key_info: bytes) -> str:

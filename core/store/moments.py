@@ -20,12 +20,10 @@ def moment(value: Any) -> float | None:
     >>> moment("2026-11-20T09:22:49+01:00"), moment(1795162969), moment("yesterday")
     (1795162969.0, 1795162969.0, None)
     """
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, (int, float)):
+    if isinstance(value, str):
+        return _from_text(value.strip()) if len(value) <= _TEXT_LETTERS_MAX else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _from_number(value)
-    if isinstance(value, str) and len(value) <= _TEXT_LETTERS_MAX:
-        return _from_text(value.strip())
     return None
 
 

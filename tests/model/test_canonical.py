@@ -47,6 +47,7 @@ def test_quick_equals_written_out(document: dict[str, Any]) -> None:
         {"\U0001f600": 1, "\uffee": 2},
         {"x": (1, 2)},
         {"x": Colour.RED},
+        {Colour.RED: 1},
         {"x": "é", "y": "\x7f\u2028\t"},
         {"x": [[[[]]]] * 30},
         {"x": -0.0, "y": 1.0, "z": 1e21},

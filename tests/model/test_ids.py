@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.model.errors import BadRequest
-from core.model.ids import check_service_id, device_id, is_service_id, key_from_path, key_to_path, proposed_id, uuid7
+from core.model.ids import (
+    check_service_id,
+    device_id,
+    is_service_id,
+    key_from_path,
+    key_to_path,
+    proposed_id,
+    uuid7,
+    uuid7_number,
+)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
@@ -45,6 +54,17 @@ def test_uuid7_sorts_by_time(moments_ms: list[int]) -> None:
     made = [uuid7(ms / 1000 + 0.0001).bytes[:6] for ms in moments_ms]
 
     assert sorted(made) == made
+
+
+@given(st.binary(min_size=10, max_size=10), st.integers(0, 2**40))
+def test_counting_on_from_a_uuid7_gives_more_of_the_same_moment(random_bytes: bytes, steps: int) -> None:
+    """Whatever the random bytes are, what is counted on from it is a UUIDv7 of that millisecond, and greater."""
+    first = uuid7_number(1_700_000_000.123, random_bytes)
+    later = uuid.UUID(int=first + steps)
+
+    assert uuid7(1_700_000_000.123, random_bytes) == uuid.UUID(int=first)
+    assert (7, uuid.RFC_4122) == (later.version, later.variant)
+    assert 1_700_000_000_123 == int.from_bytes(later.bytes[:6], "big")
 
 
 def test_device_id_is_base32_of_the_digest() -> None:

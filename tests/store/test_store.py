@@ -100,6 +100,48 @@ def test_fact_carries_every_column(store: Store, clock: ManualClock) -> None:
     assert "7" == second.id[14]
 
 
+def test_a_record_s_first_fact_carries_every_column(store: Store) -> None:
+    """What is stored of a record that nothing was known of is all that was said of it."""
+    change = Change(
+        type="note",
+        key="a",
+        value={"id": "a", "written": "1970-01-02", "n": 1.0},
+        common={"link": "x"},
+        valid_time=5,
+        order_key=7,
+        derivation={"by": "rule"},
+    )
+    store.commit([change], producer={"connector": "notes"})
+
+    (found,) = store.facts(0, limit=10)
+
+    assert (change.value, {"link": "x"}) == (found.value, found.common)
+    assert hashlib.sha256(canonical_json(change.value)).hexdigest() == found.value_hash
+    assert (None, 5.0, (0, 7)) == (found.causation, found.valid_time, found.rev)
+    assert ({"connector": "notes"}, {"by": "rule"}) == (found.producer, found.derivation)
+    assert (1, 1, 1, 1_700_000_000.0) == (found.seq, found.origin_seq, found.schema_version, found.known_at)
+    assert [(1, "a", 1, 0, 86400.0)] == rows(store, "SELECT type, key, seq, deleted, at FROM current")
+
+
+@pytest.mark.parametrize("written", [0, -0.0, 5, 86400.5])
+def test_a_time_however_it_is_written_is_what_the_row_s_digest_is_of(store: Store, written: float) -> None:
+    """SQLite gives a whole number back as a float, and zero without a sign: no such fact reads as damaged."""
+    store.commit([put("a", n=1, written=written), put("b", n=1)])
+    store.commit([put("a", n=2, written=written)])
+    store.commit([Change(type="note", key="b", action="delete", valid_time=written)])
+
+    assert [written, None, written, written] == [fact.valid_time for fact in store.facts(0, limit=10)]
+
+
+def test_the_ids_of_a_commit_ascend(store: Store) -> None:
+    """Facts of one commit have ids in the order of the log, so that the index over them grows at its end."""
+    store.commit([put(str(n)) for n in range(500)])
+    ids = [fact.id for fact in store.facts(0, limit=500)]
+
+    assert 500 == len(set(ids))
+    assert sorted(ids) == ids
+
+
 def test_ids_beyond_2_53(store: Store) -> None:
     """A value is kept as the source wrote it: big integers, floats, letters and the order of names."""
     value = {"z": 1.0, "a": 10**30, "m": [1e300, -0.0, "é\U0001f600\u2028"], "n": None, "id": 2**53 + 1}

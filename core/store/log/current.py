@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from types import NoneType
 from typing import Any, NamedTuple
@@ -81,11 +81,11 @@ class Past(NamedTuple):
     until_known: float
 
 
-class Latest(NamedTuple):
-    """What deciding about a change needs to know of the record it changes."""
+class Latest(msgspec.Struct, frozen=True, gc=False):
+    """What deciding about a change needs to know of the record it changes; `deleted` is 0 or 1."""
 
     seq: int
-    deleted: bool
+    deleted: int
     change_hash: bytes | None
     at: float
 
@@ -108,17 +108,13 @@ def verbatim_of(row: tuple[Any, ...], glance: Glance) -> Verbatim:
     return Verbatim(type_name, key, msgspec.Raw(value), glance.common(value, own), at, seq)
 
 
-def look_up(db: apsw.Connection, wanted: Mapping[int, list[str]]) -> dict[tuple[int, str], Latest]:
-    """The latest state of those records of `wanted` (keys by type) that are known."""
-    found: dict[tuple[int, str], Latest] = {}
-    for type_id, names in wanted.items():
-        # A single write is the one that somebody waits for: its record is found without a list.
-        statement, named = (
-            (_LOOK_UP_ONE, names[0]) if len(names) == 1 else (_LOOK_UP, msgspec.json.encode(names).decode())
-        )
-        for key, seq, deleted, known, at in db.execute(statement, (named, type_id)):
-            found[type_id, key] = Latest(seq, bool(deleted), known, at)
-    return found
+def look_up(db: apsw.Connection, type_id: int, keys: Sequence[str]) -> Iterator[tuple[str, Latest]]:
+    """The latest state of those records of one type that are known, each with its key."""
+    # A single write is the one that somebody waits for: its record is found without a list.
+    statement, named = (_LOOK_UP_ONE, keys[0]) if len(keys) == 1 else (_LOOK_UP, msgspec.json.encode(keys).decode())
+    rows: list[tuple[Any, ...]] = db.execute(statement, (named, type_id)).fetchall()
+    for key, seq, deleted, known, at in rows:
+        yield key, Latest(seq, deleted, known, at)
 
 
 def versions_of(db: apsw.Connection, type_id: int, key: str) -> list[Version]:

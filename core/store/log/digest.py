@@ -9,8 +9,6 @@ import msgspec
 
 ROW_DIGEST_BYTES = 8
 
-_GIVEN_TIMES = (9, 10, 17)  # transaction_time, valid_time, known_at: what came from elsewhere.
-
 _pack = msgspec.msgpack.Encoder().encode
 _sha256 = hashlib.sha256
 
@@ -45,26 +43,18 @@ def row_digest(
     means, so that a change in those small tables is noticed too.
     """
     row = (
-        seq, id, type_name, key, deleted, value, common, value_hash, causation, transaction_time, valid_time,
-        schema_version, producer, derivation, origin_log, origin_epoch, origin_seq, known_at, rev_generation,
-        rev_order, recorded_at,
+        seq, id, type_name, key, deleted, value, common, value_hash, causation, as_kept(transaction_time),
+        as_kept(valid_time), schema_version, producer, derivation, origin_log, origin_epoch, origin_seq,
+        as_kept(known_at), rev_generation, rev_order, recorded_at,
     )  # fmt: skip
     return digest_of(row)
 
 
 def digest_of(row: tuple[Any, ...]) -> bytes:
-    """`row_digest` of a row that holds the same columns in the same order already."""
-    times = row[9], row[10], row[17]
-    if 0.0 in times or int in map(type, times):
-        row = tuple(_as_kept(column) if place in _GIVEN_TIMES else column for place, column in enumerate(row))
-    return digest_as_kept(row)
-
-
-def digest_as_kept(row: tuple[Any, ...]) -> bytes:
-    """As `digest_of`, of columns that SQLite gave back."""
+    """`row_digest` of a row that holds the same columns in the same order, its times as SQLite gives them back."""
     return _sha256(_pack(row)).digest()[:ROW_DIGEST_BYTES]
 
 
-def _as_kept(time: float | None) -> float | None:
+def as_kept(time: float | None) -> float | None:
     """A time as SQLite gives it back: a float, and zero without a sign."""
     return None if time is None else float(time) + 0.0

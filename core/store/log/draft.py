@@ -13,7 +13,7 @@ from core.store.log.current import Latest
 from core.store.log.facts import Replaced, json_text, object_of
 from core.store.log.fold import declared_at
 from core.store.log.prepare import Batch, Prepared, Refusal, is_same, provenance, refusal_of, value_hash_of
-from core.store.log.sheet import New, Sheet
+from core.store.log.sheet import Name, New, Sheet
 from core.store.values import Commit
 
 SAME_MOMENT_S = 1.0
@@ -36,7 +36,7 @@ class Draft:
         self.refused: list[Refusal] = []
         self._names = [(good.change.type, good.change.key) for good in batch.prepared]
         sheet.look_up(self._names)
-        self._done = [self._take(prepared) for prepared in batch.prepared]
+        self._done = list(map(self._take, batch.prepared, self._names))
 
     def stored(self) -> Iterator[tuple[str, str]]:
         """The records (type, key) that are as the batch says now, whether or not that changed anything."""
@@ -54,23 +54,38 @@ class Draft:
             head=head,
         )
 
-    def _take(self, prepared: Prepared) -> str:
+    def _take(self, prepared: Prepared, name: Name) -> str:
         """Decide one change: new, updated, same, deleted, or refused."""
-        change = prepared.change
-        latest = self._sheet.latest(change.type, change.key)
-        if latest is None:
-            if prepared.change_hash is None:
-                return "same"
-            return "new" if self._add(prepared, None, None) else "refused"
-        if latest.change_hash == prepared.change_hash:
+        latest = self._sheet.latest(name)
+        if prepared.change_hash == (None if latest is None else latest.change_hash):
             return "same"
-        replaced = self._sheet.replaced(latest)
-        if not latest.deleted and prepared.change_hash is not None and self._is_same(change, replaced):
-            return "same"
-        if not self._add(prepared, latest, replaced):
+        try:
+            return self._begin(prepared, name) if latest is None else self._change(prepared, latest)
+        except BadRecord as err:  # INV-09.
+            self.refused.append(refusal_of(prepared.change, err))
             return "refused"
+
+    def _begin(self, prepared: Prepared, name: Name) -> str:
+        value_hash = value_hash_of(prepared)
+        declared = declared_at(spec_of(self._types, name[0]), prepared.change.value)
+        self._sheet.begin(
+            name,
+            prepared,
+            value_hash=value_hash,
+            declared=declared,
+            transaction_time=self._transaction_time,
+            producer=self._producer,
+        )
+        return "new"
+
+    def _change(self, prepared: Prepared, latest: Latest) -> str:
+        change, replaced = prepared.change, self._sheet.replaced(latest)
         if prepared.change_hash is None:
+            self._sheet.add(self._tombstone(change, replaced), latest, replaced)
             return "deleted"
+        if not latest.deleted and self._is_same(change, replaced):
+            return "same"
+        self._sheet.add(self._version(prepared, prepared.change_hash, replaced), latest, replaced)
         return "new" if latest.deleted else "updated"
 
     def _is_same(self, change: Change, replaced: Replaced) -> bool:
@@ -80,18 +95,10 @@ class Draft:
         except BadRecord:
             return False  # Whoever adds it says what is wrong.
 
-    def _add(self, prepared: Prepared, latest: Latest | None, replaced: Replaced | None) -> bool:
+    def _version(self, prepared: Prepared, change_hash: bytes, replaced: Replaced) -> New:
         change = prepared.change
-        if prepared.change_hash is None:
-            self._sheet.add(self._tombstone(change, replaced), latest, replaced)
-            return True
-        try:
-            value_hash = value_hash_of(prepared)
-        except BadRecord as err:  # INV-09.
-            self.refused.append(refusal_of(change, err))
-            return False
         declared = declared_at(spec_of(self._types, change.type), change.value)
-        new = New(
+        return New(
             id=self._sheet.fresh_id(),
             type_name=change.type,
             key=change.key,
@@ -99,24 +106,18 @@ class Draft:
             common=change.common,
             value_text=json_text(change.value),
             common_text=json_text(change.common) if change.common else None,
-            value_hash=value_hash,
-            change_hash=prepared.change_hash,
+            value_hash=value_hash_of(prepared),
+            change_hash=change_hash,
             declared=declared,
             valid_time=declared if change.valid_time is None else change.valid_time,
             order_key=change.order_key,
-            causation=None if replaced is None else replaced.id,
+            causation=replaced.id,
             transaction_time=self._transaction_time,
             producer=self._producer,
             derivation=provenance(change.derivation, "derivation"),
         )
-        try:
-            self._sheet.add(new, latest, replaced)
-        except BadRecord as err:
-            self.refused.append(refusal_of(change, err))
-            return False
-        return True
 
-    def _tombstone(self, change: Change, replaced: Replaced | None) -> New:
+    def _tombstone(self, change: Change, replaced: Replaced) -> New:
         return New(
             id=self._sheet.fresh_id(),
             type_name=change.type,
@@ -124,7 +125,7 @@ class Draft:
             value_hash=_HASH_OF_NOTHING,
             valid_time=change.valid_time,
             order_key=change.order_key,
-            causation=None if replaced is None else replaced.id,
+            causation=replaced.id,
             transaction_time=self._transaction_time,
             producer=self._producer,
             derivation=provenance(change.derivation, "derivation"),

@@ -129,7 +129,7 @@ class Intake:
         if judged.id is not None and (there := self._there(judged.id, judged)) is not None:
             return there
         fact_id = judged.id or self._sheet.fresh_id()
-        latest = self._sheet.latest(entry.type, entry.key)
+        latest = self._sheet.latest((entry.type, entry.key))
         if entry.if_seq is not None and entry.if_seq != (latest.seq if latest is not None else 0):
             raise SeqMoved(
                 f"{entry.type} {entry.key} stands at another position than {entry.if_seq}",

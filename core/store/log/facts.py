@@ -12,7 +12,7 @@ import msgspec
 
 from core.model.errors import FactDamaged
 from core.model.fact import Action, Fact, JsonObject
-from core.store.log.digest import digest_as_kept
+from core.store.log.digest import digest_of
 from core.store.log.fold import Version
 
 KNOWN_AT = "coalesce(f.known_at, f.recorded_at)"
@@ -85,7 +85,7 @@ def fact_of(row: tuple[Any, ...]) -> Fact:
 
     Raises FactDamaged for one that is not what was written, and ValueError for one that no store of ours wrote.
     """
-    if digest_as_kept(row[2:7] + row[:2] + row[7:21]) != row[21]:
+    if digest_of(row[2:7] + row[:2] + row[7:21]) != row[21]:
         raise FactDamaged(f"fact {row[2]} is not what was written", seq=row[2])
     if not all(map(isinstance, row, _SHAPE)) or not 0 <= row[6] <= 1:
         raise ValueError("a fact's column has a type it cannot have")

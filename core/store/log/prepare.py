@@ -165,8 +165,9 @@ def prepare(change: Change, *, volatile: tuple[str, ...]) -> Prepared:
     value, common = change.value, change.common
     if not isinstance(value, dict) or not isinstance(common, dict):
         raise BadRecord(f"{change.type} {change.key}: value and common must be JSON objects")
+    is_whole = not volatile and not common
     try:
-        encoded = _compared(value, common, volatile)
+        encoded = sorted_json(value) if is_whole else _compared(value, common, volatile)
     except (TypeError, ValueError, OverflowError, RecursionError):
         canonical_json(value)  # It names what is wrong.
         canonical_json(common)
@@ -174,7 +175,7 @@ def prepare(change: Change, *, volatile: tuple[str, ...]) -> Prepared:
     if len(encoded) > VALUE_BYTES_MAX:
         check_change(change)
     digest = _sha256(encoded).digest()
-    if volatile or common:
+    if not is_whole:
         return Prepared(change, len(encoded), digest[:CHANGE_HASH_BYTES])
     return Prepared(change, len(encoded), digest[:CHANGE_HASH_BYTES], encoded, digest)
 

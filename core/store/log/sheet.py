@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import apsw
@@ -12,23 +12,24 @@ import msgspec
 
 from core.model.errors import BadRecord
 from core.model.fact import JsonObject
-from core.model.ids import uuid7_bytes, uuid7_head
+from core.model.ids import UUID7_RANDOM_BYTES, uuid7_number
 from core.model.manifest import TypeSpec
 from core.store.log import current, facts
 from core.store.log.current import Latest
-from core.store.log.digest import digest_of
-from core.store.log.facts import FIRST_ORIGIN, Replaced
+from core.store.log.digest import as_kept, digest_of
+from core.store.log.facts import FIRST_ORIGIN, Replaced, json_text
 from core.store.log.fold import Rev, Version, at_of, rev_above
+from core.store.log.prepare import Prepared, provenance
 from core.store.log.receipts import OWN_TYPES
 from core.store.log.shared import Shared, Source
 from core.store.words.text import Put
 
-Name = tuple[int, str]
+# A record: its type and its key.
+Name = tuple[str, str]
 
 # A type is what a connector declares, or an app's own: dozens. Names made up without end fill the store for good.
 TYPES_MAX = 10_000
 
-_IDS_AT_ONCE = 32
 # Where in a row of `facts.INSERT`.
 _PRODUCER_AT, _ORIGIN_AT = 12, 14
 _TYPES = "SELECT count(*), coalesce(max(id), 0) FROM type"
@@ -94,7 +95,8 @@ class Sheet:
         self._place = place
         self._own = own
         self.now = now
-        self._id_head = uuid7_head(now)
+        self._order = int(now * 1000)
+        self._id = 0
         self._latest: dict[Name, Latest] = {}
         self._first = place.seq + 1
         self._facts: list[tuple[Any, ...]] = []
@@ -102,8 +104,7 @@ class Sheet:
         self._current: dict[Name, tuple[Any, ...]] = {}
         self._past: dict[tuple[int, str, int], tuple[Any, ...]] = {}
         self._live: Counter[int] = Counter()
-        self._anew: set[Name] = set()
-        self._ids: list[bytes] = []
+        self._anew: set[tuple[int, str]] = set()
 
     @property
     def size(self) -> int:
@@ -115,37 +116,68 @@ class Sheet:
         """The facts' own digests, in order."""
         return [row[-1] for row in self._facts]
 
-    def look_up(self, names: list[tuple[str, str]]) -> None:
-        """Learn what is known of the records (type, key), all at once; only of these may be asked."""
-        wanted: dict[int, list[str]] = {}
+    def look_up(self, names: Iterable[Name]) -> None:
+        """Learn what is known of these records, all at once; only of these may be asked."""
+        wanted: defaultdict[str, list[str]] = defaultdict(list)
         for type_name, key in names:
+            wanted[type_name].append(key)
+        for type_name, keys in wanted.items():
             number = self._known(type_name)
-            if number is not None and (number, key) not in self._latest:
-                wanted.setdefault(number, []).append(key)
-        self._latest.update(current.look_up(self._db, wanted))
+            if number is not None:
+                for key, latest in current.look_up(self._db, number, keys):
+                    self._latest[type_name, key] = latest
 
-    def latest(self, type_name: str, key: str) -> Latest | None:
+    def latest(self, name: Name) -> Latest | None:
         """What is known of a record, with the facts gathered so far."""
-        number = self._known(type_name)
-        if number is None:
-            return None
-        name = (number, key)
         # Most often there is nothing on the sheet yet: an unchanged record puts nothing there.
         row = self._current.get(name) if self._current else None
         return self._latest.get(name) if row is None else Latest(*row[2:])
 
     def fresh_id(self) -> bytes:
-        """A UUIDv7 of this moment."""
-        if not self._ids:
-            bits = os.urandom(16 * (_IDS_AT_ONCE if self._facts else 1))
-            self._ids = [uuid7_bytes(self._id_head, bits[n : n + 16]) for n in range(0, len(bits), 16)]
-        return self._ids.pop()
+        """A UUIDv7 of this moment, one above the last: what comes in order is put into the index at its end."""
+        self._id = self._id + 1 if self._id else uuid7_number(self.now, os.urandom(UUID7_RANDOM_BYTES))
+        return self._id.to_bytes(16, "big")
 
     def replaced(self, latest: Latest) -> Replaced:
         """The fact that counts in `latest`."""
         if latest.seq < self._first:
             return facts.replaced(self._db, latest.seq)
         return facts.replaced_in(self._facts[latest.seq - self._first], now=self.now)
+
+    def begin(
+        self,
+        name: Name,
+        prepared: Prepared,
+        *,
+        value_hash: bytes,
+        declared: float | None,
+        transaction_time: float | None,
+        producer: tuple[int, str] | None,
+    ) -> None:
+        """Take a put of a record of which nothing is known, made here: what `add` would do, in fewer steps."""
+        type_name, key = name
+        type_id = self._numbers.get(type_name) or self._numbered(type_name)
+        change, own, now, place, fact_id = prepared.change, self._own, self.now, self._place, self.fresh_id()
+        value, common = json_text(change.value), json_text(change.common) if change.common else None
+        number, document = (None, None) if producer is None else producer
+        derivation = None if change.derivation is None else provenance(change.derivation, "derivation")
+        valid_time = as_kept(declared if change.valid_time is None else change.valid_time)
+        order = None if change.order_key == self._order else change.order_key
+        seq = place.seq = place.seq + 1
+        own_seq = place.origin_seq = place.origin_seq + 1
+        origin_seq = None if own_seq == seq and own.number == FIRST_ORIGIN else own_seq
+        digest = digest_of((
+            seq, fact_id, type_name, key, 0, value, common, value_hash, None, transaction_time, valid_time, 1,
+            document, derivation, own.log, own.epoch, origin_seq, None, 0, order, now,
+        ))  # fmt: skip
+        self._facts.append((
+            seq, fact_id, type_id, key, 0, value, common, value_hash, None, transaction_time, valid_time, 1,
+            number, derivation, own.number, origin_seq, None, 0, order, now, digest,
+        ))  # fmt: skip
+        self.puts.append(Put(seq, type_id, type_name, change.value, change.common))
+        at = at_of(declared, valid_time=valid_time, known_at=now)
+        self._live[type_id] += 1
+        self._current[name] = (type_id, key, seq, 0, prepared.change_hash, at)
 
     def add(self, new: New, latest: Latest | None, replaced: Replaced | None) -> int:
         """Take a fact that follows `replaced`, the one that counts; its seq. Raises BadRecord for a type too many."""
@@ -159,12 +191,12 @@ class Sheet:
         if new.change_hash is not None:
             self.puts.append(Put(seq, type_id, new.type_name, new.value, new.common))
         at = at_of(new.declared, valid_time=new.valid_time, known_at=known_at)
-        row = (type_id, new.key, seq, new.change_hash is None, new.change_hash, at)
+        row = (type_id, new.key, seq, int(new.change_hash is None), new.change_hash, at)
         if latest is None or before is None:
             self._live[type_id] += new.change_hash is not None
-            self._count(row)
-        else:
-            self._follow(row, latest, before, Version(seq, rev, new.value_hash, known_at))
+        elif not self._follows(row, latest, before, Version(seq, rev, new.value_hash, known_at)):
+            return seq
+        self._current[new.type_name, new.key] = row
         return seq
 
     def write(self, shared: Shared) -> None:
@@ -215,14 +247,14 @@ class Sheet:
             new.common_text,
             new.value_hash,
             new.causation,
-            None if new.transaction_time == now else new.transaction_time,
-            new.valid_time,
+            None if new.transaction_time == now else as_kept(new.transaction_time),
+            as_kept(new.valid_time),
             new.schema_version,
         )
         placed = (
             # Left out only where the fact became known here and now: among such facts, a time can become a position.
             None if origin_seq == seq and source.number == FIRST_ORIGIN and known_at == now else origin_seq,
-            None if known_at == now else known_at,
+            None if known_at == now else as_kept(known_at),
             rev[0],
             None if rev[1] == int(known_at * 1000) else rev[1],
             now,
@@ -232,25 +264,21 @@ class Sheet:
         )
         return (seq, new.id, type_id, new.key, *said, number, new.derivation, source.number, *placed, digest)
 
-    def _count(self, row: tuple[Any, ...]) -> None:
-        """Let this row be its record's."""
-        self._current[row[:2]] = row
-
-    def _follow(self, row: tuple[Any, ...], latest: Latest, before: Version, version: Version) -> None:
-        """Fold a fact after the one that counts; one from elsewhere may be older than that, here or in time."""
+    def _follows(self, row: tuple[Any, ...], latest: Latest, before: Version, version: Version) -> bool:
+        """Fold a fact after the one that counts, whether it counts now; one from elsewhere may be older than that."""
         type_id, key, seq, deleted, _, at = row
         counts = (version.rev, version.value_hash) > (before.rev, before.value_hash)
         if not counts or version.known_at < before.known_at:
             self._anew.add((type_id, key))
         if not counts:
             self._past[type_id, key, seq] = (type_id, key, seq, deleted, at, seq, version.known_at)
-            return
+            return False
         self._past[type_id, key, latest.seq] = (
             type_id, key, latest.seq, latest.deleted, latest.at, seq, version.known_at,
         )  # fmt: skip
         if latest.deleted != deleted:  # An edit leaves the count, and its page, as they are.
             self._live[type_id] += latest.deleted - deleted
-        self._count(row)
+        return True
 
     def _weigh_anew(self, type_id: int, key: str, spec: TypeSpec) -> None:
         """Fold all facts of a record again: one came from elsewhere that is not simply the newest."""

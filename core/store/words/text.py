@@ -7,9 +7,10 @@ a record's words are follows from its value and its type's declaration alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
+import msgspec
 
 from core.model.fact import JsonObject
 from core.model.manifest import TypeSpec
@@ -42,7 +43,7 @@ _REACH = """
 _HEAD = "SELECT seq FROM sqlite_sequence WHERE name = 'fact'"
 
 
-class Put(NamedTuple):
+class Put(msgspec.Struct, frozen=True, gc=False):
     """A version to be indexed: where it stands, its type by number and name, and what it says."""
 
     seq: int
@@ -104,11 +105,11 @@ class TextIndex:
         self._db.executemany(_INSERT, self._rows(puts))
 
     def _rows(self, puts: Iterable[Put]) -> Iterator[tuple[int, str, str]]:
-        for seq, number, type_name, value, common in puts:
-            reading = self._readings.get(type_name, _UNDECLARED)
-            title, body = reading.title(value, common), reading.body(value, common)
+        for put in puts:
+            reading = self._readings.get(put.type_name, _UNDECLARED)
+            title, body = reading.title(put.value, put.common), reading.body(put.value, put.common)
             if title or body:
-                yield seq, f"{fold(title)} {type_mark(number)}", fold(body)
+                yield put.seq, f"{fold(title)} {type_mark(put.type)}", fold(body)
 
     def _reach(self, seq: int) -> None:
         self._db.execute(_REACH, (seq,))
@@ -143,8 +144,11 @@ class _Places:
         self._names = [path for path in declared if "." not in path]
         self._paths = [path for path in declared if "." in path]
         self._fields = fields
+        self._only = self._names[0] if len(declared) == len(self._names) == 1 else None
 
     def text(self, value: JsonObject, common: JsonObject, letters_max: int = RECORD_LETTERS_MAX) -> str:
+        if self._only is not None and not common and isinstance(found := value.get(self._only), str):
+            return plain_text(found[:letters_max])
         found = [value[name] for name in self._names if name in value]
         if self._paths:
             found += [value_at(value, path) for path in self._paths]
