@@ -120,7 +120,8 @@ class Model:
         self.head += 1
         self.facts.append(Fact(
             seq=self.head, id="", type=said.type, key=said.key, action=said.action, value=value, common=common,
-            value_hash=value_hash(value), causation=None, transaction_time=now if entry is None else self.recorded_at,
+            value_hash=value_hash(value), causation=None,
+            transaction_time=now if entry is None else entry.transaction_time or self.recorded_at,
             valid_time=said.valid_time if said.valid_time is not None or is_foreign else declared, schema_version=1,
             producer=None, derivation=None, origin="", origin_epoch=1, origin_seq=0, known_at=known_at,
             rev=entry.rev if entry is not None and entry.rev is not None else _rev(before, order, known_at),
