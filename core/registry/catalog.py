@@ -108,23 +108,29 @@ class Catalog:
 
     def get(self, name: str) -> Manifest:
         """The connector of that name; raises NotFound, which says what is wrong where it was found but is faulty."""
+        manifest = self._seen.entries.get(name)
+        if manifest is None:
+            raise self.trouble(name) or NotFound(
+                f"there is no connector {name[:80]!r}", remedy="GET /available lists those there are."
+            )
+        return manifest
+
+    def trouble(self, name: str) -> NotFound | None:
+        """What is wrong with a connector of that name, or in a folder of it; None where nothing is found of it."""
         seen = self._seen
-        manifest = seen.entries.get(name)
-        if manifest is not None:
-            return manifest
         for fault in seen.faults:
             if fault.name == name:
-                raise NotFound(
+                return NotFound(
                     f"the connector {name} cannot be used: " + "; ".join(fault.faults),
                     remedy=fault.remedy,
                 )
         for other in seen.entries.values():
             if Path(other.folder).name == name:
-                raise NotFound(
+                return NotFound(
                     f"there is no connector {name[:80]!r}: the one in {other.folder} is named {other.name!r}",
                     remedy=f"Ask for {other.name!r}, or correct name in {other.path}.",
                 )
-        raise NotFound(f"there is no connector {name[:80]!r}", remedy="GET /available lists those there are.")
+        return None
 
     def _look(self, folder: Path) -> _Read | None:
         """What the folder's manifest says, read anew only if it changed; None where there is none."""

@@ -183,10 +183,8 @@ class Services:
             return None  # It was uninstalled meanwhile.
         try:
             self._environments.check(self._catalog.get(connector))
-        except NotFound as err:
-            if any(fault.name == connector for fault in self._catalog.faults()):
-                return err
-            return NotFound(
+        except NotFound:
+            return self._catalog.trouble(connector) or NotFound(
                 f"its connector, {connector}, is in none of the folders where connectors are looked for",
                 remedy="Put its folder back, or uninstall the service: what it holds can be kept.",
             )

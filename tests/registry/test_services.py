@@ -443,6 +443,19 @@ def test_a_package_that_does_not_exist_is_no_trap(registry: Registry, monkeypatc
     assert registry.services.obstacle("feeds") is None
 
 
+def test_a_connector_that_was_given_another_name_is_told_by_both(registry: Registry) -> None:
+    """It is in the service's folder still: its manifest is where the name is put right."""
+    registry.install_feeds()
+    folder = write_connector(registry.connectors, FEEDS.replace('name = "feeds"', 'name = "news"'), folder="feeds")
+    registry.catalog.refresh()
+
+    told = registry.services.obstacle("feeds")
+
+    assert isinstance(told, NotFound)
+    assert f"there is no connector 'feeds': the one in {folder} is named 'news'" == told.detail
+    assert str(folder / "connector.toml") in (told.remedy or "")
+
+
 def test_a_faulty_connector_and_one_that_is_gone_are_told_apart(registry: Registry) -> None:
     """The one is corrected in its file, the other is put back."""
     registry.install_feeds()
