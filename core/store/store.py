@@ -348,7 +348,7 @@ class Store(Reads):
         works: list[Work[Answers]] = []
         for start in range(0, len(judged), size):
             piece, before = judged[start : start + size], works[-1] if works else None
-            works.append(_work(Adding(piece, atomic=atomic, index=index, before=before)))
+            works.append(_work(Adding(piece, atomic=atomic, index=index), before=before))
         return works
 
     def _index_text(self) -> bool:
@@ -376,9 +376,10 @@ class Store(Reads):
         return self._writer
 
 
-def _work(adding: Adding) -> Work[Answers]:
+def _work(adding: Adding, *, before: Work[Answers] | None) -> Work[Answers]:
+    """Its work, which fails as the piece `before` it did: what comes again must not come behind it."""
     size = sum(len(one.canonical) for one in adding.judged if not isinstance(one, LockerError))
-    return Work(adding, changes=len(adding.judged), size_bytes=size)
+    return Work(adding, changes=len(adding.judged), size_bytes=size, before=before)
 
 
 def _answers(works: Sequence[Work[Answers]]) -> Answers:

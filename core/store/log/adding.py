@@ -24,31 +24,17 @@ class Appends(Protocol):
         """What became of each."""
 
 
-class Tried(Protocol):
-    """What may have failed."""
-
-    error: LockerError | None
-
-
 class Adding:
-    """Adds some facts; where the piece `before` it failed, so does this: what comes again must not come behind it."""
+    """Adds some facts."""
 
-    def __init__(
-        self, judged: Sequence[Judged | LockerError], *, atomic: bool, index: bool, before: Tried | None = None
-    ) -> None:
+    def __init__(self, judged: Sequence[Judged | LockerError], *, atomic: bool, index: bool) -> None:
         self.judged = judged
         self.atomic = atomic
         self.index = index
-        self._before = before
 
     def __call__(self, ledger: Appends) -> Answers:
-        """What became of each fact, within the transaction of `ledger`; raises what the piece before failed with."""
+        """What became of each fact, within the transaction of `ledger`."""
         return _together(ledger, [self])[0]
-
-    def check(self) -> None:
-        """Raise what the piece before failed with."""
-        if self._before is not None and self._before.error is not None:
-            raise self._before.error
 
 
 def in_runs(works: Sequence[Do]) -> Iterator[Sequence[Do]]:
@@ -80,8 +66,6 @@ def _joins(work: Do, run: Sequence[Do]) -> bool:
 
 
 def _together(ledger: Appends, run: Sequence[Any]) -> list[Answers]:
-    for one in run:
-        one.check()
     judged = [fact for one in run for fact in one.judged] if len(run) > 1 else run[0].judged
     answers = iter(ledger.append(judged, atomic=run[0].atomic, index=run[0].index))
     return [[next(answers) for _ in one.judged] for one in run]

@@ -59,12 +59,18 @@ class Submit(Protocol):
 
 
 class Work(Generic[T]):
-    """One thing to do within a transaction, its size, and later its result or its error."""
+    """One thing to do within a transaction, its size, and later its result or its error.
 
-    def __init__(self, do: Callable[[Ledger], T], *, changes: int, size_bytes: int) -> None:
+    Where the work `before` it failed, it fails likewise, untried.
+    """
+
+    def __init__(
+        self, do: Callable[[Ledger], T], *, changes: int, size_bytes: int, before: Work[Any] | None = None
+    ) -> None:
         self.do = do
         self.changes = changes
         self.size_bytes = size_bytes
+        self._before = before
         self.is_done = False
         self.has_turn = False
         self.is_left = False
@@ -78,6 +84,13 @@ class Work(Generic[T]):
         self._result, self.error = result, error
         self.is_done = True
         self._turn.release()
+
+    def has_failed_before(self) -> bool:
+        """Whether the work before it failed, and so it has."""
+        if self._before is None or self._before.error is None:
+            return False
+        self.finish(error=self._before.error)
+        return True
 
     def wait(self) -> bool:
         """Wait for the answer, or for the turn to write: whether it is the turn."""
@@ -299,6 +312,10 @@ class Writer:
 
         If a work in it cannot be done, each gets a transaction of its own.
         """
+        # First: after a failure the database would be opened again, for each piece of a batch that has failed already.
+        group = [work for work in group if not work.has_failed_before()]
+        if not group:
+            return
         try:
             if self._ledger is None:
                 self._ledger = self._reopen()

@@ -216,6 +216,25 @@ def test_batch_whose_disk_fails_on_the_way_says_what_was_added(open_store: OpenS
         store.close()
 
 
+def test_batch_whose_disk_fails_opens_the_database_once_more_at_most(open_store: OpenStore) -> None:
+    """Its other pieces fail likewise, untried; who comes next finds it opened again."""
+    with watched_disk() as disk:
+        store = open_store()
+        store._writer._bulk = Lane(PIECE_FACTS)
+        reopen, opened = store._writer._reopen, []
+        store._writer._reopen = lambda: opened.append(1) or reopen()
+        entries = [Entry(type="note", key=f"k{number}", value={}) for number in range(20 * PIECE_FACTS)]
+        disk.failing_flushes = 1
+
+        with pytest.raises(Broken):
+            store.append(entries)
+
+        assert [] == opened
+        assert all(isinstance(answer, Appended) for answer in store.append(entries))
+        assert [1] == opened
+        store.close()
+
+
 def test_work_that_fails_spoils_no_other_in_its_group(store: Store) -> None:
     """One poisoned write gets its error; those that waited with it are stored."""
     gate = threading.Event()
