@@ -103,6 +103,8 @@ class Keepers:
         if store is None:
             if service_id in self._changing:
                 raise Retry("The store is opened anew.", remedy="Try again in a moment.")
+            if service_id is not None and self._is_lent(service_id):
+                raise Retry("A command works on the store.", remedy="Try again when it is done.")
             raise NotFound(
                 f"the core does not write the store of {(service_id or 'no service')[:80]!r}",
                 remedy='Name a service whose connector says writer = "core".',

@@ -35,17 +35,22 @@ from core.store import (
 
 STORE_NAME = "store.db"
 NAMED_MAX = 5
+SET_ASIDE_MAX = 1000
 _A_BACKUP = "Only a backup holds what was there: python3 locker.py restore FILE --me DIR"
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one store was found: the last writer's end, what can be checked, the files, and copies set aside."""
+    """How one store was found: the last writer's end, what can be checked, the files, copies set aside, and records.
+
+    Of these, `SET_ASIDE_MAX` at most are counted.
+    """
 
     end: Findings | None
     checkup: Checkup | None
     files: FilesVerified
     aside: tuple[str, ...] = ()
+    refused: int = 0
 
     @property
     def can_be_repaired(self) -> bool:
@@ -126,7 +131,8 @@ class StoreDoctor:
         checkup = check_up(folder / STORE_NAME, types=types, wait=_at_once) if is_sound else None
         with Reader.open(folder, types={}) as reader:
             aside = reader.storage_status().quarantine if is_sound else ()
-        return Look(end, checkup, Files(folder).verify_files(wait=_at_once), aside)
+            refused = len(reader.quarantined(SET_ASIDE_MAX)) if is_sound else 0
+        return Look(end, checkup, Files(folder).verify_files(wait=_at_once), aside, refused)
 
     def _mend(self, service_id: str, known: Mapping[str, Remembered], look: Look) -> Iterator[Finding]:
         """Put in order what loses nothing by it; what would, is set aside and waits for the owner's word."""
@@ -161,6 +167,10 @@ def _told(service_id: str, look: Look) -> list[Finding]:
         facts = look.checkup.log.facts if look.checkup is not None else 0
         files = f" and {look.files.files:,} files" if look.files.files else ""
         faults.append(Finding(GOOD, service_id, f"{facts:,} facts{files} are what was written."))
+    if look.refused:
+        records = "1 record" if look.refused == 1 else f"{look.refused:,} records"
+        words = f"{records} could not be stored and {'is' if look.refused == 1 else 'are'} set aside."
+        faults.append(Finding(NOTE, service_id, words, "Its page says why, and tries again what is kept whole."))
     if look.aside:
         names = ", ".join(look.aside[:NAMED_MAX])
         cure = f"Remove what you do not need from {service_id}/quarantine."

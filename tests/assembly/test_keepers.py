@@ -7,10 +7,12 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from core.model.errors import LockerError, TokenRequired
+from core.cli.running_core import borrowed
+from core.model.errors import LockerError, Retry, TokenRequired
 from core.model.fact import Change
 from core.netstore import Cursor, NetworkStore
 from tests.fakes.house import ROOT, House, open_house
@@ -158,6 +160,21 @@ def test_at_the_port_nothing_is_told_that_is_gone(tmp_path: Path) -> None:
     assert 200 == erased.status_code
     assert "in confidence" not in "".join(later)
     assert ("draining", True) == (last["event"], is_closed)
+
+
+def test_at_the_port_a_store_that_a_command_has_is_to_be_asked_for_again(tmp_path: Path) -> None:
+    """It is there, though not just now; afterwards it is served as before."""
+    with at_the_port(tmp_path) as (started, address):
+        token = started.post("/tokens", json={"label": "notes", "scopes": ["all"]}).json()["token"]
+        options: dict[str, Any] = {"address": address, "transport": "tcp", "token": token, "service": "kept"}
+        with (
+            borrowed(started.me, "kept"),
+            NetworkStore(**options, patience_s=0) as store,
+            pytest.raises(Retry, match="A command works on the store"),
+        ):
+            store.head()
+        with NetworkStore(**options) as store:
+            assert 0 == store.head()
 
 
 @contextlib.contextmanager

@@ -181,6 +181,14 @@ def test_a_core_keeps_away_from_what_is_put_in_order(locker: Locker, core: FakeC
     assert [] == [asked.path for asked in core.asked if asked.method == "POST"]
 
 
+def test_what_could_not_be_stored_is_told(locker: Locker, store: Path) -> None:
+    """A note beside what is whole: nothing is broken, and it is not forgotten."""
+    with opened(store.parent.parent) as writer:
+        writer.commit([Change(type="entry", key=key, value={}, order_key=2**70) for key in ("x", "y")])
+
+    assert (NOTE, "2 records could not be stored and are set aside.") in told(of_feeds(locker))
+
+
 def test_a_store_that_somebody_writes_is_looked_through(locker: Locker, store: Path) -> None:
     """It is unsettled as long as that lasts, and not spoken of for it."""
     with opened(store.parent.parent) as writer:
