@@ -16,6 +16,7 @@ from core.backup.unpacking import LINE_BYTES_MAX, RATIO_MAX, is_archive, items, 
 from core.model.errors import BadRequest, FileDamaged, FormatTooNew, LockerError
 from core.model.fact import JsonObject
 from core.model.ids import is_service_id
+from core.model.strict import decode_object
 from core.store import Exported, FramedFile, Import, Imported, Store
 
 JSON_BYTES_MAX = 64 * 1024 * 1024
@@ -264,15 +265,17 @@ def _take_lines(taking: Import, chunks: Iterator[bytes] | _Passed) -> tuple[int,
             continue
         count += 1
         try:
-            taking.take(msgspec.json.decode(line, type=JsonObject), size_bytes=len(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            document = decode_object(line)
+        except ValueError:
             taking.note_unreadable()
+        else:
+            taking.take(document, size_bytes=len(line))
     return count, digest.hexdigest()
 
 
 def _objects(taking: Import, item: _Passed, *, line_bytes_max: int = LINE_BYTES_MAX) -> Iterator[JsonObject]:
     for line in lines_of(item, line_bytes_max=line_bytes_max, passed_over=taking.note_unreadable):
         try:
-            yield msgspec.json.decode(line, type=JsonObject)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            yield decode_object(line)
+        except ValueError:
             taking.note_unreadable()

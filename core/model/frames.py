@@ -60,7 +60,8 @@ class FrameReader:
     """
 
     def __init__(self, *, bytes_max: int = FRAME_BYTES_MAX, at: int = 0) -> None:
-        self._bytes_max = bytes_max
+        #: How large the frames may be that are taken from now on.
+        self.bytes_max = bytes_max
         self._buffer = bytearray()
         self._start = 0
         self._at = at
@@ -79,15 +80,14 @@ class FrameReader:
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take more bytes in."""
         if self._start > _COMPACT_BYTES or self._start == len(self._buffer):
-            del self._buffer[: self._start]
-            self._start = 0
+            self._drop_taken()
         self._buffer += data
 
     def take(self) -> bytes | BadFrame | None:
         """The next body; None where more bytes are needed to tell; a BadFrame where none can be had any more."""
         if self._bad is not None:
             return self._bad
-        found = frame_at(self._buffer, self._start, bytes_max=self._bytes_max)
+        found = frame_at(self._buffer, self._start, bytes_max=self.bytes_max)
         if isinstance(found, BadFrame):
             if found.fault is FrameFault.TRUNCATED:
                 return None
@@ -96,6 +96,9 @@ class FrameReader:
         size = len(found) + OVERHEAD_BYTES
         self._start += size
         self._at += size
+        if size > _COMPACT_BYTES:
+            # Its bytes are not kept twice while it is worked at.
+            self._drop_taken()
         return found
 
     def __iter__(self) -> Iterator[bytes | BadFrame]:
@@ -109,8 +112,12 @@ class FrameReader:
         """What the end of all bytes means here: None between frames, else what was cut or bad."""
         if self._bad is not None or not self.pending:
             return self._bad
-        found = frame_at(self._buffer, self._start, bytes_max=self._bytes_max)
+        found = frame_at(self._buffer, self._start, bytes_max=self.bytes_max)
         return msgspec.structs.replace(found, at=self._at) if isinstance(found, BadFrame) else None
+
+    def _drop_taken(self) -> None:
+        del self._buffer[: self._start]
+        self._start = 0
 
 
 def frame_at(data: bytes | bytearray, start: int, *, bytes_max: int = FRAME_BYTES_MAX) -> bytes | BadFrame:

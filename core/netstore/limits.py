@@ -29,6 +29,11 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one server gives to all who come, and how long it waits for them."""
 
     frame_bytes_max: int = FRAME_BYTES_MAX
+    # Of one whose token is not known yet: enough for whatever may be asked without.
+    unknown_frame_bytes_max: int = 64 * 1024
+    # Requests that come together and are larger are in work at once up to so many bytes in all.
+    light_bytes_max: int = 64 * 1024
+    heavy_bytes_max: int = FRAME_BYTES_MAX
     reply_bytes_max: int = REPLY_BYTES_MAX
     connections_max: int = 64
     pipelined_max: int = PIPELINED_MAX

@@ -6,8 +6,7 @@ A reply is `{"ok":true,…}` or `{"ok":false,"error_code":…,"error":…}`; a r
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,6 +41,7 @@ from core.model.errors import (
 )
 from core.model.fact import JsonObject
 from core.model.frames import BadFrame, FrameFault
+from core.model.strict import decode_strictly
 
 T = TypeVar("T")
 
@@ -124,10 +124,8 @@ class Cursor(msgspec.Struct, frozen=True):
 def read_request(body: bytes) -> JsonObject | Refusal:
     """The object in `body`; a name twice, NaN, half characters and everything else that is no JSON are refused."""
     try:
-        request = _decode(body)
-        if _may_repeat_a_name(body, request):
-            json.loads(body, object_pairs_hook=_once)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        request = decode_strictly(body)
+    except ValueError:
         return Refusal("bad_json", "The frame does not hold JSON that can be read.")
     if not isinstance(request, dict):
         return Refusal("not_an_object", "The frame holds JSON, but no object.")
@@ -258,20 +256,6 @@ def _details(error: LockerError) -> JsonObject:
     if error.retry_after_s is not None:
         return {"retry_after_ms": round(error.retry_after_s * 1000)}
     return {}
-
-
-def _may_repeat_a_name(body: bytes, request: Any) -> bool:
-    """Whether names may stand twice: each member and text brings its colons, unless one is an escape."""
-    return body.count(b":") != _encode(request).count(b":") or b"\\u003" in body
-
-
-def _once(pairs: Iterable[tuple[str, Any]]) -> JsonObject:
-    found: JsonObject = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError("a name stands twice in an object")
-        found[name] = value
-    return found
 
 
 _decode = msgspec.json.Decoder().decode

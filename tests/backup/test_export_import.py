@@ -345,6 +345,20 @@ def test_a_line_that_nobody_could_have_written_keeps_no_other_out(me: Path, tmp_
     assert (7, 1, False) == (done.added, done.unreadable, done.is_whole)
 
 
+def test_a_fact_that_says_a_name_twice_is_none(me: Path, tmp_path: Path) -> None:
+    """Which of both was meant nobody can tell: it is counted as unreadable, in lines and in frames, and not stored."""
+    lines = [msgspec.json.encode(fact) for fact in facts(me)][:4]
+    lines[1] = lines[1].replace(b'"value":{', b'"value":{"n":"first",', 1)
+    lines[2] = lines[2].replace(b'"key":', b'"k\\u0065y":"first","key":', 1)
+    (tmp_path / "some.jsonl").write_bytes(b"\n".join(lines))
+    (tmp_path / "some.log").write_bytes(b"".join(map(encode_frame, lines)))
+
+    lined = bring(tmp_path / "some.jsonl", tmp_path / "New", into="feeds").services["feeds"]
+    framed = bring(tmp_path / "some.log", tmp_path / "Other", into="feeds").services["feeds"]
+
+    assert [(2, 2, False)] * 2 == [(done.added, done.unreadable, done.is_whole) for done in (lined, framed)]
+
+
 def test_a_snapshot_and_a_log_are_imported(me: Path, tmp_path: Path) -> None:
     """Our own snapshot with every field; a log with ids and times; the second finds what the first brought."""
     send(me, tmp_path / "x", forms=Forms(snapshot=True), ids=("feeds",))

@@ -16,6 +16,7 @@ PURE = (
     "core.model.filter.tree",
     "core.process.lifecycle",
     "core.model.frames",
+    "core.model.strict",
     "core.events.match",
     "core.gateway.headers",
     "core.schedule.plan",

@@ -51,6 +51,11 @@ class Caller:
         self.failures = 0
 
     @property
+    def is_known(self) -> bool:
+        """Whether they may do more than greet."""
+        return self.grant is not None
+
+    @property
     def actor(self) -> str:
         """Who it is, for receipts."""
         return "nobody" if self.grant is None else self.grant.actor

@@ -23,7 +23,7 @@ from core.netstore.server.counts import Counts
 from core.netstore.server.desk import Desk
 from core.netstore.server.door import ServedStore
 from core.netstore.server.push import Subscription
-from core.netstore.server.session import Session
+from core.netstore.server.session import Answered, Session
 from core.netstore.server.writes import Singles, Told
 from core.netstore.sockets import close_orderly, send_at_once, send_within, tune
 
@@ -52,10 +52,11 @@ class Connection:
         self._connection = connection
         self._desk = desk
         self._counts = counts
+        self._caller = caller
         self._address = caller.address
         self._admit = admit
         self._on_end = on_end
-        self._reader = FrameReader(bytes_max=desk.limits.frame_bytes_max)
+        self._reader = FrameReader(bytes_max=self._frame_bytes_max)
         # What the clerk heard and left to the thread: bodies to be answered, and the rest of a reply.
         self._heard: list[bytes] = []
         self._unsent = memoryview(b"")
@@ -155,7 +156,8 @@ class Connection:
     def _answer(self, bodies: Sequence[bytes]) -> bool:
         """Answer what was received, a few replies at a time; whether the conversation goes on."""
         while bodies:
-            answered = self._session.answer(bodies)
+            answered = self._work_at(bodies)
+            self._reader.bytes_max = self._frame_bytes_max
             self._send(answered.frames)
             bodies = answered.unread
             if answered.follow is not None:
@@ -166,6 +168,19 @@ class Connection:
             if answered.is_over or answered.follow is not None:
                 return False
         return True
+
+    def _work_at(self, bodies: Sequence[bytes]) -> Answered:
+        """The answers to `bodies`; what is large waits its turn among all connections."""
+        size = sum(map(len, bodies))
+        if size <= self._desk.limits.light_bytes_max:
+            return self._session.answer(bodies)
+        with self._desk.allowance.take(size):
+            return self._session.answer(bodies)
+
+    @property
+    def _frame_bytes_max(self) -> int:
+        limits = self._desk.limits
+        return limits.frame_bytes_max if self._caller.is_known else limits.unknown_frame_bytes_max
 
     def _receive(self) -> list[bytes] | None:
         """The bodies of the next frames, as many as are there; None at the end."""
@@ -194,7 +209,9 @@ class Connection:
     def _bodies(self) -> list[bytes]:
         """The bodies of the frames that are there whole, so many as may be under way; what is broken stays."""
         bodies: list[bytes] = []
-        while len(bodies) < self._desk.limits.pipelined_max and isinstance(found := self._reader.take(), bytes):
+        # The first of one who is not known may be what makes them known.
+        most = self._desk.limits.pipelined_max if self._caller.is_known else 1
+        while len(bodies) < most and isinstance(found := self._reader.take(), bytes):
             bodies.append(found)
         return bodies
 
@@ -208,9 +225,8 @@ class Connection:
 
     def _break_off(self, bad: BadFrame) -> None:
         """Framing cannot be trusted any more: say so, and end."""
-        limits = self._desk.limits
         log.info("store frame refused address=%s fault=%s bytes=%d", self._address, bad.fault, bad.wanted)
-        refusal = protocol.refused_frame(bad, frame_bytes_max=limits.frame_bytes_max)
+        refusal = protocol.refused_frame(bad, frame_bytes_max=self._reader.bytes_max)
         if refusal is not None:
             self._refuse(refusal)
 

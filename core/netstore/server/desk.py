@@ -10,6 +10,7 @@ import msgspec
 
 from core.model.clock import Clock
 from core.netstore.limits import ServerLimits
+from core.netstore.server.allowance import Allowance
 from core.netstore.server.counts import Counts
 from core.netstore.server.door import ServedStore
 from core.netstore.server.tail import Tail
@@ -25,6 +26,7 @@ class Desk:
     def __init__(self, *, limits: ServerLimits, clock: Clock) -> None:
         self.limits = limits
         self.clock = clock
+        self.allowance = Allowance(limits.heavy_bytes_max)
         self.phase: Phase = "ready"
         self.last_error: str | None = None
         self.accepted = self.rejected = self.closed = 0

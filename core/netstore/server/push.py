@@ -54,6 +54,8 @@ class Subscription:
         """Push until the other side closes, or the server stops."""
         self._tail.join(self.wake)
         self._counts.subscriptions = 1
+        # Nothing that is asked here is large.
+        reader.bytes_max = self._desk.limits.light_bytes_max
         try:
             if all(self._hear(body) for body in unread):
                 self._push(reader)
@@ -131,10 +133,16 @@ class Subscription:
             return False
         self._counts.bytes_in += len(data)
         reader.feed(data)
-        return all(not isinstance(body, BadFrame) and self._hear(body) for body in reader)
+        return all(self._hear(body) for body in reader)
 
-    def _hear(self, body: bytes) -> bool:
+    def _hear(self, body: bytes | BadFrame) -> bool:
         """Answer a request in the midst of events; whether it goes on."""
+        if isinstance(body, BadFrame):
+            refusal = protocol.refused_frame(body, frame_bytes_max=self._desk.limits.light_bytes_max)
+            if refusal is not None:
+                self._counts.errors += 1
+                self._tell({"event": "error", **refusal.members()})
+            return False
         request = protocol.read_request(body)
         op = request.get("op") if isinstance(request, dict) else None
         if isinstance(request, dict) and op == "close":

@@ -24,6 +24,7 @@ from core.model.frames import (
     encode_frame,
     frame_at,
 )
+from core.model.strict import decode_object
 
 FORMAT = 1
 CODEC = "json"
@@ -203,8 +204,8 @@ class FramedFile:
 
     def _document(self, body: bytes) -> JsonObject | None:
         try:
-            return msgspec.json.decode(body, type=JsonObject)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return decode_object(body)
+        except ValueError:
             return None
 
     def _refuse_foreign(self, body: bytes, document: JsonObject | None) -> None:
