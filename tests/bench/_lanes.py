@@ -22,6 +22,7 @@ from core.model.clock import SystemClock
 from core.model.fact import Change, JsonObject
 from core.model.manifest import TypeSpec
 from core.store import Commit, Origin, Store
+from core.store.connection import CHECKPOINT_PAGES
 from core.store.words.letters import fold
 from core.store.words.text import Reading, type_mark
 from tests.bench._repos import ONE_INDEX, REPO, change_of, key_of
@@ -191,7 +192,7 @@ class Rows:
 
 
 def _prepare(execute: Callable[..., Any], rows: Rows) -> None:
-    for pragma in _DURABLE:
+    for pragma in (*_DURABLE, f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"):
         execute(pragma)
     for sql in rows.schema:
         try:

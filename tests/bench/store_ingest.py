@@ -2,8 +2,9 @@
 
 Each record is about 200 B of JSON, with a declared index and two texts that can be searched. Locker commits each batch
 of 500 durably with facts, current state, index and words. The limit is what SQLite itself takes for the very same rows
-in the same tables and indexes, made beforehand and put in by `executemany`, 500 to a transaction, as durably. The peers
-keep today's state alone, unless history is told of. Making the records is in nobody's time.
+in the same tables and indexes, made beforehand and put in by `executemany`, 500 to a transaction, as durably and with
+as few checkpoints. The peers keep today's state alone, unless history is told of. Making the records is in nobody's
+time.
 """
 
 from __future__ import annotations
