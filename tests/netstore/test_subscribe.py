@@ -131,7 +131,8 @@ def test_s16_catching_up_joins_the_present(served: Served, behind: int) -> None:
     writer.start()
     reply = bare.ask(op="subscribe", cursor=cursor)
     got: list[dict[str, Any]] = []
-    while sum(event["event"] == "fact_written" for event in got) < behind + 50:
+    # What comes at once is sent at once, and the word behind it: with a quick writer that is more than fifty.
+    while (told := [event["event"] for event in got]).count("fact_written") < behind + 50 or "caught_up" not in told:
         got.append(bare.reply())
     stop.set()
     writer.join()
@@ -392,6 +393,67 @@ def test_a_damaged_fact_is_told_of_once(served: Served, is_behind: bool) -> None
     facts = "fact_written"
     assert [(facts, 1), ("error", 2), (facts, 3), (facts, 4)] == first
     assert (facts, 5) == last
+
+
+class Counted(Altered):
+    """A store that counts how often its log is read, and cannot be read when told."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.reads = 0
+        self.fails = 0
+
+    def facts(self, since: int, *, limit: int) -> list[Fact]:
+        self.reads += 1
+        if self.fails:
+            self.fails -= 1
+            raise TooBusy("not now")
+        return list(self._store.facts(since, limit=limit))
+
+
+def follow_all(served: Served, store: Counted, server: StoreServer, count: int) -> list[Bare]:
+    """So many followers of the store, each of which heard of one fact."""
+    path = server.serve_unix(served.folder / "counted.sock", Door(store_of=one_store(store)))
+    served.store.on_commit = lambda _: server.committed(store)
+    followers = [Bare(connected(path)) for _ in range(count)]
+    for bare in followers:
+        bare.ask(op="subscribe")
+    put(served, "a")
+    assert [[1]] * count == [events(bare, 1) for bare in followers]
+    return followers
+
+
+def test_however_many_follow_a_commit_is_read_once(served: Served) -> None:
+    """Once for what it brought, and once to know that there is no more."""
+    store = Counted(served.store)
+    with StoreServer(clock=ManualClock()) as server:
+        followers = follow_all(served, store, server, 20)
+        wait_until(lambda: not server._desk.tail_of(store)._is_stirred)
+        store.reads = 0
+        put(served, "b")
+
+        assert [[2]] * 20 == [events(bare, 1) for bare in followers]
+        wait_until(lambda: not server._desk.tail_of(store)._is_stirred)
+        assert store.reads <= 3
+        for bare in followers:
+            bare.socket.close()
+
+
+def test_a_read_that_fails_ends_one_follower_and_delays_no_other(served: Served) -> None:
+    """Whoever comes next reads what the first one could not."""
+    store = Counted(served.store)
+    with StoreServer(clock=ManualClock()) as server:
+        followers = follow_all(served, store, server, 2)
+        wait_until(lambda: not server._desk.tail_of(store)._is_stirred)
+        store.fails = 1
+        started = time.monotonic()
+        put(served, "b")
+        heard = [bare.body() for bare in followers]
+
+        assert [False, True] == sorted(body is not None for body in heard)
+        assert time.monotonic() - started < push.LOOK_EVERY_S
+        for bare in followers:
+            bare.socket.close()
 
 
 def test_a_new_follower_does_not_wait_for_what_nobody_followed(served: Served) -> None:

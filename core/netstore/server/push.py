@@ -73,6 +73,8 @@ class Subscription:
                 while not self._is_over and self._send_next():
                     pass
                 found = {key.fileobj for key, _ in ears.select(self._beat())}
+                if not found:
+                    self._tail.stir()
                 if self._ear in found:
                     with contextlib.suppress(BlockingIOError):
                         self._ear.recv(_RECEIVE_BYTES)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from core.model.errors import CursorTooOld, FactDamaged
+from core.model.errors import CursorTooOld, FactDamaged, LockerError
 from core.model.frames import encode_frame
 from core.netstore import protocol
 from core.netstore.server.door import ServedStore
@@ -42,12 +42,19 @@ class Tail:
         self._events: list[Event] = []
         self._bytes = 0
         self._since = self._last = store.head()
+        # Whether there may be more in the log than `_last`: each follower asks once more than there are events.
+        self._is_stirred = True
         self._wakers: frozenset[Callable[[], None]] = frozenset()
 
     def told(self) -> None:
         """Facts were committed."""
+        self.stir()
         for wake in self._wakers:
             wake()
+
+    def stir(self) -> None:
+        """Facts may have been committed that nobody told of: whoever asks next looks into the log."""
+        self._is_stirred = True
 
     def end(self) -> None:
         """The store is served no more: who follows it is to leave."""
@@ -78,7 +85,7 @@ class Tail:
             if seq > self._last:
                 # What lies between is nobody's here, and in the log for whoever comes from behind.
                 self._events, self._bytes, self._since, self._last = [], 0, seq, seq
-            if seq == self._last:
+            if seq == self._last and self._is_stirred:
                 self._read_on()
             if seq >= self._since:
                 start = bisect_right(self._events, seq, key=lambda event: event.seq)
@@ -90,9 +97,15 @@ class Tail:
 
     def _read_on(self) -> None:
         """Take in what was committed since, forgetting the oldest beyond the bounds."""
-        page = self._page(self._last)
+        self._is_stirred = False  # Before it is read: what is told of meanwhile stirs again.
+        try:
+            page = self._page(self._last)
+        except LockerError:
+            self._is_stirred = True
+            raise
         if not page:
             return
+        self._is_stirred = True
         self._events += page
         self._last = page[-1].seq
         self._bytes += sum(len(event.frame) for event in page)
