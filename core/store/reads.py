@@ -93,10 +93,10 @@ class Reads(ABC):
         with self._reading():
             return query.count(self.rows, self._spec(type_name), Question(type=type_name, where=where, as_of=as_of))
 
-    def floor(self) -> int:
-        """The first position that the store can be asked for; 0 where it retained everything."""
+    def floor(self, types: Sequence[str] = ()) -> int:
+        """The first position that the store can be asked for, about these types or all; 0: it retained everything."""
         with self._reading():
-            return floor_of(self.rows)
+            return floor_of(self.rows, types)
 
     def record(self, type_name: str, key: str, *, as_of: AsOf | None = None) -> Record | None:
         """The record's state, the latest or that of a moment; None when there is none or it is deleted.
@@ -159,7 +159,7 @@ class Reads(ABC):
     ) -> FactPage:
         """The versions of one record, newest first, its tombstones included; those of a moment's past alone."""
         with self._reading():
-            moment = settled(self.rows, as_of)
+            moment = settled(self.rows, as_of, (type_name,))
         last = facts.SEQ_MAX if after is None else place_of(after, _ByVersion).seq
         last = min(last, moment.seq + 1) if isinstance(moment, AtSeq) else last
         found, more = self._page(facts.fact_of, facts.HISTORY, (type_name, key, last), limit=limit)

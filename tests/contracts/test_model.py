@@ -264,7 +264,7 @@ class Machine(RuleBasedStateMachine):
                 name, where=where, order=order, as_of=as_of, limit=limit, after=after
             ), "records"))  # fmt: skip
 
-        if self._is_too_old(as_of):
+        if self._is_too_old(as_of, name):
             with pytest.raises(CursorTooOld):
                 listed()
             return
@@ -277,7 +277,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), name=st.sampled_from(NAMES))
     def what_changed(self, data: st.DataObject, name: str) -> None:
         """Between two positions."""
-        seqs = [seq for seq in range(self.model.head + 1) if seq >= self.store.floor()]
+        seqs = [seq for seq in range(self.model.head + 1) if seq >= self.keeper.own.floor([name])]
         if len(seqs) < 2:
             return
         start, end = sorted(data.draw(st.tuples(st.sampled_from(seqs), st.sampled_from(seqs))))
@@ -301,8 +301,7 @@ class Machine(RuleBasedStateMachine):
         assert self.model.quarantine == {(bad.type, bad.key): bad.times for bad in self.store.quarantined(100)}
         assert [self.model.cursors.get(stream) for stream in "ab"] == [self.store.cursor(stream) for stream in "ab"]
         for as_of in {None, AtSeq(self.model.head // 2), AtTime(self.clock.now() - 5.0)}:
-            if not self._is_too_old(as_of):
-                self._compare(as_of)
+            self._compare(as_of)
 
     def teardown(self) -> None:
         """Leave nothing."""
@@ -317,6 +316,8 @@ class Machine(RuleBasedStateMachine):
 
     def _compare(self, as_of: AsOf | None) -> None:
         for name in NAMES:
+            if self._is_too_old(as_of, name):
+                continue
             state = past.state(self.model.of(name), as_of)
             for key in {fact.key for fact in self.model.of(name)}:
                 expected = past.record(state[key], self.spec(name)) if key in state else None
@@ -354,11 +355,11 @@ class Machine(RuleBasedStateMachine):
         seqs = range(self.model.head + 2)
         return [None, *map(AtSeq, seqs), *map(AtTime, sorted(times))]
 
-    def _is_too_old(self, as_of: AsOf | None) -> bool:
+    def _is_too_old(self, as_of: AsOf | None, name: str) -> bool:
         if as_of is None:
             return False
         seq = as_of.seq if isinstance(as_of, AtSeq) else self.model.seq_at(as_of.time)
-        return seq < self.store.floor()
+        return seq < self.keeper.own.floor([name])
 
     @staticmethod
     def _kept(fact: Any) -> Any:

@@ -7,6 +7,8 @@ record's state is its row in `current` where that fact was there already, else t
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
+from typing import Any
 
 import msgspec
 
@@ -14,7 +16,7 @@ from core.model.errors import BadRequest, CursorTooOld
 from core.store.asking.where import Parameters
 from core.store.rows import Rows
 
-FLOOR = "SELECT value FROM meta WHERE name = 'floor_seq'"
+_FLOORS = "SELECT name, value FROM meta WHERE name IN ('floor_seq', 'floors')"
 LAST = "SELECT seq, recorded_at FROM fact ORDER BY seq DESC LIMIT 1"
 _NUMBERED = "SELECT 1 FROM fact INDEXED BY fact_of_origin WHERE origin_seq IS NOT NULL LIMIT 1"
 # Halves what is left to look at until one place is: some twenty steps, in one statement. Positions may be missing.
@@ -60,16 +62,17 @@ def spanned(as_of: AsOf, row: str, parameters: Parameters) -> str:
     return f"{row}.until_known > {parameters.add(float(as_of.time))} AND {had(as_of, row, parameters)}"
 
 
-def settled(rows: Rows, as_of: AsOf | None) -> AsOf | None:
+def settled(rows: Rows, as_of: AsOf | None, types: Collection[str] = ()) -> AsOf | None:
     """The moment where it is one of the past, None where it is the present: a position at or beyond the last one.
 
     A time becomes a position where both mean the same: recorded times never fall, and a store in which no fact has an
     `origin_seq` of its own holds none that was known elsewhere before it was recorded here.
-    Raises CursorTooOld for one below the retained floor, BadRequest for what is no moment.
+    Raises CursorTooOld for one below the floor of what is asked about, these types or all; BadRequest for what is no
+    moment.
     """
     if as_of is None:
         return None
-    floor = floor_of(rows)
+    floor = floor_of(rows, types)
     if isinstance(as_of, AtTime):
         if not math.isfinite(as_of.time):
             raise BadRequest("a time to look back to is a finite number of seconds")
@@ -86,10 +89,19 @@ def settled(rows: Rows, as_of: AsOf | None) -> AsOf | None:
     return as_of
 
 
-def floor_of(rows: Rows) -> int:
-    """The first position that the store can answer for; 0 where it retained everything."""
-    found = rows(FLOOR, ())
-    return int(found[0][0]) if found else 0
+def floor_of(rows: Rows, types: Collection[str] = ()) -> int:
+    """The first position that the store can answer for, of these types or of all; 0 where it retained everything."""
+    found: dict[str, Any] = dict(rows(_FLOORS, ()))
+    floor = int(found.get("floor_seq", 0))
+    if not types or "floors" not in found:
+        return floor
+    by_type = floors_in(found["floors"])
+    return max(by_type.get(name, by_type.get("", 0)) for name in types)
+
+
+def floors_in(text: str) -> dict[str, int]:
+    """The floor of each type that has its own, and under an empty name that of the others."""
+    return msgspec.json.decode(text, type=dict[str, int])
 
 
 def seq_at(rows: Rows, time: float) -> int:

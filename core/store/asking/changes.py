@@ -77,8 +77,9 @@ def between(
     Raises CursorTooOld where one of them lies below the retained floor.
     """
     place = _Place(0, last_of(rows)) if after is None else place_of(after, _Place)
-    began = settled(rows, AtSeq(0) if start is None else start)
-    ended = settled(rows, end) or AtSeq(place.last)
+    asked = () if only is None else (only,)
+    began = settled(rows, AtSeq(0) if start is None else start, asked)
+    ended = settled(rows, end, asked) or AtSeq(place.last)
     if began is None:
         return ChangePage(changes=[], next=None)
     low = max(place.seq, began.seq if isinstance(began, AtSeq) and isinstance(ended, AtSeq) else 0)

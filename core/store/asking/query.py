@@ -110,7 +110,7 @@ def page(
 
 def one(rows: BoundedRows, type_name: str, key: str, as_of: AsOf | None) -> list[Row]:
     """The row of one record, if there is such a one then; raises CursorTooOld below the retained floor."""
-    scope = Scope(_number(rows(_TYPE, (type_name,))), type_name, settled(rows, as_of))
+    scope = Scope(_number(rows(_TYPE, (type_name,))), type_name, settled(rows, as_of, (type_name,)))
     parameters = Parameters()
     conditions = [f"c.key = {parameters.add(key)}"]
     statement = ByKey(rows, scope).statement(Slice(None, None, 1), parameters, conditions=conditions, limit=1)
@@ -139,7 +139,7 @@ class _Plan:
 
     def __init__(self, rows: BoundedRows, spec: TypeSpec, question: Question) -> None:
         number = _number(rows(_TYPE, (question.type,)))  # 0, of which there is nothing, where the type is not known.
-        self.scope = Scope(number, question.type, settled(rows, question.as_of))
+        self.scope = Scope(number, question.type, settled(rows, question.as_of, (question.type,)))
         self._spec = spec
         self._where = question.where
         self._is_by_field = question.order not in ("key", "newest")

@@ -12,6 +12,7 @@ import msgspec
 from core.model.errors import BadRequest, NotFound
 from core.model.fact import JsonObject
 from core.model.manifest import TypeSpec, spec_of
+from core.store.asking.asof import floors_in
 from core.store.care.checkpoint import Chain, Mark
 from core.store.care.findings import spans_of
 from core.store.log import current
@@ -24,6 +25,7 @@ PRUNE_IDS_MAX = 1000
 POLICIES = "SELECT value FROM meta WHERE name = 'policies'"
 _PUT_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _FLOOR = "SELECT value FROM meta WHERE name = 'floor_seq'"
+_FLOORS = "SELECT value FROM meta WHERE name = 'floors'"
 _NUMBER = "SELECT id FROM type WHERE name = ?"
 _SUPERSEDED = """
     SELECT seq, until_seq, key FROM past WHERE type = ? AND until_known <= ? ORDER BY until_seq, seq LIMIT ?
@@ -112,7 +114,8 @@ class Retention:
 
         What counts is never removed, nor what counted within its type's window.
         """
-        gone: list[tuple[int, int]] = []
+        gone: list[int] = []
+        floors: dict[str, int] = {}
         records: list[_Record] = []
         applied: dict[str, Policy] = {}
         for name, policy in sorted(policies(self._db).items()):
@@ -122,20 +125,20 @@ class Retention:
                 continue
             limit = facts_max - len(gone)
             found: Any = self._db.execute(_SUPERSEDED, (number, until, limit)).fetchall()
-            gone += [(seq, until_seq) for seq, until_seq, _ in found]
+            gone += [seq for seq, _, _ in found]
+            floors |= {name: max(until_seq for _, until_seq, _ in found)} if found else {}
             records += [(number, name, key) for _, _, key in found]
             applied |= {name: policy} if found else {}
         if not gone:
             return None
         gone.sort()
-        seqs = [seq for seq, _ in gone]
-        went = self.digest(seqs)
-        self._delete(seqs)
+        went = self.digest(gone)
+        self._delete(gone)
         # One that went may have ended the span of one that stays, where facts came in another order than they count.
         self._refold(records)
-        floor = self._raise_floor(max(until_seq for _, until_seq in gone))
+        floor = self._raise_floors(floors)
         said = {"policies": msgspec.to_builtins(applied), "floor_seq": floor}
-        return self.sign(COMPACT, seqs, went, said)
+        return self.sign(COMPACT, gone, went, said)
 
     def prune(self, ids: Sequence[str]) -> JsonObject:
         """Remove the facts with these ids, whether they count or not; the receipt's document.
@@ -148,7 +151,10 @@ class Retention:
         targets = self.targets(ids)
         head = int(self._db.execute(HEAD).get or 0)
         # One that counts stops counting at the receipt, whose position is the next.
-        floor = max(self._db.execute(_UNTIL, (one.type, one.key, one.seq)).get or head + 1 for one in targets)
+        floors: dict[str, int] = {}
+        for one in targets:
+            until: Any = self._db.execute(_UNTIL, (one.type, one.key, one.seq)).get or head + 1
+            floors[one.type_name] = max(floors.get(one.type_name, 0), until)
         went = self.digest(one.seq for one in targets)
         self._delete([one.seq for one in targets])
         self.refold(targets)
@@ -156,7 +162,7 @@ class Retention:
         said: JsonObject = {
             "ids": sorted(known),
             "unknown": sorted(set(ids) - known),
-            "floor_seq": self._raise_floor(int(floor)),
+            "floor_seq": self._raise_floors(floors),
         }
         return self.sign(PRUNE, [one.seq for one in targets], went, said)
 
@@ -223,10 +229,17 @@ class Retention:
         self._db.executemany(_DELETE_TEXT, places)
         self._db.executemany(_DELETE_FACT, places)
 
-    def _raise_floor(self, floor: int) -> int:
-        """The first position that this store answers for, never lower than before."""
-        floor = max(floor, int(self._db.execute(_FLOOR).get or 0))
+    def _raise_floors(self, floors: Mapping[str, int]) -> int:
+        """The first position that this store answers for, of all types and of each, never lower than before."""
+        floor = int(self._db.execute(_FLOOR).get or 0)
+        text: Any = self._db.execute(_FLOORS).get
+        # What went before floors were kept by type may have been of any.
+        by_type = floors_in(text) if text is not None else {"": floor}
+        for name, its in floors.items():
+            by_type[name] = max(its, by_type.get(name, by_type.get("", 0)))
+        floor = max(floor, *floors.values())
         self._db.execute(_PUT_META, ("floor_seq", floor))
+        self._db.execute(_PUT_META, ("floors", msgspec.json.encode(by_type).decode()))
         return floor
 
 

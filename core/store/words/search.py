@@ -135,7 +135,7 @@ class Search:
         self._is_counted = is_counted
         self._specs = types
         self._wanted = wanted
-        self._as_of = settled(rows, as_of)
+        self._as_of = settled(rows, as_of, only)
         self._names: dict[int, str] = dict(rows(_TYPES))
         numbers = [number for number, name in self._names.items() if name in only]
         self._is_vain = wanted.is_empty or (bool(only) and not numbers)

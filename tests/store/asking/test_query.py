@@ -458,6 +458,7 @@ def test_a_filter_that_asks_too_much_of_a_record_is_refused(open_store: OpenStor
     [
         "DROP TABLE type; CREATE TABLE type (id, name); INSERT INTO type VALUES ('x', 'repo')",
         "INSERT OR REPLACE INTO meta (name, value) VALUES ('floor_seq', 'x')",
+        "INSERT OR REPLACE INTO meta (name, value) VALUES ('floor_seq', 1), ('floors', 'x')",
         "DELETE FROM field_index; INSERT INTO field_index (type, path, name) VALUES (1, 'stars', 'no\"index')",
         "DROP TABLE tally; CREATE TABLE tally (type, live); INSERT INTO tally VALUES (1, 'many')",
         "DROP TABLE current; CREATE TABLE current (type, key, seq, deleted, change_hash, at); "

@@ -93,6 +93,47 @@ def test_receipts_are_not_counted_found_or_laid_out_by_day(store: Store) -> None
     assert [[], [], []] == [store.search(words, limit=10).hits for words in ("compact", "erase", "owner")]
 
 
+def test_what_one_type_lets_go_costs_another_no_answer(store: Store) -> None:
+    """Each type has a floor of its own: only who asks about all types is told the highest."""
+    for number in range(4):
+        _put(store, "a", number)
+        store.commit([Change(type="place", key="p", value={"n": number})])
+    store.set_policy("place", Policy(kind="ephemeral"), actor="owner")
+    store.compact(actor="owner")
+
+    assert (8, 8, 0) == (store.floor(), store.floor(["place"]), store.floor(["note"]))
+    for seq in (1, 3, 5):
+        kept = store.record("note", "a", as_of=AtSeq(seq))
+        assert kept is not None and seq // 2 == kept.value["n"]
+        assert 1 == store.count("note", as_of=AtSeq(seq)).count
+        assert 1 + seq // 2 == len(store.history("note", "a", limit=9, as_of=AtSeq(seq)).facts)
+        assert ["update"] == [one.action for one in store.changes(AtSeq(seq), None, limit=9, type_name="note").changes]
+        assert [] == store.search("nowhere", types=["note"], limit=9, as_of=AtSeq(seq)).hits
+        for ask in (
+            lambda seq=seq: store.record("place", "p", as_of=AtSeq(seq)),
+            lambda seq=seq: store.changes(AtSeq(seq), None, limit=9),
+            lambda seq=seq: store.search("nowhere", types=["note", "place"], limit=9, as_of=AtSeq(seq)),
+            lambda seq=seq: store.search("nowhere", limit=9, as_of=AtSeq(seq)),
+        ):
+            with pytest.raises(CursorTooOld):
+                ask()
+
+
+def test_a_floor_from_before_there_was_one_for_each_type_is_every_type_s(store: Store) -> None:
+    """What went then may have been of any type; what goes later is known by its own."""
+    for number in range(4):
+        _put(store, "a", number)
+    db = apsw.Connection(str(store.path))
+    db.execute("INSERT INTO meta (name, value) VALUES ('floor_seq', 2)")
+    db.close()
+    assert [2, 2] == [store.floor(["note"]), store.floor(["place"])]
+
+    store.set_policy("note", Policy(kind="ephemeral"), actor="owner")
+    store.compact(actor="owner")
+
+    assert [4, 2] == [store.floor(["note"]), store.floor(["place"])]
+
+
 def test_a_window_keeps_what_counted_within_it(store: Store, clock: ManualClock) -> None:
     """A fact goes when it was superseded longer ago than the window is wide, not when it was made."""
     for number in range(6):
