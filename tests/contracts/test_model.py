@@ -130,7 +130,6 @@ class Machine(RuleBasedStateMachine):
         fact = self._some_fact(data)
         if fact is not None:
             (done,) = taken(self.store.append([entry_of(fact)]))
-            self.model.quarantine.pop((fact.type, fact.key), None)
 
             assert (True, fact.seq) == (done.duplicate, done.seq)
 
@@ -149,8 +148,6 @@ class Machine(RuleBasedStateMachine):
                 self.keeper.snapshot([new, odd])
             return
         counts = self.keeper.snapshot([*known, new])
-        for one in known:
-            self.model.quarantine.pop((one.type, one.key), None)
         self.model.append(entry_of(new), self.types, now=self.clock.now())
         self._adopt()
 
