@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.facts)
     @rule(data=st.data())
     def again(self, data: st.DataObject) -> None:
-        """A fact that is there already: nothing is added."""
+        """A fact that is there already: nothing is added, and what came after it and waits in quarantine waits on."""
         fact = self._some_fact(data)
         if fact is not None:
             (done,) = taken(self.store.append([entry_of(fact)]))
