@@ -274,7 +274,8 @@ class House:
         )
 
     def _end_streams(self, of: Callable[[Caller], bool]) -> None:
-        """End what those callers have open, the core's streams and the children's; called from Flask's threads."""
+        """End what those callers have open: the stores', the core's and the children's; called from Flask's threads."""
+        self._keepers.end(lambda grant: of(Caller(grant.actor)))
         self._loop.tell(self._streams.end, of)
         self._loop.tell(self._door.end, of)
 
@@ -321,6 +322,8 @@ class House:
         shown = child_state(state, self._standing.clock)
         self._bus.announce(service_id, "service", {"state": shown.name, "reason": shown.reason, "detail": shown.detail})
         if isinstance(state, Stopped | Failed):
+            # Its token went with it.
+            self._keepers.end(lambda grant: grant.actor == f"service:{service_id}")
             self._spawn(self._bus.check(service_id))
             self._spawn(self._going_on.look(service_id))
 

@@ -148,6 +148,10 @@ class Keepers:
         """Serve all of them at a loopback address, to callers whose token `grant_of` knows; None asks for no token."""
         self._tcp.serve_tcp(address, Door(store_of=self.store, grant_of=grant_of))
 
+    def end(self, is_gone: Callable[[Grant], bool]) -> None:
+        """End what callers at the port have open whose grants are gone. Returns at once."""
+        self._tcp.end(is_gone)
+
     def open_store(self, service: Service) -> Store:
         """The service's store, opened to be written, for the caller to close; raises what `Store.open` raises."""
         return self._store_of(service, self._manifest_of(service))

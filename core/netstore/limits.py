@@ -26,7 +26,7 @@ Seq = Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)]
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one server gives to all who come, and how long it waits for them."""
+    """What one server gives to all who come, `connections_max` at each door, and how long it waits for them."""
 
     frame_bytes_max: int = FRAME_BYTES_MAX
     # Of one whose token is not known yet: enough for whatever may be asked without.
@@ -39,7 +39,13 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     pipelined_max: int = PIPELINED_MAX
     frame_timeout_s: float = 30.0
     reply_timeout_s: float = 30.0
+    auth_timeout_s: float = 10.0
     auth_failures_max: int = 5
+    # How long somebody rests, unknown or known, before their place is given to who waits for one.
+    stranger_rest_s: float = 1.0
+    rest_s: float = 60.0
+    # What one whose token is gone has begun may take so long still.
+    revoked_s: float = 1.0
     drain_s: float = 5.0
     linger_s: float = 1.0
     slow_op_s: float = 1.0

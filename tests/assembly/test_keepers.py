@@ -40,7 +40,8 @@ def knock(path):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        answer = b"{}" if self.path == "/" else knock(self.path)
+        own = {"/": {}, "/token": {"token": greeting["token"]}}.get(self.path)
+        answer = knock(self.path) if own is None else json.dumps(own).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
@@ -130,6 +131,44 @@ def test_at_the_port_a_token_is_asked_for(tmp_path: Path) -> None:
                     ask()
 
 
+def test_what_a_deleted_token_had_open_at_the_port_ends(tmp_path: Path) -> None:
+    """Nothing is written with it from then on, its subscription ends, and another token's connection goes on."""
+    with at_the_port(tmp_path) as (house, address), contextlib.ExitStack() as stack:
+        made = [house.post("/tokens", json={"label": "x", "scopes": ["all"]}).json() for _ in range(2)]
+        writer, follower, other = (Bare(stack.enter_context(connected_to(address))) for _ in range(3))
+        for bare, one in ((writer, made[0]), (follower, made[0]), (other, made[1])):
+            bare.ask(op="auth", token=one["token"], service="kept")
+        before = writer.ask(op="write", store="note", key="a", value={})
+        follower.ask(op="subscribe")
+        house.ask("DELETE", f"/tokens/{made[0]['id']}")
+        with contextlib.suppress(OSError):  # It may be over already.
+            writer.send({"op": "write", "store": "note", "key": "b", "value": {}})
+        refused, last = writer.reply(), follower.reply()
+        ends = [writer.is_closed(), follower.is_closed()]
+        stays = other.ask(op="read", store="note", key="b")
+
+    assert ("accepted", "unauthorized") == (before["status"], refused["error_code"])
+    assert ("error", "unauthorized") == (last["event"], last["error_code"])
+    assert [True, True] == ends
+    assert (True, False) == (stays["ok"], stays["found"])
+
+
+def test_what_a_service_s_token_had_open_at_the_port_ends_with_its_child(tmp_path: Path) -> None:
+    """Whichever of its programs had the token of that launch."""
+    with at_the_port(tmp_path) as (house, address):
+        token = house.get("/Me/kept/token").json()["token"]
+        with connected_to(address) as connection:
+            bare = Bare(connection)
+            scopes = bare.ask(op="auth", token=token)["scopes"]
+            written = bare.ask(op="write", store="note", key="a", value={})
+            house.post("/core/kept/disable")
+            last = bare.reply()
+            is_over = bare.is_closed()
+
+    assert (["read", "write"], "accepted") == (scopes, written["status"])
+    assert ("unauthorized", True) == (last["error_code"], is_over)
+
+
 def test_at_the_port_nothing_is_told_that_is_gone(tmp_path: Path) -> None:
     """Neither what was erased over HTTP, to whoever comes later, nor anything once the service is switched off."""
     with at_the_port(tmp_path) as (started, address):
@@ -175,6 +214,12 @@ def test_at_the_port_a_store_that_a_command_has_is_to_be_asked_for_again(tmp_pat
             store.head()
         with NetworkStore(**options) as store:
             assert 0 == store.head()
+
+
+def connected_to(address: str) -> socket.socket:
+    """A connection to `host:port`."""
+    host, port = address.split(":")
+    return socket.create_connection((host, int(port)))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import selectors
 import socket
 import threading
 import time
@@ -28,6 +29,7 @@ Transport = Literal["tcp", "unix"]
 WINDOW_BYTES_MAX = 64 * 1024
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.05, 5.0
 LINGER_S = 1.0
+REST_S = 1.0
 # A reply is mostly small; of a larger one much more is asked for at once.
 _RECEIVE_BYTES, _RECEIVE_MUCH_BYTES = 16 * 1024, 256 * 1024
 # What a server that is busy, full or about to stop says to a new connection: another try may do.
@@ -77,6 +79,13 @@ class Wire:
         """The reply; raises the error that a refusal stands for, OSError where the connection broke."""
         self.send(_frame(request))
         return judged(self.receive())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server ended it while nothing was asked."""
+        with selectors.DefaultSelector() as ear:
+            ear.register(self._connection, selectors.EVENT_READ)
+            return bool(ear.select(0))
 
     def send(self, frames: bytes) -> None:
         """Send requests, one frame each."""
@@ -130,6 +139,7 @@ class Line:
         self._patience_s = patience_s
         self._lock = threading.Lock()
         self._wire: Wire | None = None
+        self._used_at = time.monotonic()
         self._is_closed = False
 
     def ask(self, request: JsonObject, *, is_repeatable: bool = True) -> JsonObject:
@@ -182,7 +192,9 @@ class Line:
                 continue
             try:
                 wire.send(b"".join(frames))
-                return [wire.receive_as(read) for _ in frames]
+                replies = [wire.receive_as(read) for _ in frames]
+                self._used_at = time.monotonic()
+                return replies
             except OSError as err:
                 self._drop()
                 if not is_repeatable:
@@ -196,6 +208,8 @@ class Line:
     def _connected(self) -> Wire:
         if self._is_closed:
             raise Broken(f"{self._address} is closed")
+        if self._wire is not None and time.monotonic() - self._used_at > REST_S and self._wire.is_over:
+            self._drop()  # A server ends who rests for long; what is asked next is not to be lost by that.
         if self._wire is None:
             self._wire = Wire(self._address, timeout_s=self._timeout_s)
         return self._wire

@@ -40,7 +40,7 @@ class Follow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Caller:
-    """Who speaks on a connection, and which service's store they mean; owned by the connection's thread."""
+    """Who speaks on a connection, and which service's store they mean; its connection's, but for `revoke`."""
 
     def __init__(self, door: Door, *, transport: str, address: str) -> None:
         self.door = door
@@ -49,16 +49,26 @@ class Caller:
         self.grant: Grant | None = door.open_to if door.grant_of is None else None
         self.service: str | None = None
         self.failures = 0
+        self.is_revoked = False
 
     @property
     def is_known(self) -> bool:
         """Whether they may do more than greet."""
         return self.grant is not None
 
+    def revoke(self, is_gone: Callable[[Grant], bool]) -> bool:
+        """Be unknown from here on, where a token made them known whose grant is gone; whether it was so."""
+        grant = self.grant
+        if self.door.grant_of is None or grant is None or not is_gone(grant):
+            return False
+        self.grant, self.is_revoked = None, True
+        return True
+
     @property
     def actor(self) -> str:
         """Who it is, for receipts."""
-        return "nobody" if self.grant is None else self.grant.actor
+        grant = self.grant
+        return "nobody" if grant is None else grant.actor
 
     def actor_for(self, said: str | None) -> str:
         """The same, and behind it for whom they say to act."""

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from zlib import crc32
 
@@ -21,7 +22,7 @@ from core.netstore.server.call import Caller, LongReply
 from core.netstore.server.clerk import Clerk, Clerks
 from core.netstore.server.counts import Counts
 from core.netstore.server.desk import Desk
-from core.netstore.server.door import ServedStore
+from core.netstore.server.door import Grant, ServedStore
 from core.netstore.server.push import Subscription
 from core.netstore.server.session import Answered, Session
 from core.netstore.server.writes import Singles, Told
@@ -36,7 +37,7 @@ _VISIT_BYTES = 64 * 1024
 
 
 class Connection:
-    """Reads requests, sends replies; owned by its thread, or the clerk's visitor, but for `stop` and `cut`."""
+    """Reads requests, sends replies; owned by its thread, or the clerk's visitor, but for `stop`, `revoke`, `cut`."""
 
     def __init__(
         self,
@@ -52,7 +53,11 @@ class Connection:
         self._connection = connection
         self._desk = desk
         self._counts = counts
-        self._caller = caller
+        self.caller = caller
+        self.counts = counts
+        #: Since when it waits for a request, on the clock of the process; None while it is at work or follows a log.
+        self.rests_since: float | None = None
+        self._known_by = time.monotonic() + desk.limits.auth_timeout_s
         self._address = caller.address
         self._admit = admit
         self._on_end = on_end
@@ -81,6 +86,13 @@ class Connection:
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
+    def revoke(self, is_gone: Callable[[Grant], bool]) -> bool:
+        """End it where its caller's grant is gone, and do nothing for them any more; whether it was so."""
+        is_revoked = self.caller.revoke(is_gone)
+        if is_revoked:
+            self.stop()
+        return is_revoked
+
     def join(self, timeout_s: float) -> bool:
         """Wait for its end; whether it came."""
         self._thread.join(timeout_s)
@@ -108,6 +120,7 @@ class Connection:
         frames = self._session.tell(singles, told, took_s).frames
         data = b"".join(frame for frame in frames if isinstance(frame, bytes))
         self._counts.bytes_out += len(data)
+        self.rests_since = time.monotonic()
         try:
             self._unsent = send_at_once(self._connection, data)
         except OSError:  # Its thread meets the same.
@@ -146,9 +159,11 @@ class Connection:
     def _visit(self, clerk: Clerk) -> None:
         """Leave everything to the clerk until it is for this thread to go on."""
         self._is_mine.clear()
+        self.rests_since = time.monotonic()
         if not clerk.attend(self):
             return
         self._is_mine.wait()
+        self.rests_since = None
         unsent, self._unsent = self._unsent, memoryview(b"")
         if unsent:
             send_within(self._connection, unsent, self._desk.limits.reply_timeout_s)
@@ -162,12 +177,12 @@ class Connection:
             bodies = answered.unread
             if answered.follow is not None:
                 self._subscription = Subscription(
-                    answered.follow, self._connection, desk=self._desk, counts=self._counts
+                    answered.follow, self._connection, self.caller, desk=self._desk, counts=self._counts
                 )
                 self._subscription.run(self._reader, bodies)
             if answered.is_over or answered.follow is not None:
                 return False
-        return True
+        return not self.caller.is_revoked
 
     def _work_at(self, bodies: Sequence[bytes]) -> Answered:
         """The answers to `bodies`; what is large waits its turn among all connections."""
@@ -180,7 +195,7 @@ class Connection:
     @property
     def _frame_bytes_max(self) -> int:
         limits = self._desk.limits
-        return limits.frame_bytes_max if self._caller.is_known else limits.unknown_frame_bytes_max
+        return limits.frame_bytes_max if self.caller.is_known else limits.unknown_frame_bytes_max
 
     def _receive(self) -> list[bytes] | None:
         """The bodies of the next frames, as many as are there; None at the end."""
@@ -189,12 +204,12 @@ class Connection:
             if isinstance(found := self._reader.take(), BadFrame):
                 self._break_off(found)
                 return None
-            pending = self._reader.pending
             try:
-                data = self._connection.recv(_RECEIVE_BYTES) if not pending else self._receive_rest()
+                data = self._receive_some()
+                if not data and self.caller.is_revoked:
+                    raise TimeoutError
             except TimeoutError:
-                log.info("store frame not finished address=%s bytes=%d", self._address, pending)
-                self._refuse(Refusal("frame_timeout", "The frame was not finished in time."))
+                self._refuse(self._lateness())
                 return None
             if not data:
                 if (cut := self._reader.end()) is not None:
@@ -210,18 +225,39 @@ class Connection:
         """The bodies of the frames that are there whole, so many as may be under way; what is broken stays."""
         bodies: list[bytes] = []
         # The first of one who is not known may be what makes them known.
-        most = self._desk.limits.pipelined_max if self._caller.is_known else 1
+        most = self._desk.limits.pipelined_max if self.caller.is_known else 1
         while len(bodies) < most and isinstance(found := self._reader.take(), bytes):
             bodies.append(found)
         return bodies
 
-    def _receive_rest(self) -> bytes:
-        """More of a frame that has begun; raises TimeoutError where nothing comes for a while."""
-        self._connection.settimeout(self._desk.limits.frame_timeout_s)
+    def _receive_some(self) -> bytes:
+        """More bytes; raises TimeoutError where a frame does not go on, or no token came in time."""
+        timeout_s = self._desk.limits.frame_timeout_s if self._reader.pending else None
+        if not self.caller.is_known:
+            left_s = self._known_by - time.monotonic()
+            if left_s <= 0 or self.caller.is_revoked:
+                raise TimeoutError
+            timeout_s = min(left_s, timeout_s or left_s)
+        self.rests_since = time.monotonic()
         try:
-            return self._connection.recv(_RECEIVE_MUCH_BYTES)
+            if timeout_s is None:
+                return self._connection.recv(_RECEIVE_BYTES)
+            self._connection.settimeout(timeout_s)
+            try:
+                return self._connection.recv(_RECEIVE_MUCH_BYTES)
+            finally:
+                self._connection.settimeout(None)
         finally:
-            self._connection.settimeout(None)
+            self.rests_since = None
+
+    def _lateness(self) -> Refusal:
+        """What one is told whose time is over."""
+        if self.caller.is_revoked:
+            return Refusal("unauthorized", "The token is not valid any more.")
+        if not self.caller.is_known and time.monotonic() >= self._known_by:
+            return Refusal("unauthorized", f"No token came within {self._desk.limits.auth_timeout_s:g} seconds.")
+        log.info("store frame not finished address=%s bytes=%d", self._address, self._reader.pending)
+        return Refusal("frame_timeout", "The frame was not finished in time.")
 
     def _break_off(self, bad: BadFrame) -> None:
         """Framing cannot be trusted any more: say so, and end."""

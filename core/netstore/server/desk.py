@@ -12,7 +12,7 @@ from core.model.clock import Clock
 from core.netstore.limits import ServerLimits
 from core.netstore.server.allowance import Allowance
 from core.netstore.server.counts import Counts
-from core.netstore.server.door import ServedStore
+from core.netstore.server.door import Door, ServedStore
 from core.netstore.server.tail import Tail
 
 STATUS_VERSION = 1
@@ -30,11 +30,13 @@ class Desk:
         self.phase: Phase = "ready"
         self.last_error: str | None = None
         self.accepted = self.rejected = self.closed = 0
+        #: Grows before those are sought whose grants are gone.
+        self.revocations = 0
         self._started = clock.monotonic()
         self._lock = threading.Lock()
         # By the store's id(), which no other store gets while its tail holds it.
         self._tails: dict[int, Tail] = {}
-        self._open: set[Counts] = set()
+        self._open: dict[Counts, Door] = {}
         self._past = Counts()
 
     @property
@@ -77,21 +79,27 @@ class Desk:
         if tail is not None:
             tail.end()
 
-    def opened(self, counts: Counts) -> bool:
-        """Count one more connection in; False where there are as many as there may be."""
+    def has_room(self, door: Door) -> bool:
+        """Whether one more may come in by this door."""
         with self._lock:
-            if len(self._open) >= self.limits.connections_max:
+            return sum(one is door for one in self._open.values()) < self.limits.connections_max
+
+    def opened(self, counts: Counts, door: Door) -> bool:
+        """Count one more connection in; False where there are as many as there may be at this door."""
+        is_let_in = self.has_room(door)
+        with self._lock:
+            if is_let_in:
+                self.accepted += 1
+                self._open[counts] = door
+            else:
                 self.rejected += 1
-                return False
-            self.accepted += 1
-            self._open.add(counts)
-            return True
+        return is_let_in
 
     def left(self, counts: Counts) -> None:
         """A connection ended."""
         with self._lock:
             if counts in self._open:
-                self._open.discard(counts)
+                del self._open[counts]
                 self.closed += 1
                 counts.subscriptions = 0
                 self._past.add(counts)

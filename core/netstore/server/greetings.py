@@ -9,7 +9,8 @@ import msgspec
 from core.model.errors import TokenRequired
 from core.netstore import protocol
 from core.netstore.server.call import Answer, Call, Caller, Follow
-from core.netstore.server.door import READ, ServedStore
+from core.netstore.server.desk import Desk
+from core.netstore.server.door import READ, Grant, ServedStore
 
 AUTH = "auth"
 FEATURES = (
@@ -59,23 +60,33 @@ def hello(call: Call) -> Answer:
 def auth(call: Call) -> Answer:
     """What the token opens."""
     asked = protocol.params(call.request, _Auth)
-    admit(call.caller, asked.token)
+    admit(call.caller, asked.token, desk=call.desk)
     if asked.service is not None:
         call.caller.service = asked.service
-    assert call.caller.grant is not None
-    return protocol.success({"scopes": sorted(call.caller.grant.scopes)})
+    return protocol.success({"scopes": sorted(known(call.caller).scopes)})
 
 
-def admit(caller: Caller, token: object) -> None:
+def admit(caller: Caller, token: object, *, desk: Desk) -> None:
     """Know the caller by its token from here on; raises TokenRequired for a wrong one, and counts it."""
     grant_of = caller.door.grant_of
     if grant_of is None:
         return
-    grant = grant_of(token) if isinstance(token, str) else None
-    if grant is None:
+    seen = None
+    while seen != desk.revocations:  # Else the token may have gone between the look at it and the grant.
+        seen = desk.revocations
+        caller.grant = grant_of(token) if isinstance(token, str) else None
+    if caller.grant is None:
         caller.failures += 1
         raise TokenRequired("The token is not valid.")
-    caller.grant, caller.failures = grant, 0
+    caller.failures = 0
+
+
+def known(caller: Caller) -> Grant:
+    """What the caller may do; raises TokenRequired for one who is not known, or not any more."""
+    grant = caller.grant
+    if grant is None:
+        raise TokenRequired("This needs a token.")
+    return grant
 
 
 def stats(call: Call) -> Answer:
@@ -107,7 +118,8 @@ def following(follow: Follow) -> bytes:
 
 def _readable(caller: Caller) -> ServedStore | None:
     """The store that the caller means, where they may read it; raises NotFound."""
-    if caller.grant is None:
+    grant = caller.grant
+    if grant is None:
         return None
-    service = caller.grant.only_service if caller.service is None else caller.service
-    return caller.door.store_of(service) if caller.grant.allows(READ, service) else None
+    service = grant.only_service if caller.service is None else caller.service
+    return caller.door.store_of(service) if grant.allows(READ, service) else None

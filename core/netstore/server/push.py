@@ -17,7 +17,7 @@ from typing import Any
 from core.model.errors import CursorTooOld, LockerError
 from core.model.frames import BadFrame, FrameReader, encode_frame
 from core.netstore import protocol
-from core.netstore.server.call import Follow
+from core.netstore.server.call import Caller, Follow
 from core.netstore.server.counts import Counts
 from core.netstore.server.desk import Desk
 
@@ -31,8 +31,11 @@ _RECEIVE_BYTES = 65536
 class Subscription:
     """Pushes facts to one socket until either side ends; owned by the connection's thread, `wake` is anybody's."""
 
-    def __init__(self, follow: Follow, connection: socket.socket, *, desk: Desk, counts: Counts) -> None:
+    def __init__(
+        self, follow: Follow, connection: socket.socket, caller: Caller, *, desk: Desk, counts: Counts
+    ) -> None:
         self._follow = follow
+        self._caller = caller
         self._connection = connection
         self._desk = desk
         self._counts = counts
@@ -80,11 +83,14 @@ class Subscription:
                         self._ear.recv(_RECEIVE_BYTES)
                 if self._connection in found and not self._is_over and not self._listen(reader):
                     return
-        self._tell({"event": "draining"})
+        if self._caller.is_known:
+            self._tell({"event": "draining"})
+        else:
+            self._tell({"event": "error", "error_code": "unauthorized", "error": "The token is not valid any more."})
 
     @property
     def _is_over(self) -> bool:
-        return self._desk.is_draining or self._tail.is_over
+        return self._desk.is_draining or self._tail.is_over or not self._caller.is_known
 
     def _beat(self) -> float:
         """Send the heartbeat that is due; how long to wait at most."""

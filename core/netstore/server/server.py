@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from core.model.clock import Clock
@@ -19,7 +19,7 @@ from core.netstore.server.clerk import Clerks
 from core.netstore.server.connection import Connection
 from core.netstore.server.counts import Counts
 from core.netstore.server.desk import Desk
-from core.netstore.server.door import Door, ServedStore
+from core.netstore.server.door import Door, Grant, ServedStore
 from core.netstore.server.listener import Listener, TurnedAway, check_peer
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,18 @@ class StoreServer:
         self._desk.release(store)
         self._clerks.release(store)
 
+    def end(self, is_gone: Callable[[Grant], bool]) -> None:
+        """Do nothing any more for callers whose grants are gone, and end their connections. Returns at once."""
+        self._desk.revocations += 1
+        with self._lock:
+            connections = list(self._connections)
+        gone = [one for one in connections if one.revoke(is_gone)]
+        if gone:
+            log.info("store connections ended with their token count=%d", len(gone))
+            later = threading.Timer(self._desk.limits.revoked_s, _cut, (gone,))
+            later.daemon = True
+            later.start()
+
     @property
     def connections(self) -> int:
         """How many connections are open."""
@@ -151,7 +163,8 @@ class StoreServer:
             on_end=self._ended,
         )
         with self._lock:
-            is_taken = not self._desk.is_draining and self._desk.opened(counts)
+            self._make_room(caller.door)
+            is_taken = not self._desk.is_draining and self._desk.opened(counts, caller.door)
             if is_taken:
                 self._connections.add(served)
         if is_taken:
@@ -164,6 +177,27 @@ class StoreServer:
                 return False
         return is_taken
 
+    def _make_room(self, door: Door) -> None:
+        """Where all of a door's places are taken, end who rests the longest, one who is not known before all others."""
+        if self._desk.has_room(door):
+            return
+        limits, now = self._desk.limits, time.monotonic()
+        resting = [
+            (one.caller.is_known, since, one)
+            for one in self._connections
+            if one.caller.door is door and (since := one.rests_since) is not None
+            and now - since >= (limits.rest_s if one.caller.is_known else limits.stranger_rest_s)
+        ]  # fmt: skip
+        if resting:
+            longest = min(resting, key=lambda found: found[:2])[2]
+            longest.stop()
+            self._desk.left(longest.counts)
+
     def _ended(self, connection: Connection) -> None:
         with self._lock:
             self._connections.discard(connection)
+
+
+def _cut(connections: Iterable[Connection]) -> None:
+    for connection in connections:
+        connection.cut()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from core.model.errors import LockerError, TokenRequired
+from core.model.errors import LockerError
 from core.model.fact import JsonObject
 from core.model.frames import encode_frame
 from core.netstore import protocol
@@ -174,15 +174,14 @@ class Session:
         caller = self.caller
         token = request.get("token")
         if token is not None and name != greetings.AUTH:
-            greetings.admit(caller, token)
+            greetings.admit(caller, token, desk=self._desk)
         service = request.get("service", caller.service)
         if service is not None and not isinstance(service, str):
             service = ""
         if scope is not None:
-            if caller.grant is None:
-                raise TokenRequired("This needs a token.")
-            service = service if service is not None else caller.grant.only_service
-            caller.grant.check(scope, service)
+            grant = greetings.known(caller)
+            service = service if service is not None else grant.only_service
+            grant.check(scope, service)
         return Call(name, request, caller, self._desk, self._counts, lambda: caller.door.store_of(service))
 
     def _refusal(self, error: Exception, name: str) -> bytes:

@@ -44,7 +44,7 @@ def create_token(ask: Ask) -> CreatedToken:
 
 
 def delete_token(ask: Ask) -> DeletedToken:
-    """Delete a token: it opens nothing from now on, and its event streams end."""
+    """Delete a token: it opens nothing from now on; its event streams and its connections to stores end."""
     ask.desk.revoke(ask.names["token"])
     return DeletedToken(id=ask.names["token"])
 
