@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
@@ -14,6 +15,7 @@ from core.store import Reader, Store
 
 READING = ("GET", "HEAD")
 RETRY_MAX = 500
+SEQ_MAX = 2**63 - 1
 
 _COLLECT = ("collect",)
 
@@ -21,7 +23,7 @@ _COLLECT = ("collect",)
 class _Again(msgspec.Struct, forbid_unknown_fields=True):
     types: list[str] | None = None
     limit: int = RETRY_MAX
-    after: int = 0
+    after: Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)] = 0
 
 
 class _FilesRoute(Route):

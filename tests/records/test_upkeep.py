@@ -110,6 +110,8 @@ def test_files_are_counted_read_and_collected(store: Store) -> None:
         ("POST", "/quarantine/retry", {"limit": 501}, BadRequest),
         ("POST", "/quarantine/retry", {"types": "repo"}, BadRequest),
         ("POST", "/quarantine/retry", {"all": True}, BadRequest),
+        ("POST", "/quarantine/retry", {"after": 10**20}, BadRequest),
+        ("POST", "/quarantine/retry", {"after": -1}, BadRequest),
         ("PUT", "/quarantine/retry", None, MethodNotAllowed),
         ("POST", "/files", None, MethodNotAllowed),
         ("POST", "/files/" + "a" * 64, None, MethodNotAllowed),

@@ -43,11 +43,11 @@ class _SetPolicy(_Acting):
 class _Retry(msgspec.Struct):
     types: list[str] | None = None
     limit: int = LIMIT_DEFAULT
-    after: int = 0
+    after: Seq = 0
 
 
 class _Drop(_Acting):
-    position: int
+    position: Seq
 
 
 class _Collect(_Acting):
