@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from core.model.clock import ManualClock
-from core.model.errors import CursorTooOld, CursorUnknown, FactDamaged, TooBusy
-from core.model.fact import Fact
+from core.model.clock import ManualClock, SystemClock
+from core.model.errors import CursorTooOld, CursorUnknown, FactDamaged, LockerError, TooBusy
+from core.model.fact import Change, Fact
 from core.netstore import Cursor, Door, NetworkStore, ServerLimits, StoreServer, one_store
 from core.netstore.server import push
 from core.store import Entry, Policy, Store
 from tests.contracts.waiting import wait_until
+from tests.netstore.conftest import ORIGIN, TYPES
 from tests.netstore.served import TOKEN, Altered, Bare, Served, connected, fact
 
 
@@ -222,6 +223,64 @@ def test_s16_below_what_is_retained_a_cursor_is_too_old(served: Served) -> None:
             client.subscribe(lambda _: None, cursor=Cursor(served.store.epoch(), 1))
 
     assert 2 == refused.value.floor
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_what_retention_took_meanwhile_is_declared(serve: Callable[..., Served], is_told: bool) -> None:
+    """The server was away: who wants to be told of it goes on behind it, the subscription of all others ends."""
+    first = serve()
+    put(first, *"abcde")
+    got: list[int] = []
+    lagged: list[tuple[int, int]] = []
+    ended: list[LockerError] = []
+    with NetworkStore(str(first.path), transport="unix", patience_s=20) as client:
+        subscriber = client.subscribe(
+            lambda one: got.append(one.seq),
+            cursor=Cursor(first.store.epoch(), 0),
+            on_lagged=(lambda start, last: lagged.append((start, last))) if is_told else None,
+            on_ended=ended.append,
+        )
+        wait_until(lambda: len(got) == 5)
+        first.close()
+        with Store.open(first.folder, types=TYPES, origin=ORIGIN, clock=SystemClock()) as store:
+            for number in range(10):
+                store.commit([Change(type="tasks", key="k", value={"n": number})])
+            store.set_policy("tasks", Policy("ephemeral"), actor="owner")
+            store.compact(actor="owner")
+            floor = store.floor()
+        again = serve()
+        put(again, "z")
+        head = again.store.head()
+        wait_until(lambda: ended or head in got)
+
+    assert floor > 5
+    if is_told:
+        assert ([(6, floor - 1)], []) == (lagged, ended)
+        assert [*range(1, 6), *range(floor, head + 1)] == got
+    else:
+        assert ([1, 2, 3, 4, 5], [subscriber.problem]) == (got, ended)
+        assert isinstance(subscriber.problem, CursorTooOld) and floor - 1 == subscriber.problem.floor
+
+
+def test_a_lag_that_nobody_is_told_of_ends_the_subscription(served: Served) -> None:
+    """Live, too, and whatever `on_ended` does."""
+    store = Forgetful(served.store)
+    ended: list[LockerError] = []
+
+    def tell(err: LockerError) -> None:
+        ended.append(err)
+        raise RuntimeError("the application's own fault")
+
+    with StoreServer(clock=ManualClock(), limits=ServerLimits(live_events_max=1)) as server:
+        path = server.serve_unix(served.folder / "other.sock", Door(store_of=one_store(store)))
+        with NetworkStore(str(path), transport="unix") as client:
+            subscriber = client.subscribe(lambda _: None, on_ended=tell)
+            put(served, *"abc")
+            store.gone_to = 3
+            server.committed(store)
+            wait_until(lambda: not subscriber.is_alive)
+
+    assert [subscriber.problem] == ended and isinstance(ended[0], CursorTooOld)
 
 
 def test_a_subscription_that_is_refused_is_asked_for_ever_more_rarely(served: Served) -> None:

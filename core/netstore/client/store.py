@@ -150,12 +150,15 @@ class NetworkStore(DistantReads, DistantCare):
         stores: Sequence[str] = (),
         cursor: Cursor | None = None,
         on_lagged: Callable[[int, int], None] | None = None,
+        on_ended: Callable[[LockerError], None] | None = None,
         heartbeat_s: float | None = None,
     ) -> Subscriber:
         """Have `handler` called with each fact of `stores` (all where none is named), in a thread of its own.
 
         With a `cursor` what followed it comes first; without, only what is committed from now on. It has begun when
-        this returns; end it by its `close`.
+        this returns; end it by its `close`. Of facts that retention took before they came `on_lagged` is told by the
+        first and the last position, and it goes on behind them; without, they end it, of which `on_ended` is told.
+        Raises CursorTooOld, CursorUnknown for a cursor that cannot be gone on from.
         """
         subscriber = Subscriber(
             self._address,
@@ -163,6 +166,7 @@ class NetworkStore(DistantReads, DistantCare):
             stores=stores,
             cursor=cursor,
             on_lagged=on_lagged,
+            on_ended=on_ended,
             heartbeat_s=heartbeat_s,
         )
         subscriber.start()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from core.model.errors import CursorTooOld, CursorUnknown, LockerError, Retry
+from core.model.errors import CursorTooOld, CursorUnknown, FactDamaged, LockerError, Retry
 from core.model.fact import Fact, JsonObject
 from core.netstore import facts
 from core.netstore.client.line import Address, Backoff, Wire, judged
@@ -28,8 +28,10 @@ class Subscriber:
     """Calls the handler with each fact, in order; owned by its thread, from `start` to `close`.
 
     Its `cursor` is the last fact that the handler took. One whose handler raises is brought again, after a growing
-    pause, and everything behind it waits. `problem` is what ended it before its time: a cursor that the store does
-    not know any more, a token that is not valid.
+    pause, and everything behind it waits. `problem` is what ended it before its time, as `on_ended` is told: a cursor
+    that the store does not know any more, a token that is not valid. Facts that are gone before they were read, or
+    damaged, `on_lagged` is told of by their first and last position, and it goes on behind them; without `on_lagged`
+    they end it. Both are called in its thread.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Subscriber:
         stores: Sequence[str],
         cursor: Cursor | None,
         on_lagged: Callable[[int, int], None] | None,
+        on_ended: Callable[[LockerError], None] | None = None,
         heartbeat_s: float | None,
     ) -> None:
         self.cursor = cursor
@@ -48,6 +51,7 @@ class Subscriber:
         self._handler = handler
         self._stores = list(stores)
         self._on_lagged = on_lagged
+        self._on_ended = on_ended
         self._heartbeat_s = heartbeat_s or HEARTBEAT_S
         self._wire: Wire | None = None
         self._begun = threading.Event()
@@ -81,7 +85,9 @@ class Subscriber:
         while not self._ended.is_set():
             try:
                 self._follow()
-            except (CursorTooOld, CursorUnknown) as err:
+            except CursorTooOld as err:
+                self._too_late(err)
+            except CursorUnknown as err:
                 self._fail(err)
             except (OSError, Retry) as err:
                 if self._ended.is_set():
@@ -124,19 +130,15 @@ class Subscriber:
                 self._deliver(fact)
                 self._move(fact.seq)
         elif kind == "lagged":
-            log.warning("store subscription lagged address=%s from=%s to=%s", self._address, event["from"], event["to"])
-            if self._on_lagged is not None:
-                self._on_lagged(int(event["from"]), int(event["to"]))
-            self._move(int(event["to"]))
+            last = int(event["to"])
+            self._pass_over(int(event["from"]), last, CursorTooOld(f"facts up to {last} are not retained", floor=last))
         elif kind == "caught_up":
             self._move(max(self.cursor.seq, int(event["seq"])))
         elif kind == "draining":
             raise ConnectionResetError("the server is about to stop")
         elif kind == "error" and isinstance(event.get("seq"), int):
-            log.warning("store subscription met a damaged fact address=%s seq=%d", self._address, event["seq"])
-            if self._on_lagged is not None:
-                self._on_lagged(event["seq"], event["seq"])
-            self._move(event["seq"])
+            seq = event["seq"]
+            self._pass_over(seq, seq, FactDamaged(f"fact {seq} cannot be read", seq=seq))
         elif kind == "error":
             judged({**event, "ok": False})
 
@@ -158,6 +160,26 @@ class Subscriber:
             return
         raise ConnectionResetError("closed before the handler took the fact")
 
+    def _too_late(self, err: CursorTooOld) -> None:
+        """What followed the cursor went while the connection was broken; at the beginning who began it is told."""
+        if self.cursor is None or not self._begun.is_set():
+            self._fail(err)
+            return
+        try:
+            self._pass_over(self.cursor.seq + 1, err.floor, err)
+        except Exception as raised:  # The application's own, or that it wants to be told of nothing.
+            if raised is not err:
+                log.exception("store subscriber's on_lagged failed address=%s", self._address)
+            self._fail(err)
+
+    def _pass_over(self, first: int, last: int, err: LockerError) -> None:
+        """Tell of facts that never come, and go on behind them; raises `err` where nobody is told."""
+        log.warning("store subscription lacks facts address=%s from=%d to=%d", self._address, first, last)
+        if self._on_lagged is None:
+            raise err
+        self._on_lagged(first, last)
+        self._move(last)
+
     def _move(self, seq: int) -> None:
         assert self.cursor is not None
         self.cursor = Cursor(self.cursor.store_epoch, seq)
@@ -166,6 +188,11 @@ class Subscriber:
         self.problem = err
         log.warning("store subscription ended address=%s code=%s", self._address, err.code)
         self._ended.set()
+        if self._on_ended is not None and self._begun.is_set():
+            try:
+                self._on_ended(err)
+            except Exception:  # As the handler: another's.
+                log.exception("store subscriber's on_ended failed address=%s", self._address)
 
     def _backoff(self) -> Backoff:
         return Backoff(None, pause=self._ended.wait)
