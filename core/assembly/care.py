@@ -177,7 +177,7 @@ class StoreCare:
 
 def _damage_of(service_id: str, found: Findings) -> str:
     return (
-        f"The store of {service_id} is damaged: {found.salvaged} facts could be salvaged, {found.lost_count} are lost. "
+        f"The store of {service_id} is damaged: {found.told_salvaged}. "
         "Nothing was changed; what it holds can be read as far as it goes."
     )
 
@@ -189,7 +189,7 @@ def _cure_of(service_id: str, me: Path) -> str:
 
 def _dropped(service_id: str, found: Findings) -> str:
     return (
-        f"The end of the store of {service_id} was unfinished after a crash: {found.bytes} bytes with "
-        f"{found.facts_seen} facts in them were never whole. They are kept aside as {', '.join(found.aside)}; "
+        f"The end of the store of {service_id} was unfinished after a crash: {found.told_dropped}. "
+        f"They are kept aside as {', '.join(found.aside)}; "
         "the next sync brings what the source still has."
     )

@@ -80,7 +80,7 @@ def _accept(config: Config, service_id: str, *, yes: bool, as_json: bool) -> int
     core = find(config.me)
     stores = StoreDoctor(config, core)
     found = stores.waiting(service_id)
-    told = f"{found.salvaged:,} facts of {service_id} could be salvaged, {found.lost_count:,} are lost."
+    told = f"Of {service_id} {found.told_salvaged}."
     if not yes:
         if not sys.stdin.isatty():
             raise BadRequest(f"{told} Nobody is there to confirm that this is taken.", remedy="Add --yes.")
@@ -90,8 +90,8 @@ def _accept(config: Config, service_id: str, *, yes: bool, as_json: bool) -> int
     if as_json:
         show_json(msgspec.to_builtins(found))
     else:
-        kept = ", ".join(name for name in found.aside if not name.endswith(".db") or "salvage" not in name)
-        say(plain(f"{service_id} goes on with {found.salvaged:,} facts. What it was is kept aside: {kept}."))
+        told = f"{service_id} goes on with {found.salvaged:,} facts, {found.told_lost}."
+        say(plain(f"{told} What it was is kept aside: {', '.join(found.copies)}."))
     return exits.DONE
 
 

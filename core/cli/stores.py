@@ -184,7 +184,7 @@ def _of_end(service_id: str, end: Findings | None) -> Iterator[Finding]:
     if end.verdict == "tail_dropped":
         yield Finding(NOTE, service_id, _dropped(end), f"Its next start sets that aside, or: {_repair()}")
     elif end.aside:
-        words = f"It is damaged: {end.salvaged:,} facts could be salvaged, {end.lost_count:,} are lost."
+        words = f"It is damaged: {end.told_salvaged}. What it was is kept aside: {', '.join(end.copies)}."
         cure = f"Restore a backup, or take what was salvaged: {typed(f'doctor --accept-salvage {service_id}')}"
         yield Finding(FAULT, service_id, words, cure)
     else:
@@ -227,7 +227,7 @@ def _repair() -> str:
 
 
 def _dropped(end: Findings) -> str:
-    return f"Its end was unfinished after a crash: {end.bytes:,} bytes, {end.facts_seen:,} facts in them."
+    return f"Its end was unfinished after a crash: {end.told_dropped}."
 
 
 def _at_once(_seconds: float) -> None:

@@ -113,14 +113,25 @@ def identity(path: Path) -> tuple[int, int] | None:
 def check_is_file(path: Path) -> None:
     """Raise FileDamaged where `path` or its log is there and no regular file: opening a pipe would never return.
 
+    So is an empty file beside a log that is not: SQLite removes such a log, whoever opens the file and for whatever.
     A folder that is a link is FolderUnusable: whoever may change the link could show us another's files.
     """
     if path.parent.is_symlink():
         raise FolderUnusable(
             f"{path.parent} is a link, and none is followed there", remedy="Put the folder itself in its place."
         )
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        identity(path.with_name(name))
+    log = path.with_name(f"{path.name}-wal")
+    for one in (path, log, path.with_name(f"{path.name}-shm")):
+        identity(one)
+    if _is_of_size_0(path) and log.exists() and not _is_of_size_0(log):
+        raise FileDamaged(f"{path} is empty, and its log is not")
+
+
+def _is_of_size_0(path: Path) -> bool:
+    try:
+        return os.lstat(path).st_size == 0
+    except FileNotFoundError:
+        return False
 
 
 def fault_of(err: BaseException, path: Path) -> LockerError:

@@ -156,6 +156,8 @@ def test_what_was_salvaged_is_taken_at_a_word(locker: Locker, store: Path) -> No
     assert [FAULT] == [finding["level"] for finding in first]
     assert "doctor --repair" in first[0]["cure"]
     assert "--accept-salvage feeds" in salvaged[-1]["cure"]
+    for told in (salvaged[-1]["sentence"], done.out):
+        assert "-store.db, quarantine/" in told and "-wal." in told
     assert "--yes" in unsure.err
     assert exits.DONE == done.code, done.err
     assert "feeds goes on with" in done.out

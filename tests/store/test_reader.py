@@ -22,6 +22,8 @@ from core.model.errors import FactDamaged, FileDamaged, FolderUnusable, FormatTo
 from core.model.fact import Change
 from core.store import Page, Reader, Store
 from core.store import connection as connection_module
+from core.store.care.checkup import check_up
+from core.store.care.salvage import examine
 from tests.store.conftest import ORIGIN, TYPES, OpenStore
 
 
@@ -286,36 +288,79 @@ def test_garbage_is_damage(reader: Reader, folder: Path) -> None:
     assert len(QUESTIONS) == _damages(reader)
 
 
-def test_truncated_store_is_damage_or_an_answer(open_store: OpenStore, folder: Path, tmp_path: Path) -> None:
-    """A store cut off anywhere is reported, or answers what it still has; nothing else happens."""
+def _misled(folder: Path, whole: list[Any]) -> bool:
+    """Whether a question gets another answer than that of the whole store, and nothing tells that it is not whole."""
+    try:
+        is_told = examine(folder, at=1.0, mend=False).verdict != "whole"
+        is_told = is_told or not check_up(folder / "store.db", types=TYPES).is_whole
+    except LockerError:
+        is_told = True
+    with Reader.open(folder, types=TYPES) as reader:
+        return not is_told and any(
+            found not in (None, right) for found, right in zip(_asked(reader), whole, strict=True)
+        )
+
+
+def _asked(reader: Reader) -> list[Any]:
+    """Each question's answer in a list of its own; None where it met damage. Any other exception goes through."""
+    answers: list[Any] = []
+    for ask in QUESTIONS:
+        try:
+            answers.append([ask(reader)])
+        except (FileDamaged, FactDamaged):
+            answers.append(None)
+    return answers
+
+
+def test_truncated_store_is_told_or_answers_right(open_store: OpenStore, folder: Path, tmp_path: Path) -> None:
+    """Of a store cut off anywhere each answer is right or an error, or it is found not to be whole. INV-13."""
     store = open_store()
     store.commit([put(f"k{number}", text="x" * 200) for number in range(200)])
     store.close()
+    with Reader.open(folder, types=TYPES) as reader:
+        right = _asked(reader)
     whole = (folder / "store.db").read_bytes()
+    assert None not in right
     for size in range(0, len(whole), 4096 * 3 + 100):
         copied = tmp_path / f"cut-{size}"
         copied.mkdir()
         (copied / "store.db").write_bytes(whole[:size])
-        with Reader.open(copied, types=TYPES) as reader:
-            _damages(reader)
+        assert not _misled(copied, right), size
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_flipped_bytes_are_damage_or_an_answer(open_store: OpenStore, folder: Path, tmp_path: Path, seed: int) -> None:
-    """Random bytes anywhere in the file, its log or its index never do worse than FileDamaged."""
+def test_flipped_bytes_are_told_or_answered_right(
+    open_store: OpenStore, folder: Path, tmp_path: Path, seed: int
+) -> None:
+    """Random bytes anywhere in the file, its log or its index: each answer is right, an error, or found out. INV-13."""
     store = open_store()
     store.commit([put(f"k{number}", text="x" * 50) for number in range(100)])
+    right = _asked_of_copy(folder, tmp_path / "right")
     dice = random.Random(seed)
-    copied = tmp_path / "copied"
-    copied.mkdir()
-    for name in ("store.db", "store.db-wal", "store.db-shm")[: dice.choice([1, 2, 3])]:
-        content = bytearray((folder / name).read_bytes())
+    copied = _copied(folder, tmp_path / "copied")
+    for name in STORE_FILES[: dice.choice([1, 2, 3])]:
+        content = bytearray((copied / name).read_bytes())
         for _ in range(dice.choice([1, 20, 400])):
             content[dice.randrange(len(content))] = dice.randrange(256)
         (copied / name).write_bytes(content)
 
-    with Reader.open(copied, types=TYPES) as reader, contextlib.suppress(TooBusy):  # It may look like an older version.
-        _damages(reader)
+    with contextlib.suppress(TooBusy):
+        assert not _misled(copied, right)
+
+
+STORE_FILES = ("store.db", "store.db-wal", "store.db-shm")
+
+
+def _copied(folder: Path, target: Path) -> Path:
+    target.mkdir()
+    for name in STORE_FILES:
+        (target / name).write_bytes((folder / name).read_bytes())
+    return target
+
+
+def _asked_of_copy(folder: Path, target: Path) -> list[Any]:
+    with Reader.open(_copied(folder, target), types=TYPES) as reader:
+        return _asked(reader)
 
 
 @pytest.mark.parametrize("name", ["store.db", "store.db-wal", "store.db-shm"])

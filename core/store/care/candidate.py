@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,18 @@ from typing import Any
 import apsw
 import msgspec
 
+from core.store.care.carving import Leaves, PageAt, carved
+from core.store.care.seal import is_sealed
 from core.store.care.soundness import head_of
 from core.store.care.verify import fetch, is_good, readable
 from core.store.durable import CREATE, FILE_MODE
 from core.store.log import facts
+from core.store.log.receipts import COMPACT, ERASE, FROM_STORE, PRUNE, SALVAGE
 from core.store.migrate import migrate
 from core.store.rows import Row
 from core.store.schema import APPLICATION_ID, MIGRATIONS
 
-# A head farther from the last good fact is itself damaged: no commit is so large.
+# A head farther from the last good fact, or from the last mark before it, is itself damaged: no commit is so large.
 GAP_MAX = 100_000
 
 View = AbstractContextManager[apsw.Connection]
@@ -44,22 +48,43 @@ _NUMBERED = {
     "origin": ("INSERT INTO origin (log, epoch) VALUES (?, ?)", "SELECT id FROM origin WHERE log = ? AND epoch = ?"),
     "producer": ("INSERT INTO producer (document) VALUES (?)", "SELECT id FROM producer WHERE document = ?"),
 }
+_MARKS = "SELECT seq, facts FROM checkpoint ORDER BY seq"
+_INDEXED = "SELECT value FROM meta WHERE name = 'indexed_seq'"
+_RECEIPTS = "SELECT verb, document FROM receipt"
+_PUT_LOST_UNTIL = """
+    INSERT INTO meta (name, value) VALUES ('lost_until', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
 _SET_HEAD = "INSERT INTO sqlite_sequence (name, seq) VALUES ('fact', ?)"
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """What a candidate holds: how many facts, up to which position, and the positions that are gone."""
+    """What a candidate holds: how many facts, up to which position, and the positions that are gone.
+
+    `is_lost_known`: nothing else is gone. `head` is the last position that anything speaks of.
+    """
 
     facts: int
     head: int
     lost: list[int]
+    is_lost_known: bool
 
 
-def build(path: Path, views: Sequence[View], *, kept_head: int) -> Candidate:
-    """Make the candidate at `path` from several views of the damaged store; the first view counts most.
+class Rest(msgspec.Struct, frozen=True):
+    """The pages themselves: `leaves(is_newest)` are those that a fact may stand in, `lookups` what rows go on in.
 
-    Every position after `kept_head`, the head that SQLite would see, is expected to hold a fact; before it those that
-    any index or fold of any view names.
+    `is_newest`: of each page what it was last, so that nothing comes back that was taken away.
+    """
+
+    leaves: Callable[[bool], Leaves]
+    lookups: Sequence[PageAt]
+
+
+def build(path: Path, views: Sequence[View], rest: Rest, *, kept_head: int, is_end_known: bool) -> Candidate:
+    """Make the candidate at `path` from several views of the damaged store, the first of which counts most, and `rest`.
+
+    Every position is expected to hold a fact that no receipt says was removed. Where receipts cannot be read, or do
+    not account for what is not there, it is every position after `kept_head`, the head that SQLite would see, and
+    before it those that any index or fold of any view names. `is_end_known`: the first view speaks of the last fact.
     """
     os.close(os.open(path, CREATE, FILE_MODE))
     target = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
@@ -72,11 +97,14 @@ def build(path: Path, views: Sequence[View], *, kept_head: int) -> Candidate:
             for view in views:
                 with view as source:
                     maker.take(source)
-            lost, head = maker.lost(kept_head)
+            maker.carve(rest)
+            lost, head, is_lost_known = maker.lost(kept_head, is_end_known=is_end_known)
             if target.execute(facts.HEAD).get is None:
                 target.execute(_SET_HEAD, (0,))
             target.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'fact'", (head,))
-        return Candidate(facts=len(maker.there), head=head, lost=lost)
+            if head > max(maker.there, default=0):
+                target.execute(_PUT_LOST_UNTIL, (head,))
+        return Candidate(facts=len(maker.there), head=head, lost=lost, is_lost_known=is_lost_known)
     finally:
         target.close()
 
@@ -88,15 +116,22 @@ class _Maker:
         self._target = target
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._named: set[int] = set()
-        self._heads: list[int] = [0]
+        self._heads: set[int] = set()
+        self._first: _First | None = None
+        self._views = 0
         self.there: set[int] = set()
 
     def take(self, source: apsw.Connection) -> None:
         """Add the good facts of a view that are not there yet, and the rows of the other tables."""
+        self._views += 1
         if not _has_facts(source):
             return
+        if self._views == 1:
+            self._first = _first_of(source)
         head = seen_head(source)
-        self._heads.append(head)
+        self._heads.add(head)
+        self._heads.update(seq for seq, _ in _each(source, _MARKS) if isinstance(seq, int))
+        self._heads.update(seq for (seq,) in _each(source, _INDEXED) if isinstance(seq, int))
         for statement in _SEQS:
             self._named.update(seq for (seq,) in _each(source, statement) if isinstance(seq, int) and seq > 0)
         for row in readable(fetch(source), 0, max([head, *self._named])):
@@ -105,12 +140,36 @@ class _Maker:
         for table, columns in _TABLES.items():
             self._copy(source, table, columns)
 
-    def lost(self, kept_head: int) -> tuple[list[int], int]:
-        """The positions that should hold a fact and do not, and the last position ever given."""
-        proven = max(self.there, default=0)
-        head = max(seq for seq in [proven, *self._heads, *self._named] if seq <= proven + GAP_MAX)
+    def carve(self, rest: Rest) -> None:
+        """Add the good facts that no view leads to, but none that a receipt says was taken away."""
+        has_receipts = self._first is not None and self._first.has_receipts
+        barred = self._receipted((COMPACT, PRUNE, ERASE))
+        found = carved(rest.leaves(not has_receipts), rest.lookups, self.there)
+        for row in found:
+            if row[0] not in barred:
+                self._put(row)
+
+    def lost(self, kept_head: int, *, is_end_known: bool) -> tuple[list[int], int, bool]:
+        """The positions that should hold a fact and do not, the last one that is spoken of, and whether that is all."""
+        head = max(self.there, default=0)
+        for seq in sorted(self._heads | self._named):
+            head = seq if head < seq <= head + GAP_MAX else head
+        first, removed = self._first, self._receipted((COMPACT, PRUNE, SALVAGE))
+        if first is not None and first.has_receipts:
+            lost = [seq for seq in range(1, head + 1) if seq not in self.there and seq not in removed]
+            seq, facts_then = first.mark or (0, 0)
+            if sum(one <= seq for one in self.there) + bisect_right(lost, seq) == facts_then:
+                return lost, head, is_end_known and first.head == head
         expected = {seq for seq in self._named if seq <= head} | set(range(kept_head + 1, head + 1))
-        return sorted(expected - self.there), head
+        return sorted(expected - self.there), head, False
+
+    def _receipted(self, verbs: Sequence[str]) -> _Spans:
+        """The positions that this store's receipts of these verbs name."""
+        spans: list[tuple[int, int]] = []
+        for verb, text in _each(self._target, _RECEIPTS):
+            if verb in verbs:
+                spans += _named_in(text)
+        return _Spans(spans)
 
     def _put(self, row: Row) -> None:
         seq, fact_id, type_name, key, *said, producer, derivation, log, epoch = row[:16]
@@ -140,6 +199,62 @@ class _Maker:
                 self._target.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row)
             except apsw.Error:
                 continue  # A row that no table of ours takes is none of ours.
+
+
+class _First(msgspec.Struct, frozen=True):
+    """What the most promising view says of the whole: its head, where that can be told, its last mark, and whether
+    all receipts can be read.
+    """
+
+    head: int | None
+    mark: tuple[int, int] | None
+    has_receipts: bool
+
+
+class _Spans:
+    """Positions, as stretches of them."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        for first, last in sorted(spans):
+            self._firsts.append(first)
+            self._lasts.append(max(last, self._lasts[-1] if self._lasts else 0))
+
+    def __contains__(self, seq: object) -> bool:
+        if not isinstance(seq, int):
+            return False
+        place = bisect_right(self._firsts, seq)
+        return place > 0 and seq <= self._lasts[place - 1]
+
+
+def _first_of(source: apsw.Connection) -> _First:
+    head = mark = None
+    has_receipts = False
+    with suppress(apsw.Error, ValueError, TypeError):
+        rows: Any = source.execute(_MARKS).fetchall()
+        mark = next(((seq, facts_then) for seq, facts_then in reversed(rows)), None)
+    with suppress(apsw.Error, ValueError, TypeError):
+        source.execute(_RECEIPTS).fetchall()
+        has_receipts = True
+    with suppress(apsw.Error, ValueError, TypeError):
+        head = mark[0] if mark is not None and is_sealed(source) else None
+    with suppress(apsw.Error, ValueError, TypeError):
+        head = head_of(source)
+    return _First(head, mark, has_receipts)
+
+
+def _named_in(text: Any) -> list[tuple[int, int]]:
+    """The stretches of positions that a receipt names; none where it came from another store, or is none of ours."""
+    try:
+        document = msgspec.json.decode(text, type=dict[str, Any])
+        if FROM_STORE in document:
+            return []
+        ranges = [(first, last) for first, last in document.get("ranges", ())]
+        ranges += [(span["first"], span["last"]) for span in document.get("lost", ())]
+    except (msgspec.MsgspecError, TypeError, ValueError, KeyError):
+        return []
+    return [(first, last) for first, last in ranges if isinstance(first, int) and isinstance(last, int)]
 
 
 def _has_facts(source: apsw.Connection) -> bool:

@@ -29,8 +29,10 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     damaged        commits are lost, or the file is no sound database. It stays as it was, for reading alone, until
                    somebody accepts what could be salvaged: `salvaged` facts. `lost` are the positions of those gone
 
-    `head` is the last position that stays, `bad` are positions near the end whose rows are not what was written, and
-    `folds_differ` says that the current state is to be folded anew. `aside` are the copies, named within the folder.
+    `is_lost_known`: nothing is gone but what `lost`, or `facts_seen`, says, as far as an unfinished end can be told
+    from a damaged one; else more may be. `head` is the last position that stays, or that anything in a damaged store
+    speaks of. `bad` are positions near the end whose rows are not what was written, and `folds_differ` says that the
+    current state is to be folded anew. `aside` are the copies, named within the folder.
     """
 
     verdict: Verdict
@@ -40,6 +42,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     head: int = 0
     salvaged: int = 0
     lost: tuple[Span, ...] = ()
+    is_lost_known: bool = True
     bad: tuple[int, ...] = ()
     faults: tuple[str, ...] = ()
     folds_differ: bool = False
@@ -49,6 +52,32 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     def lost_count(self) -> int:
         """How many positions are gone."""
         return sum(span.last - span.first + 1 for span in self.lost)
+
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """Those of `aside` that hold what the store was."""
+        return tuple(name for name in self.aside if not name.endswith(SALVAGED))
+
+    @property
+    def told_lost(self) -> str:
+        """How many facts are lost, in words that go on from how many there are."""
+        count = f"{self.lost_count:,} are"
+        if self.is_lost_known:
+            return f"{count} lost"
+        known = f"{count} known to be lost and " if self.lost_count else ""
+        return f"{known}an unknown number may be lost; the last position known is {self.head:,}"
+
+    @property
+    def told_salvaged(self) -> str:
+        """The same, and how many could be salvaged."""
+        return f"{self.salvaged:,} facts could be salvaged, {self.told_lost}"
+
+    @property
+    def told_dropped(self) -> str:
+        """What the dropped end of the log held, in words."""
+        if self.is_lost_known:
+            return f"{self.bytes:,} bytes with {self.facts_seen:,} facts in them"
+        return f"{self.bytes:,} bytes with an unknown number of facts in them, {self.facts_seen:,} of which can be told"
 
 
 def spans_of(positions: list[int]) -> tuple[Span, ...]:

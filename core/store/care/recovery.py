@@ -47,7 +47,7 @@ def inspect(folder: Path, *, at: float) -> Findings:
 
 def is_settled(folder: Path) -> bool:
     """Whether nothing needs to be looked at before the store in `folder` is opened, as far as a glance tells."""
-    if identity(folder / STORE_NAME) is None:
+    if not _is_there(folder):
         return True
     last = holder_of(folder)
     return (last is None or last.clean) and not _size_of(folder / f"{STORE_NAME}-wal") and damage_of(folder) is None
@@ -59,7 +59,7 @@ def recover(folder: Path, *, clock: Clock) -> Findings | None:
     Takes the writer's lock meanwhile: raises WriterBusy where somebody writes. The caller's own connections to the
     store are closed. A damaged store stays as it is: `verdict` says so, and no writer can open it.
     """
-    if identity(folder / STORE_NAME) is None:
+    if not _is_there(folder):
         return None
     with _locked(folder) as lock:
         return settle(folder, was_clean=lock.was_clean, at=clock.now())
@@ -71,7 +71,7 @@ def repair(folder: Path, *, clock: Clock) -> Findings | None:
     Where its pages or indexes are out of order it is then `damaged`, with everything salvaged that can be. Folds that
     differ are for `Store.rebuild`; for bad rows there are only backups.
     """
-    if identity(folder / STORE_NAME) is None:
+    if not _is_there(folder):
         return None
     with _locked(folder):
         return damage_of(folder) or _told(folder, _helped(folder, at=clock.now(), verb=REPAIR))
@@ -91,7 +91,7 @@ def refuse_damaged(folder: Path, found: Findings | None) -> None:
     """Raise FileDamaged where `found` says that the store waits for its owner."""
     if found is not None and found.verdict == "damaged":
         raise FileDamaged(
-            f"{folder.name}: the store is damaged: {found.salvaged} facts are salvaged, {found.lost_count} are lost",
+            f"{folder.name}: the store is damaged: {found.told_salvaged}",
             remedy="It can still be read. Restore a backup, or accept what could be salvaged.",
         )
 
@@ -119,6 +119,11 @@ def accept_salvage(folder: Path, *, actor: str, clock: Clock) -> Findings:
         raise fault_of(err, folder / STORE_NAME) from err
 
 
+def _is_there(folder: Path) -> bool:
+    """Whether there is a store, or a log of one whose file is gone."""
+    return identity(folder / STORE_NAME) is not None or _size_of(folder / f"{STORE_NAME}-wal") > 0
+
+
 def _is_salvaged(folder: Path, name: str) -> bool:
     """Whether the name is that of a salvaged store set aside in `folder`: a connector may write any name there."""
     is_ours = name.endswith(SALVAGED) and name == f"{QUARANTINE}/{Path(name).name}"
@@ -141,7 +146,7 @@ def _told(folder: Path, found: Findings) -> Findings:
     if found.verdict == "tail_dropped":
         log.warning("tail dropped store=%s bytes=%d facts_seen=%d", folder.name, found.bytes, found.facts_seen)
     elif found.verdict == "damaged":
-        log.error("store damaged store=%s salvaged=%d lost=%d", folder.name, found.salvaged, found.lost_count)
+        log.error("store damaged store=%s: %s", folder.name, found.told_salvaged)
     return found
 
 

@@ -11,7 +11,7 @@ import shutil
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,17 +30,27 @@ if __name__ == "__main__":
         sys.modules[_name] = _package
 
 from core.model.errors import FolderUnusable, LockerError
-from core.store.care.candidate import build, seen_head
+from core.store.care.candidate import Rest, build, seen_head
+from core.store.care.carving import Leaf, Leaves
 from core.store.care.findings import INSPECT, MARKER, QUARANTINE, REPAIR, SALVAGED, Findings, spans_of
-from core.store.care.overlay import ReadAt, overlaid, raw
+from core.store.care.overlay import ReadAt, file_faults, overlaid, raw, shown
 from core.store.care.soundness import Soundness, soundness
-from core.store.care.walfile import FRAME_HEADER_BYTES, PAGE_BYTES_MAX, PAGE_BYTES_MIN, Frame, Verdict, walk
+from core.store.care.walfile import (
+    FRAME_HEADER_BYTES,
+    HEADER_BYTES,
+    PAGE_BYTES_MAX,
+    PAGE_BYTES_MIN,
+    Frame,
+    Verdict,
+    walk,
+)
 from core.store.connection import fault_of, open_for_writing
 from core.store.durable import CREATE, FILE_MODE, FOLDER_MODE, NO_FOLLOW, flush_folder, replace_file
 from core.store.lock import LOCK_NAME
 from core.store.reader import STORE_NAME
 
 _PAGE_BYTES_USUAL = 4096
+_ROOT_OF_HEADS = "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence'"
 
 T = TypeVar("T")
 
@@ -56,9 +66,11 @@ class Case:
         with raw(self.base) as (read_at, size), raw(self.wal) as (read_wal, wal_bytes):
             self.is_empty = size == wal_bytes == 0
             self.walk = walk(read_wal, wal_bytes, page_bytes=_page_bytes(read_at))
-        self.kept = self.walk.frames[: self.walk.valid]
+            self.kept = self.walk.frames[: self.walk.valid]
+            faults = file_faults(read_at, size, self.kept or self.walk.tail, page_bytes=self.walk.page_bytes)
         judge = partial(soundness, is_thorough=is_thorough)
-        self.sound = self.seen_with(self.kept, judge) or Soundness(faults=("unreadable",))
+        sound = self.seen_with(self.kept, judge) or Soundness(faults=("unreadable",))
+        self.sound = msgspec.structs.replace(sound, faults=(*faults, *sound.faults))
 
     def seen_with(self, frames: Iterable[Frame], judge: Callable[[apsw.Connection], T]) -> T | None:
         """What `judge` says of the database with `frames` over it; None where SQLite can make nothing of that."""
@@ -81,15 +93,35 @@ class Case:
                 return head - self.sound.head
         return 0
 
+    def is_end_known(self) -> bool:
+        """Whether what is intact has the page of the log's head as it was written last: behind all that is broken."""
+        if self.walk.verdict is not Verdict.WHOLE and not self.walk.frames and self.walk.lost_bytes > HEADER_BYTES:
+            return False
+        if not self.walk.broken:
+            return True
+        views = self.views()
+        root = next(filter(None, (self.seen_with(frames, _root_of_heads) for frames in views)), 0)
+        places = [place for place, frame in enumerate(self.walk.frames) if frame.is_intact and frame.page == root]
+        if max(places, default=-1) < self.walk.broken[-1]:
+            return False
+        # What an earlier generation left has no head beyond the database's.
+        below, above = (self.seen_with(frames, seen_head) or 0 for frames in ((), views[0]))
+        return self.walk.is_proven or above > below > 0
+
+    def is_tail_known(self) -> bool:
+        """Whether all facts that the log's tail may hold are told: it is unfinished alone, or has its head."""
+        has_noise = any(self.walk.frames[place].is_noise for place in self.walk.broken)
+        return self.is_end_known() or not (has_noise or self.lost_facts() == 0)
+
     def tells_nothing_new(self) -> bool:
         """Whether the tail holds nothing but what is in the database already, as after a checkpoint."""
+        if self.walk.broken:
+            return False
         last = {frame.page: frame for frame in self.walk.tail}
         below = {frame.page: frame for frame in self.kept}
         with raw(self.base) as (read_base, _), raw(self.wal) as (read_wal, _):
             size = self.walk.page_bytes
             for page, frame in last.items():
-                if not frame.is_intact:
-                    return False
                 under = below.get(page)
                 place = None if under is None else under.offset + FRAME_HEADER_BYTES
                 before = read_base((page - 1) * size, size) if place is None else read_wal(place, size)
@@ -114,7 +146,11 @@ def examine(folder: Path, *, at: float, mend: bool, is_thorough: bool = False) -
     if case.sound.faults or (case.walk.verdict is Verdict.DAMAGED and not case.tells_nothing_new()):
         return _damaged(case, found, mend=mend)
     found = msgspec.structs.replace(
-        found, verdict="tail_dropped", bytes=case.walk.lost_bytes, facts_seen=case.lost_facts()
+        found,
+        verdict="tail_dropped",
+        bytes=case.walk.lost_bytes,
+        facts_seen=case.lost_facts(),
+        is_lost_known=case.is_tail_known(),
     )
     return _without_tail(case, found) if mend else found
 
@@ -134,24 +170,52 @@ def _damaged(case: Case, found: Findings, *, mend: bool) -> Findings:
     found = msgspec.structs.replace(found, verdict="damaged", bytes=case.walk.lost_bytes, facts_seen=case.lost_facts())
     if not mend:
         return found
-    with _undone_if_it_fails() as made:
-        aside = [
-            _set_aside(case, case.base, STORE_NAME, made),
-            *([_set_aside(case, case.wal, "wal", made)] if case.walk.frames else []),
-        ]
+    with _undone_if_it_fails() as made, ExitStack() as stack:
+        files = ((case.base, STORE_NAME), (case.wal, "wal"))
+        aside = [_set_aside(case, path, name, made) for path, name in files if os.path.lexists(path)]
         place = _free_name(case, SALVAGED)
         made.append(place)
         views = [overlaid(case.base, case.wal, frames, page_bytes=case.walk.page_bytes) for frames in case.views()]
-        candidate = build(place, views, kept_head=case.sound.head)
+        rest = _rest(case, stack)
+        candidate = build(place, views, rest, kept_head=case.sound.head, is_end_known=case.is_end_known())
         found = msgspec.structs.replace(
             found,
             salvaged=candidate.facts,
             head=candidate.head,
             lost=spans_of(candidate.lost),
+            is_lost_known=candidate.is_lost_known,
             aside=(*aside, f"{QUARANTINE}/{place.name}"),
         )
         replace_file(case.folder / MARKER, msgspec.json.format(msgspec.json.encode(found)))
     return found
+
+
+def _rest(case: Case, stack: ExitStack) -> Rest:
+    """Every page of the log and of the file, the last first."""
+    size = case.walk.page_bytes
+    lookups = [stack.enter_context(shown(case.base, case.wal, frames, page_bytes=size)).page for frames in case.views()]
+    read_base, base_bytes = stack.enter_context(raw(case.base))
+    read_wal, _ = stack.enter_context(raw(case.wal))
+    frames = [frame for frame in case.walk.frames if frame.is_ours and frame.page > 0]
+
+    def leaves(is_newest: bool) -> Leaves:
+        def pages() -> Iterator[Leaf]:
+            seen: set[int] = set()
+            for frame in reversed(frames):
+                if not (is_newest and frame.page in seen):
+                    yield frame.page, read_wal(frame.offset + FRAME_HEADER_BYTES, size)
+                seen.add(frame.page)
+            for number in range(1, base_bytes // size + 1):
+                if not (is_newest and number in seen):
+                    yield number, read_base((number - 1) * size, size)
+
+        return pages
+
+    return Rest(leaves, lookups)
+
+
+def _root_of_heads(db: apsw.Connection) -> int:
+    return int(db.execute(_ROOT_OF_HEADS).get or 0)
 
 
 @contextmanager

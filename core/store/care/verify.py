@@ -31,7 +31,11 @@ FROM = """
     LEFT JOIN producer p ON p.id = f.producer
 """
 _PAGE = f"SELECT {COLUMNS} {FROM} WHERE f.seq > ? AND f.seq <= ? ORDER BY f.seq LIMIT {PAGE_ROWS}"
-LAST_SEQ = "SELECT max(seq) FROM fact"
+# Where a salvaged store's last facts are lost, its log ends with the last position that was ever given.
+LAST_SEQ = """
+    SELECT max(coalesce((SELECT max(seq) FROM fact), 0),
+        coalesce((SELECT value FROM meta WHERE name = 'lost_until'), 0))
+"""
 
 # Not among them: what passes by itself, as a busy database or a full disk.
 _UNREADABLE = (
@@ -84,6 +88,8 @@ def readable(rows: Rows, since: int, until: int) -> Iterator[Row | int]:
     spans = [(since, until)]
     while spans:
         since, until = spans.pop()
+        if since >= until:
+            continue
         try:
             page = rows(_PAGE, (since, until))
         except _UNREADABLE:

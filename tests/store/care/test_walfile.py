@@ -175,6 +175,48 @@ def test_a_damaged_header_hides_no_frame(tmp_path: Path, place: int) -> None:
     assert all(frame.is_intact for frame in found.frames)
 
 
+@pytest.mark.parametrize("filler", [bytes(1), b"\x5a"], ids=["zeroed", "overwritten"])
+@pytest.mark.parametrize("size", [HEADER_BYTES, 512, 4096])
+def test_a_lost_beginning_hides_no_frame_behind_it(tmp_path: Path, filler: bytes, size: int) -> None:
+    """Frames that go on from each other prove what they are, whatever became of those before them."""
+    wal = _made(tmp_path, leftovers=True)
+    whole = _walked(wal)
+    found = _walked(filler * size + wal[size:], page_bytes=4096)
+    first = next(number for number, frame in enumerate(whole.frames) if frame.offset >= size)
+    behind = [frame.is_intact for frame in found.frames[first : whole.valid]]
+
+    assert (Verdict.DAMAGED, 0, PAGE_BYTES) == (found.verdict, found.valid, found.page_bytes)
+    assert [frame.offset for frame in whole.frames] == [frame.offset for frame in found.frames]
+    # The first behind the gap goes on from one that is gone.
+    assert ([True] if first == 0 else [False]) + [True] * (len(behind) - 1) == behind
+    assert not any(frame.is_ours for frame in found.frames[whole.valid :])
+
+
+@pytest.mark.parametrize("filler", [bytes(1), b"\x5a"], ids=["zeroed", "overwritten"])
+def test_an_end_that_was_overwritten_is_no_leftover(tmp_path: Path, filler: bytes) -> None:
+    """Frames of no generation stand where others stood, or were to be written."""
+    wal = _made(tmp_path)
+    frames = _walked(wal).frames
+    cut = len(frames) - 2
+    last = frames[cut].offset
+    found = _walked(wal[:last] + filler * (len(wal) - last))
+
+    assert (Verdict.TORN, sum(frame.pages > 0 for frame in frames[:cut])) == (found.verdict, found.commits)
+    assert found.broken and found.lost_bytes >= len(wal) - last
+
+
+def test_a_page_that_comes_twice_was_written_by_two_commits(tmp_path: Path) -> None:
+    """The frame that ended the first of them gone, they look like a single one that was not finished."""
+    wal = bytearray(_made(tmp_path, rows_per_commit=3))
+    ends = [frame for frame in _walked(bytes(wal)).frames if frame.pages]
+    wal[ends[-2].offset : ends[-2].offset + FRAME_HEADER_BYTES + PAGE_BYTES] = bytes(FRAME_HEADER_BYTES + PAGE_BYTES)
+    found = _walked(bytes(wal))
+    pages = [frame.page for frame in found.tail[:-1] if frame.is_intact]
+
+    assert COMMITS - 2 == found.commits
+    assert (Verdict.DAMAGED if len(pages) > len(set(pages)) else Verdict.TORN) == found.verdict
+
+
 def test_a_log_of_noise_is_damage() -> None:
     """What no frame speaks for is lost as a whole."""
     found = _walked(bytes(range(256)) * 20)

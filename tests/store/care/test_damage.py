@@ -1,0 +1,233 @@
+"""Whole stretches of a store gone, in its database or its log: what proves true comes back, the rest is told of."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+import pytest
+
+from core.model.clock import ManualClock
+from core.model.errors import FileDamaged
+from core.model.fact import Change, JsonObject
+from core.store import Reader, Store
+from core.store.care.checkup import check_up
+from core.store.care.findings import Findings
+from core.store.care.recovery import accept_salvage, is_settled, recover, repair
+from core.store.care.salvage import examine
+from tests.store.care.small import with_small_pages
+from tests.store.conftest import ORIGIN, TYPES
+
+IN_FILE, IN_LOG = 12, 12
+WRITTEN = IN_FILE + IN_LOG
+FILE, LOG = "store.db", "store.db-wal"
+CURSOR = ("notes", {"page": 7})
+ZERO = "zeroed"
+NOISE = "noise"
+
+
+class Harm(NamedTuple):
+    """What is done to a file: a stretch of it, from and to so many parts of its size or so many bytes."""
+
+    name: str
+    how: str
+    first: float
+    last: float
+
+
+HARMS = [
+    Harm(name, how, *stretch)
+    for name in (FILE, LOG)
+    for how in (ZERO, NOISE)
+    for stretch in ((0, 16), (0, 32), (0, 512), (0, 4096), (0.2, 0.4), (0.4, 0.6), (0.5, 1.0), (0, 0.5), (0, 1.0))
+]
+
+
+def _value(number: int) -> JsonObject:
+    """One in three is longer than a page."""
+    return {"n": number, "title": f"word{number}", "text": "x" * (9000 if number % 3 == 0 else 60)}
+
+
+def _written(folder: Path, clock: ManualClock, first: int, last: int) -> Store:
+    store = Store.open(folder, types=TYPES, origin=ORIGIN, clock=clock)
+    for number in range(first, last):
+        store.commit([Change(type="note", key=f"k{number % 5}", value=_value(number))], cursor=CURSOR)
+    return store
+
+
+@pytest.fixture(params=[512, 4096])
+def left(request: pytest.FixtureRequest, folder: Path, tmp_path: Path, clock: ManualClock) -> Path:
+    """A folder as a kill leaves it: half of its facts in the file, and all since in the log."""
+    if request.param == 512:
+        with_small_pages(folder)
+    _written(folder, clock, 0, IN_FILE).close()
+    store = _written(folder, clock, IN_FILE, WRITTEN)
+    copy = tmp_path / "left"
+    copy.mkdir()
+    for name in (FILE, LOG, "store.lock"):
+        shutil.copyfile(folder / name, copy / name)
+    store.close()
+    return copy
+
+
+@pytest.fixture
+def closed(folder: Path, clock: ManualClock) -> Path:
+    """A folder that was closed properly: everything is in the file."""
+    _written(folder, clock, 0, WRITTEN).close()
+    return folder
+
+
+def _harm(folder: Path, harm: Harm) -> None:
+    content = bytearray((folder / harm.name).read_bytes())
+    first, last = (int(place * len(content)) if isinstance(place, float) else place for place in harm[2:])
+    dice = random.Random(str(harm))
+    content[first:last] = bytes(last - first) if harm.how == ZERO else dice.randbytes(last - first)
+    (folder / harm.name).write_bytes(content)
+
+
+def _page_of(folder: Path, name: str, kind: str) -> int:
+    db = apsw.Connection(str(folder / FILE), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        statement = "SELECT min(pageno) FROM dbstat WHERE name = ? AND pagetype = ?"
+        return int(db.execute(statement, (name, kind)).get)
+    finally:
+        db.close()
+
+
+def _without_page(folder: Path, page: int) -> None:
+    _harm(folder, Harm(FILE, ZERO, (page - 1) * 4096, page * 4096))
+
+
+def _accepted(folder: Path, found: Findings, clock: ManualClock) -> dict[int, JsonObject]:
+    """The facts of what was salvaged, by position, once its owner took it."""
+    accept_salvage(folder, actor="owner", clock=clock)
+    with Store.open(folder, types=TYPES, origin=ORIGIN, clock=clock) as store:
+        (receipt, *_) = store.receipts(10)
+        assert ("salvage", found.is_lost_known) == (receipt.verb, receipt.document["is_lost_known"])
+        facts = {fact.seq: fact.value for fact in store.facts(0, limit=100) if fact.type == "note"}
+    assert check_up(folder / FILE, types=TYPES).is_whole
+    return facts
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: "-".join(map(str, harm)))
+def test_what_is_salvaged_and_what_is_told_cover_what_was_written(left: Path, clock: ManualClock, harm: Harm) -> None:
+    """Whatever stretch is gone: no fact is lost untold, and what was there lies aside byte by byte. INV-13."""
+    _harm(left, harm)
+    before = {name: (left / name).read_bytes() for name in (FILE, LOG)}
+    found = examine(left, at=clock.now(), mend=True)
+    copies = {name.split("-", 1)[1]: (left / name).read_bytes() for name in found.copies}
+
+    if found.verdict == "damaged":
+        assert {FILE: before[FILE], "wal": before[LOG]} == copies
+        assert found.salvaged + found.lost_count >= WRITTEN or not found.is_lost_known
+        facts = _accepted(left, found, clock)
+        assert found.salvaged == len(facts)
+        assert copies == {name.split("-", 1)[1]: (left / name).read_bytes() for name in found.copies}
+    else:
+        assert found.verdict == "whole" or {"wal": before[LOG]} == copies
+        assert found.head + found.facts_seen >= WRITTEN or not found.is_lost_known
+        with Store.open(left, types=TYPES, origin=ORIGIN, clock=clock) as store:
+            facts = {fact.seq: fact.value for fact in store.facts(0, limit=100)}
+        assert found.head == len(facts)
+    assert facts == {seq: _value(seq - 1) for seq in facts}
+
+
+@pytest.mark.parametrize("how", [ZERO, NOISE])
+@pytest.mark.parametrize("size", [32, 512, 4096])
+def test_a_log_whose_beginning_is_gone_gives_all_its_facts_back(
+    left: Path, clock: ManualClock, how: str, size: int
+) -> None:
+    """SQLite would count nothing of it; the frames behind prove themselves, and the facts in them too."""
+    _harm(left, Harm(LOG, how, 0, size))
+    found = examine(left, at=clock.now(), mend=True)
+
+    assert ("damaged", WRITTEN, 0) == (found.verdict, found.salvaged, found.lost_count)
+    assert size > 32 or found.is_lost_known
+    assert WRITTEN == len(_accepted(left, found, clock))
+
+
+@pytest.mark.parametrize("size", [16, 100])
+def test_a_database_whose_header_is_gone_loses_nothing(closed: Path, clock: ManualClock, size: int) -> None:
+    """All that it says is known beforehand, so that everything else is read by it: where streams resume as well."""
+    _harm(closed, Harm(FILE, ZERO, 0, size))
+    found = repair(closed, clock=clock)
+
+    assert found is not None and ("damaged", WRITTEN, (), True) == (
+        found.verdict,
+        found.salvaged,
+        found.lost,
+        found.is_lost_known,
+    )
+    assert WRITTEN == len(_accepted(closed, found, clock))
+    with Store.open(closed, types=TYPES, origin=ORIGIN, clock=clock) as store:
+        assert CURSOR[1] == store.cursor(CURSOR[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sqlite_schema", "internal"), ("fact", "internal"), ("origin", "leaf"), ("type", "leaf")]
+)
+def test_facts_that_no_tree_leads_to_are_read_from_their_pages(
+    closed: Path, clock: ManualClock, name: str, kind: str
+) -> None:
+    """The page that leads to all others gone, or the one that says what a row's numbers mean."""
+    _without_page(closed, _page_of(closed, name, kind))
+    found = repair(closed, clock=clock)
+
+    assert found is not None and ("damaged", WRITTEN, ()) == (found.verdict, found.salvaged, found.lost)
+    assert {seq: _value(seq - 1) for seq in range(1, WRITTEN + 1)} == _accepted(closed, found, clock)
+
+
+def test_a_verification_ends_where_no_fact_can_be_read(closed: Path) -> None:
+    """Also where a mark stands at the very last position, so that nothing is left to look at behind it."""
+    _without_page(closed, _page_of(closed, "fact", "internal"))
+
+    with pytest.raises(FileDamaged):
+        check_up(closed / FILE, types=TYPES)
+
+
+def test_what_was_removed_is_not_lost_and_does_not_come_back(folder: Path, clock: ManualClock) -> None:
+    """Positions that a receipt names are no loss."""
+    with _written(folder, clock, 0, WRITTEN) as store:
+        removed = [fact.id for fact in store.facts(0, limit=100) if fact.seq in (3, 4, 9)]
+        store.prune(removed, actor="owner")
+    _without_page(folder, _page_of(folder, "fact", "internal"))
+    found = repair(folder, clock=clock)
+
+    assert found is not None and ("damaged", WRITTEN - 3 + 1, (), True) == (
+        found.verdict,
+        found.salvaged,
+        found.lost,
+        found.is_lost_known,
+    )
+    assert {3, 4, 9}.isdisjoint(_accepted(folder, found, clock))
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_log_without_its_file_is_damage(left: Path, clock: ManualClock, is_there: bool) -> None:
+    """SQLite would remove the log of an empty file; what it holds is salvaged, and it lies aside."""
+    log = (left / LOG).read_bytes()
+    (left / FILE).unlink()
+    if is_there:
+        (left / FILE).touch()
+    assert not is_settled(left)
+    with Reader.open(left, types=TYPES) as reader, suppress(FileDamaged):
+        assert 0 == reader.head()
+    found = recover(left, clock=clock)
+
+    assert found is not None and "damaged" == found.verdict
+    assert found.salvaged + found.lost_count >= WRITTEN or not found.is_lost_known
+    assert [log] == [(left / name).read_bytes() for name in found.copies if name.endswith("-wal")]
+
+
+def test_what_is_unknown_is_told_in_words() -> None:
+    """Never that nothing is lost where nobody can know."""
+    known = Findings(verdict="damaged", at=0.0, salvaged=1200, head=1200)
+    unknown = Findings(verdict="damaged", at=0.0, salvaged=20, head=20, is_lost_known=False)
+
+    assert "1,200 facts could be salvaged, 0 are lost" == known.told_salvaged
+    assert "an unknown number may be lost; the last position known is 20" == unknown.told_lost
+    assert "an unknown number of facts" in unknown.told_dropped
