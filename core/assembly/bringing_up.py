@@ -75,7 +75,8 @@ class BringingUp:
         log.info("store of an earlier version brought up id=%s", service.id)
         trouble = ""
         try:
-            self._open_store(service).close()
+            with self._open_store(service) as store:
+                store.index_all()
         except LockerError as error:
             log.warning("store not brought up id=%s: %s", service.id, error)
             trouble = f"The store of {service.id} could not be brought up: {error.detail} {error.remedy}"
@@ -86,6 +87,6 @@ class BringingUp:
 
 def _slow(service_id: str) -> str:
     return (
-        f"The store of {service_id} is being brought up to this version, which takes long; it cannot be read until "
-        "then. If it never ends, restore a backup of it."
+        f"The store of {service_id} is being brought up to this version, which takes long; until then it cannot be "
+        "read, or not all of its words be found. If it never ends, restore a backup of it."
     )

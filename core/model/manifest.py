@@ -23,6 +23,8 @@ FREQUENCY_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _FREQUENCY = re.compile(r"(\d{1,6})\s*([smhdw])")
 _PATH = re.compile(r"/[A-Za-z0-9_./~-]{0,200}")
 _ACCEPT = re.compile(r"[A-Za-z0-9.,/*+ -]{1,200}")
+# Older SQLite, as 3.40, looks for a name with one of these as JSON writes it, and finds nothing there.
+_UNINDEXABLE = re.compile(r'["\x00-\x1f]')
 # Signing in by these is served by a later version, which says what else stands in their table.
 _AUTH_KEPT_FREE = ("oauth2", "oauth1", "device")
 
@@ -38,6 +40,11 @@ class TypeSpec(msgspec.Struct, frozen=True, kw_only=True):
     index: tuple[str, ...] = ()
     volatile: tuple[str, ...] = ()
     common: Mapping[str, str] = {}
+
+
+def is_indexable(path: str) -> bool:
+    """Whether an index over the path is the same to every SQLite that may open the store's file."""
+    return _UNINDEXABLE.search(path) is None
 
 
 def spec_of(types: Mapping[str, TypeSpec], name: str) -> TypeSpec:
@@ -184,7 +191,7 @@ def _type(name: str, table: ManifestTable) -> TypeSpec:
         time=table.text("time") or None,
         title=table.text("title") or None,
         text=table.texts("text"),
-        index=table.texts("index"),
+        index=table.texts("index", check=is_indexable),
         volatile=table.texts("volatile"),
         common={str(k): str(v) for k, v in common.items()},
     )

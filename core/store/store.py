@@ -206,7 +206,7 @@ class Store(Reads):
             changes=len(changes) + len(samples),
             size_bytes=size,
         )
-        if not bulk:
+        if not bulk or self._indexer.is_stuck:
             self._indexer.stir()
         return done
 
@@ -226,7 +226,7 @@ class Store(Reads):
         bulk = len(entries) > 1
         works = self._works(entries, atomic=atomic, index=bulk)
         self._mine().do_all(works, bulk=bulk)
-        if not bulk:
+        if not bulk or self._indexer.is_stuck:
             self._indexer.stir()
         return _answers(works)
 
@@ -261,13 +261,13 @@ class Store(Reads):
         receipts: list[JsonObject] = []
         while done := self._submit(lambda ledger: ledger.retention(actor=actor).compact(), bulk=True):
             receipts.append(done)
-            self.on_removed()
+            self._after_removal()
         return receipts
 
     def prune(self, ids: Sequence[str], *, actor: str) -> JsonObject:
         """Remove the facts with these ids (1000 at most); the receipt. Raises NotFound where there is none."""
         receipt = self._submit(lambda ledger: ledger.retention(actor=actor).prune(ids), bulk=True)
-        self.on_removed()
+        self._after_removal()
         return receipt
 
     def erase(
@@ -286,7 +286,7 @@ class Store(Reads):
         what = Erasable(ids=tuple(ids), record=record, drop_hash=drop_hash)
         folder = self.path.parent
         receipt = self._submit(lambda ledger: ledger.erase(folder, what, actor=actor), bulk=True)
-        self.on_removed()
+        self._after_removal()
         finish_in(folder, self.path, connect=self._home.connect)
         return receipt
 
@@ -320,6 +320,11 @@ class Store(Reads):
     def collect_garbage(self, *, grace_s: float = GRACE_S, actor: str) -> Collected:
         """Remove files that nothing names any more and nobody put for `grace_s`; the receipt names them."""
         return Garbage(self.files, self.rows, self._submit).collect(now=self._clock.now(), grace_s=grace_s, actor=actor)
+
+    def index_all(self) -> None:
+        """Put the words of all facts that lag behind into the text index, in steps between which others write."""
+        while not self._index_text():
+            pass
 
     def rebuild(self) -> None:
         """Fold all facts into the current state again, in one transaction; it ends as it was."""
@@ -356,6 +361,10 @@ class Store(Reads):
 
     def _after_commit(self, head: int) -> None:
         self.on_commit(head)
+
+    def _after_removal(self) -> None:
+        self.on_removed()
+        self._indexer.stir()  # The index may have had to forget everything.
 
     def _open_ledger(self) -> Ledger:
         return Ledger.open(

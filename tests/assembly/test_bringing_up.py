@@ -14,10 +14,18 @@ import pytest
 
 from core.assembly.bringing_up import BRING_UP, BringingUp
 from core.model.clock import ManualClock
+from core.model.manifest import TypeSpec
 from core.store import Origin, Reader, Store
 from tests.contracts.waiting import wait_until
 
 OLD = Path(__file__).parents[1] / "data" / "stores" / "version1.db"
+OF_2 = OLD.with_name("version2.db")
+NOTES = {
+    "note": TypeSpec(
+        name="note", time="written", title="title", text=("body",), index=("tag", 'odd"name'), volatile=("views",)
+    ),
+    "bare": TypeSpec(name="bare"),
+}
 NAMES = ("bad", "good")
 
 OpenStore = Callable[[Any], Store]
@@ -105,3 +113,19 @@ def test_the_start_waits_for_no_store(services: Any, care: Any, open_store: Open
 
     assert "takes long" in told["bad"]
     assert not good
+
+
+def test_words_are_found_when_a_store_is_brought_up(services: Any, care: Any, tmp_path: Path) -> None:
+    """Whether its connector ever runs again or not."""
+    for name in NAMES:
+        shutil.copy(OF_2, tmp_path / name / "store.db")
+
+    def open_store(service: Any) -> Store:
+        origin = Origin("device/service", 1)
+        return Store.open(tmp_path / service.id, types=NOTES, origin=origin, clock=ManualClock())
+
+    BringingUp(tmp_path, services, care=care, open_store=open_store).bring_up()
+
+    for name in NAMES:
+        with Reader.open(tmp_path / name, types=NOTES) as reader:
+            assert ["a"] == [hit.key for hit in reader.search("lighthouse", limit=9).hits]

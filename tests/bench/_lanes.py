@@ -195,11 +195,7 @@ def _prepare(execute: Callable[..., Any], rows: Rows) -> None:
     for pragma in (*_DURABLE, f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}"):
         execute(pragma)
     for sql in rows.schema:
-        try:
-            execute(sql)
-        except sqlite3.OperationalError:
-            # A SQLite before 3.43 has no table of words whose rows can be deleted; for inserting it is the same.
-            execute(sql.replace("contentless_delete = 1,", ""))
+        execute(sql)
     for table, shared in rows.shared.items():
         for row in shared:
             execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)

@@ -120,6 +120,7 @@ def test_network_comes_from_provides_else_the_name() -> None:
         ("provides = [1]", "provides: must be a list of texts"),
         ("[types.Repo]", "types.Repo: a type's name"),
         ("[types.repo]\nkeys = 'id'", "types.repo.keys: is not a key"),
+        ("[types.repo]\nindex = ['a\"b']", "types.repo.index: 'a\"b' is not allowed here"),
         ("[types.repo.common]\ncolour = 'x'", "types.repo.common.colour: is no shared field"),
         ("[types.repo.common]\nlink = 3", "types.repo.common.link: must be a dotted path"),
         ("[streams.repo]", "streams.repo.types: 'repo' is not declared under [types]"),

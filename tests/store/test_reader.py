@@ -24,6 +24,7 @@ from core.store import Page, Reader, Store
 from core.store import connection as connection_module
 from core.store.care.checkup import check_up
 from core.store.care.salvage import examine
+from core.store.schema import MIGRATIONS
 from tests.store.conftest import ORIGIN, TYPES, OpenStore
 
 
@@ -152,7 +153,7 @@ def test_reader_can_write_nothing(open_store: OpenStore, reader: Reader) -> None
 def test_newer_store_is_refused(reader: Reader, open_store: OpenStore, folder: Path) -> None:
     """A store of a later Locker is neither read wrongly nor written."""
     open_store().close()
-    _execute(folder, "PRAGMA user_version = 3")
+    _execute(folder, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
 
     with pytest.raises(FormatTooNew):
         reader.head()

@@ -475,7 +475,7 @@ def test_settings_are_the_durable_ones(store: Store) -> None:
     """WAL and our own application id and version are in the file."""
     assert [("wal",)] == rows(store, "PRAGMA journal_mode")
     assert [(0x4C4B5231,)] == rows(store, "PRAGMA application_id")
-    assert [(2,)] == rows(store, "PRAGMA user_version")
+    assert [(3,)] == rows(store, "PRAGMA user_version")
 
 
 def test_two_stores_keep_apart(open_store: OpenStore, folder: Any, clock: ManualClock) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -13,13 +16,21 @@ from core.model.clock import ManualClock
 from core.model.errors import TooBusy
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
-from core.store import Origin, Reader, Store
+from core.store import AtSeq, Origin, Reader, Store
+from core.store.care.checkup import check_up
 from core.store.migrate import version_of
 from core.store.schema import APPLICATION_ID, MIGRATIONS
+from core.store.words import text
 
 STORES = Path(__file__).parents[1] / "data" / "stores"
 TYPES = {
     "note": TypeSpec(name="note", time="written", title="title", text=("title", "body"), volatile=("views",)),
+}
+TYPES_OF_2 = {
+    "note": TypeSpec(
+        name="note", time="written", title="title", text=("body",), index=("tag", 'odd"name'), volatile=("views",)
+    ),
+    "bare": TypeSpec(name="bare"),
 }
 _PUT_OF_SECOND = """
     INSERT INTO fact VALUES (?, ?, 'note', ?, 'put', '{}', NULL, ?, NULL, 1.6e9, NULL, 1, NULL, NULL, 2, ?, 1.6e9, 0,
@@ -90,6 +101,75 @@ def test_reading_a_store_of_an_earlier_version_tells_that_it_waits(folder: Path)
 
         assert 7 == len(reader.facts(0, limit=10))
         assert not reader.is_of_earlier_version
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """A service's folder with a store of version 2."""
+    folder = tmp_path / "second"
+    folder.mkdir(mode=0o700)
+    shutil.copy(STORES / "version2.db", folder / "store.db")
+    return folder
+
+
+def opened(folder: Path) -> Store:
+    """The store of version 2, with the declarations that it was made by."""
+    return Store.open(folder, types=TYPES_OF_2, origin=Origin("device/service", 1), clock=ManualClock())
+
+
+def said(path: Path, statement: str) -> list[tuple[Any, ...]]:
+    """What a database holds."""
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        return db.execute(statement).fetchall()
+
+
+def test_a_store_of_version_2_keeps_all_it_held(second: Path) -> None:
+    """Row by row, but for what is folded anew: the words, and an index that not every SQLite has alike."""
+    tables = (
+        "fact", "current", "past", "tally", "cursor", "run", "quarantine", "type", "origin", "producer", "receipt",
+        "point", "sample", "rollup", "checkpoint",
+    )  # fmt: skip
+    before = {table: said(second / "store.db", f"SELECT * FROM {table}") for table in tables}
+    with opened(second) as store:
+        store.index_all()
+
+        assert ["b"] == [one.key for one in store.history("note", "b", limit=1).facts]
+        assert {"note": 2, "bare": 1} == store.counts()
+    assert before == {table: said(second / "store.db", f"SELECT * FROM {table}") for table in tables}
+    assert [("tag",)] == said(second / "store.db", "SELECT path FROM field_index")
+    assert [(3,)] == said(second / "store.db", "PRAGMA user_version")
+    assert [(2,)] == said(second / "store.db.before-v3", "PRAGMA user_version")
+    assert check_up(second / "store.db", types=TYPES_OF_2).is_whole
+
+
+def test_the_words_of_a_store_of_version_2_are_found_again(second: Path) -> None:
+    """Soon, without anybody's asking; those of every version, none of what was erased."""
+    with opened(second) as store:
+        deadline = time.monotonic() + 10
+        while store.rows("SELECT value FROM meta WHERE name = 'indexed_seq'") != [(8,)]:
+            assert time.monotonic() < deadline, "its words were not indexed in time"
+            time.sleep(0.01)
+
+        assert ["a"] == [hit.key for hit in store.search("lighthouse keeper", limit=9).hits]
+        assert [1] == [hit.seq for hit in store.search("fog", limit=9, as_of=AtSeq(3)).hits]
+        assert ["c"] == [hit.key for hit in store.search("東京", limit=9).hits]
+        assert ["x"] == [hit.key for hit in store.search("computed", limit=9).hits]
+        assert [] == store.search("zaphodbeeblebrox", limit=9).hits
+
+
+def test_a_store_of_version_2_is_written_while_its_words_are_folded(
+    second: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No write waits for the words of a large store, and what is written meanwhile is found with them."""
+    monkeypatch.setattr(text, "_CATCH_UP_FACTS", 2)
+    with opened(second) as store:
+        store.commit([Change(type="note", key="n", value={"title": "Written meanwhile"})])
+        store.erase(record=("note", "a"), actor="owner")
+        store.index_all()
+
+        assert ["n"] == [hit.key for hit in store.search("meanwhile", limit=9).hits]
+        assert [] == store.search("lighthouse", limit=9).hits
+    assert check_up(second / "store.db", types=TYPES_OF_2).is_whole
 
 
 def test_numbers_of_a_later_origin_stay(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from core.model.errors import BadRequest, FileDamaged, TooBusy
 from core.model.filter import Filter, parse_path
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, is_indexable
 from core.store.asking.asof import AsOf, settled
 from core.store.asking.narrow import Range, indexes_of, narrowest, ranges
 from core.store.asking.walk import (
@@ -294,9 +294,10 @@ def _walk(rows: BoundedRows, scope: Scope, question: Question, spec: TypeSpec, i
     if order == "newest":
         return Newest(rows, scope)
     asked = parse_path(order.removeprefix("-"))
-    path = next((path for path in spec.index if tuple(path.split(".")) == asked.steps and not asked.is_shared), None)
+    paths = [path for path in spec.index if is_indexable(path)]
+    path = next((path for path in paths if tuple(path.split(".")) == asked.steps and not asked.is_shared), None)
     if path is None:
-        known = ", ".join(("key", "newest", *("->".join(path.split(".")) for path in spec.index)))
+        known = ", ".join(("key", "newest", *("->".join(path.split(".")) for path in paths)))
         raise BadRequest(f"{order[:80]!r} is no order of {spec.name}", remedy=f"Order by one of {known}.")
     if scope.type_id == 0:
         return ByKey(rows, scope)

@@ -42,7 +42,7 @@ _TABLES = {
     "sample": "point, at, value",
     "receipt": "seq, verb, at, actor, document",
 }
-_FOLDED_META = ("declarations", "indexed_seq")
+_FOLDED_META = ("declarations", "indexed_seq", "words")
 _NUMBERED = {
     "type": ("INSERT INTO type (name) VALUES (?)", "SELECT id FROM type WHERE name = ?"),
     "origin": ("INSERT INTO origin (log, epoch) VALUES (?, ?)", "SELECT id FROM origin WHERE log = ? AND epoch = ?"),

@@ -27,6 +27,7 @@ from core.store.exchange.backup import known_backups
 from core.store.log.digest import digest_of
 from core.store.log.facts import id_text
 from core.store.log.receipts import ERASE
+from core.store.words.text import TextIndex
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,6 @@ _PRODUCER = "SELECT producer FROM fact WHERE seq = ?"
 _DELETE_PRODUCER = """
     DELETE FROM producer WHERE id = ? AND NOT EXISTS (SELECT 1 FROM fact f WHERE f.producer = producer.id)
 """
-_DELETE_TEXT = "DELETE FROM text WHERE rowid = ?"
-_OPTIMIZE = "INSERT INTO text (text) VALUES ('optimize')"
 _DELETE_REFUSED = "DELETE FROM quarantine WHERE type = ? AND key = ?"
 _BACKUPS = "SELECT value FROM meta WHERE name = 'backups'"
 _PUT_PENDING = """
@@ -62,7 +61,7 @@ class Erasable(msgspec.Struct, frozen=True, kw_only=True):
     drop_hash: bool = False
 
 
-def erase(db: apsw.Connection, retention: Retention, what: Erasable, *, folder: Path) -> JsonObject:
+def erase(db: apsw.Connection, retention: Retention, text: TextIndex, what: Erasable, *, folder: Path) -> JsonObject:
     """Erase what these facts, or all facts of a record, said; the receipt's document. One transaction of the caller.
 
     It is done when `finish` was called after the commit. Raises NotFound where there is no such fact, BadRequest for
@@ -72,6 +71,8 @@ def erase(db: apsw.Connection, retention: Retention, what: Erasable, *, folder: 
     went = retention.digest(one.seq for one in targets)
     files = _files_of(db, targets, folder)
     producers = {db.execute(_PRODUCER, (one.seq,)).get for one in targets} - {None}
+    seqs = [one.seq for one in targets]
+    text.remove(seqs)
     for one in targets:
         _blank(db, one, drop_hash=what.drop_hash)
     for type_name, key in dict.fromkeys((one.type_name, one.key) for one in targets):
@@ -80,7 +81,7 @@ def erase(db: apsw.Connection, retention: Retention, what: Erasable, *, folder: 
     if files:
         spare_named(files, fetch(db))
     retention.refold(targets)
-    db.execute(_OPTIMIZE)
+    text.purge(seqs)
     copies = copies_in(folder)
     db.execute(_PUT_PENDING, (msgspec.json.encode(copies).decode(),))
     said: JsonObject = {
@@ -90,7 +91,7 @@ def erase(db: apsw.Connection, retention: Retention, what: Erasable, *, folder: 
         "unreachable": unreachable(db, folder),
         "files": sorted(files)[:FILES_TOLD_MAX],
     }
-    return retention.sign(ERASE, [one.seq for one in targets], went, said)
+    return retention.sign(ERASE, seqs, went, said)
 
 
 def finish(db: apsw.Connection, folder: Path) -> bool:
@@ -166,7 +167,6 @@ def _blank(db: apsw.Connection, one: Target, *, drop_hash: bool) -> None:
     value_hash = NO_HASH if drop_hash else row[7]
     blank = (*row[:4], 1, "{}", None, value_hash, *row[8:12], None, None, *row[14:-1])
     db.execute(_BLANK, (value_hash, digest_of(blank), one.seq))
-    db.execute(_DELETE_TEXT, (one.seq,))
 
 
 def _listed(folder: Path) -> list[str]:

@@ -18,6 +18,7 @@ from core.store.care.findings import spans_of
 from core.store.log import current
 from core.store.log.facts import HEAD, id_text, stored_id
 from core.store.log.receipts import COMPACT, PRUNE, TYPES, Verb, put_receipt
+from core.store.words.text import TextIndex
 
 COMPACT_FACTS_MAX = 20_000
 PRUNE_IDS_MAX = 1000
@@ -45,7 +46,6 @@ _OF_RECORD = """
 _UNTIL = "SELECT until_seq FROM past WHERE type = ? AND key = ? AND seq = ?"
 _DIGEST = "SELECT row_digest FROM fact WHERE seq = ?"
 _DELETE_FACT = "DELETE FROM fact WHERE seq = ?"
-_DELETE_TEXT = "DELETE FROM text WHERE rowid = ?"
 _CURRENT = "SELECT deleted FROM current WHERE type = ? AND key = ?"
 _DELETE_CURRENT = "DELETE FROM current WHERE type = ? AND key = ?"
 _DELETE_PASTS = "DELETE FROM past WHERE type = ? AND key = ?"
@@ -94,10 +94,19 @@ class Retention:
     """
 
     def __init__(
-        self, db: apsw.Connection, *, types: Mapping[str, TypeSpec], chain: Chain, note: Note, now: float, actor: str
+        self,
+        db: apsw.Connection,
+        *,
+        types: Mapping[str, TypeSpec],
+        text: TextIndex,
+        chain: Chain,
+        note: Note,
+        now: float,
+        actor: str,
     ) -> None:
         self._db = db
         self._types = types
+        self._text = text
         self._chain = chain
         self._note = note
         self._now = now
@@ -225,9 +234,8 @@ class Retention:
         return document
 
     def _delete(self, seqs: Sequence[int]) -> None:
-        places = [(seq,) for seq in seqs]
-        self._db.executemany(_DELETE_TEXT, places)
-        self._db.executemany(_DELETE_FACT, places)
+        self._text.remove(seqs)
+        self._db.executemany(_DELETE_FACT, [(seq,) for seq in seqs])
 
     def _raise_floors(self, floors: Mapping[str, int]) -> int:
         """The first position that this store answers for, of all types and of each, never lower than before."""

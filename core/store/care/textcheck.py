@@ -15,7 +15,7 @@ from core.store.log.facts import SEQ_MAX, object_of
 from core.store.migrate import migrate
 from core.store.pace import Wait, rest
 from core.store.schema import APPLICATION_ID, MIGRATIONS
-from core.store.words.text import Put, TextIndex
+from core.store.words.text import WORDS, Put, TextIndex
 
 FACTS_AT_ONCE = 1000
 
@@ -28,7 +28,6 @@ _STRAYS = """
     SELECT 1 FROM text_docsize
     WHERE id < 1 OR id > (SELECT coalesce(max(value), 0) FROM meta WHERE name = 'indexed_seq')
 """
-_WORDS = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.words USING fts5vocab(main, text, instance)"
 _INSTANCES = "SELECT term, doc, col, offset FROM temp.words WHERE doc <= ?"
 _SIZES = "SELECT id, sz FROM text_docsize WHERE id <= ?"
 
@@ -55,7 +54,7 @@ def _make_words(db: apsw.Connection) -> None:
     was_closed = db.pragma("query_only")
     db.pragma("temp_store", "memory")
     db.pragma("query_only", False)
-    db.execute(_WORDS)
+    db.execute(WORDS)
     db.pragma("query_only", was_closed)
 
 
@@ -65,7 +64,7 @@ def _expected(db: apsw.Connection, types: Mapping[str, TypeSpec], until: int, wa
     try:
         migrate(memory, Path(":memory:"), application_id=APPLICATION_ID, steps=MIGRATIONS)
         index = TextIndex(memory, types)
-        memory.execute(_WORDS)
+        memory.execute(WORDS)
         total, since = 0, 0
         while True:
             began = time.monotonic()

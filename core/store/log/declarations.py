@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import apsw
 import msgspec
 
-from core.model.manifest import TypeSpec
+from core.model.manifest import TypeSpec, is_indexable
 from core.store.paths import json_path
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class Declarations:
             (numbers[name], path): index_name(numbers[name], path)
             for name, spec in self._types.items()
             for path in spec.index
+            if is_indexable(path)
         }
         there = {(number, path): name for number, path, name in self._db.execute(_INDEXES)}
         for (number, path), name in there.items():

@@ -25,6 +25,8 @@ class Indexer:
         self._work = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        #: Whether it stopped with something lagging behind, until it is stirred.
+        self.is_stuck = False
 
     def stir(self) -> None:
         """Something lags behind. Returns at once."""
@@ -50,9 +52,11 @@ class Indexer:
             if self._closing.wait(PAUSE_S):
                 return
             self._work.clear()
+            self.is_stuck = False
             try:
                 while not self._closing.is_set() and not self._index():
                     pass
             except LockerError as error:
                 # A full disk, or a store about to close: the next write stirs again, and so does the next open.
+                self.is_stuck = True
                 log.warning("text not indexed store=%s: %s", self._name, error)

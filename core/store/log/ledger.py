@@ -219,11 +219,13 @@ class Ledger:
     def keep_up(self) -> None:
         """Fold every fact again where the folds were made by other declarations than today's.
 
-        Indexes that an earlier version made in its own way are made anew.
+        Indexes that an earlier version made in its own way are made anew; words that it made in its own way are left
+        to `index_text`.
         """
         declarations = Declarations(self._db, self._types)
         if declarations.are_folded:
             declarations.settle_indexes()
+            self._text.keep_up()
         else:
             self.rebuild()
         if not self._samples.is_folded:
@@ -231,11 +233,19 @@ class Ledger:
 
     def retention(self, *, actor: str) -> Retention:
         """What lets facts go, for `actor`, within the transaction that is under way."""
-        return Retention(self._db, types=self._types, chain=self._chain, note=self._note, now=self.now(), actor=actor)
+        return Retention(
+            self._db,
+            types=self._types,
+            text=self._text,
+            chain=self._chain,
+            note=self._note,
+            now=self.now(),
+            actor=actor,
+        )
 
     def erase(self, folder: Path, what: Erasable, *, actor: str) -> JsonObject:
         """Erase what facts said, within the transaction that is under way; `finish_erasing` after its commit."""
-        done = erase(self._db, self.retention(actor=actor), what, folder=folder)
+        done = erase(self._db, self.retention(actor=actor), self._text, what, folder=folder)
         self._shared.forget_producers()  # One that only erased facts had is gone.
         return done
 

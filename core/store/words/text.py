@@ -1,11 +1,12 @@
 """The text index: every retained version of a record by the words that a person would look for.
 
 One row of the table `text` is one fact, by its `seq`; versions without words have none. It is a fold of the facts: what
-a record's words are follows from its value and its type's declaration alone.
+a record's words are follows from its value, its type's declaration and the form of words (`FORM`) alone.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from core.store.words.markup import plain_text
 RECORD_LETTERS_MAX = 256 * 1024
 DEPTH_MAX = 8
 _CATCH_UP_FACTS = 2000
+# How the words are made of a text. The number goes up with every change of that; letters are as Python knows them.
+FORM = f"1, Unicode {unicodedata.unidata_version}"
 # In the title of every row, so that a search for some types need not look at the others. No text brings such a word:
 # signs of private use are no letters.
 TYPE_MARK = "\ue000"
@@ -29,12 +32,26 @@ TYPE_MARK = "\ue000"
 _SHARED_BODY = ("text", "summary", "author", "people", "place")
 
 _INSERT = "INSERT INTO text (rowid, title, body) VALUES (?, ?, ?)"
-_REMOVE = "DELETE FROM text WHERE rowid = ?"
+_REMOVE = "INSERT INTO text (text, rowid, title, body) VALUES ('delete', ?, ?, ?)"
 _REMOVE_ALL = "INSERT INTO text (text) VALUES ('delete-all')"
 _OPTIMIZE = "INSERT INTO text (text) VALUES ('optimize')"
 _PUTS = """
     SELECT f.seq, f.type, t.name, f.value, f.common FROM fact f CROSS JOIN type t ON t.id = f.type
     WHERE f.seq > ? AND f.seq <= ? AND f.deleted = 0 ORDER BY f.seq LIMIT ?
+"""
+_INDEXED = """
+    SELECT f.seq, f.type, t.name, f.value, f.common FROM text_docsize d CROSS JOIN fact f ON f.seq = d.id
+    CROSS JOIN type t ON t.id = f.type WHERE d.id = ?
+"""
+_ANY = "SELECT 1 FROM text_docsize LIMIT 1"
+WORDS = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.words USING fts5vocab (main, text, instance)"
+_ANY_OF = "SELECT 1 FROM temp.words WHERE doc IN (SELECT value FROM json_each(?)) LIMIT 1"
+# The index's own list of its parts, level by level: of each level two counts, then its parts.
+_PARTS = "SELECT block FROM text_data WHERE id = 10"
+_NO_PARTS = b"\0\0"
+_FORM = "SELECT value FROM meta WHERE name = 'words'"
+_NOTE_FORM = """
+    INSERT INTO meta (name, value) VALUES ('words', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
 _REACHED = "SELECT value FROM meta WHERE name = 'indexed_seq'"
 _REACH = """
@@ -65,27 +82,55 @@ class TextIndex:
         self.reached: int = db.execute(_REACHED).get or 0
 
     def add(self, puts: Sequence[Put], *, since: int, head: int) -> None:
-        """Index what was just added after the position `since` up to `head`; what lags behind it comes with it."""
-        while self.reached < since:
-            self._catch_up(_CATCH_UP_FACTS, until=since)
+        """Index what was just added after the position `since` up to `head`; what lags behind it comes with it.
+
+        Where too much lags behind for one transaction, nothing is indexed: it waits for `catch_up`.
+        """
+        if since - self.reached > _CATCH_UP_FACTS:
+            return
+        if self.reached < since:
+            self._catch_up(_CATCH_UP_FACTS + 1, until=since)
         self._index(puts)
         self._reach(head)
 
     def catch_up(self, limit: int) -> bool:
         """Index at most `limit` versions of what lags behind; whether nothing does any more."""
-        return self._catch_up(limit, until=self._db.execute(_HEAD).get or 0)
+        head = self._db.execute(_HEAD).get or 0
+        return self.reached >= head or self._catch_up(limit, until=head)
+
+    def keep_up(self) -> None:
+        """Forget everything where the words were made in another form than today's; `catch_up` makes them again."""
+        if self._db.execute(_FORM).get != FORM:
+            self.clear()
 
     def remove(self, seqs: Iterable[int]) -> None:
-        """Take these versions out; their words leave the file with the next `optimize`."""
-        self._db.executemany(_REMOVE, ((seq,) for seq in seqs))
+        """Take out these versions, whose facts still say what they said; their words leave the file by `purge`.
 
-    def optimize(self) -> None:
-        """Write the index anew without what was taken out: smaller, quicker, and nothing of the removed in it."""
+        Where a fact is damaged so that nobody knows its words, everything is forgotten; `catch_up` makes it again.
+        """
+        try:
+            for seq in seqs:
+                indexed: list[Any] = self._db.execute(_INDEXED, (seq,)).fetchall()
+                self._db.executemany(_REMOVE, self._rows(map(_put, indexed)))
+        except (apsw.CorruptError, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+            self.clear()
+
+    def purge(self, seqs: Sequence[int]) -> None:
+        """Write the index anew without these versions, which were taken out: nothing of them stays in any byte.
+
+        Where that cannot be told, everything is forgotten; `catch_up` makes it again.
+        """
+        if self._db.execute(_ANY).get is None:
+            self._db.execute(_REMOVE_ALL)
+            return
         self._db.execute(_OPTIMIZE)
+        if self._may_keep(seqs):
+            self.clear()
 
     def clear(self) -> None:
         """Forget everything; `catch_up` makes it again."""
         self._db.execute(_REMOVE_ALL)
+        self._db.execute(_NOTE_FORM, (FORM,))
         self._reach(0)
 
     def rebuild(self) -> None:
@@ -96,7 +141,7 @@ class TextIndex:
 
     def _catch_up(self, limit: int, *, until: int) -> bool:
         rows: list[tuple[Any, ...]] = self._db.execute(_PUTS, (self.reached, until, limit)).fetchall()
-        self._index(Put(seq, number, name, object_of(value), object_of(own)) for seq, number, name, value, own in rows)
+        self._index(map(_put, rows))
         is_done = len(rows) < limit
         self._reach(until if is_done else rows[-1][0])
         return is_done
@@ -110,6 +155,17 @@ class TextIndex:
             title, body = reading.title(put.value, put.common), reading.body(put.value, put.common)
             if title or body:
                 yield put.seq, f"{fold(title)} {type_mark(put.type)}", fold(body)
+
+    def _may_keep(self, seqs: Sequence[int]) -> bool:
+        """Whether the index, just written anew, may hold a word of these versions.
+
+        Those of a fact that was damaged are not what was said when it was taken out. And where the last level has no
+        part, what was written was not taken for all there is: it still says of each word taken out that it is gone.
+        """
+        if bytes(self._db.execute(_PARTS).get).endswith(_NO_PARTS):
+            return True
+        self._db.execute(WORDS)
+        return self._db.execute(_ANY_OF, (msgspec.json.encode(seqs).decode(),)).get is not None
 
     def _reach(self, seq: int) -> None:
         self._db.execute(_REACH, (seq,))
@@ -166,6 +222,11 @@ class _Places:
 
 
 _UNDECLARED = Reading(TypeSpec(name=""))
+
+
+def _put(row: tuple[Any, ...]) -> Put:
+    seq, number, type_name, value, common = row
+    return Put(seq, number, type_name, object_of(value), object_of(common))
 
 
 def type_mark(number: int) -> str:

@@ -215,6 +215,17 @@ def test_a_page_that_ended_behind_all_values_leads_to_none(
     assert [] == keys(store, "n > 0 and n < 9", order="-n", after=first.next)
 
 
+def test_a_path_that_cannot_be_indexed_is_no_order(open_store: OpenStore) -> None:
+    """A filter is answered all the same."""
+    store = open_store(types={"repo": TypeSpec(name="repo", index=("a\tb", "n"))})
+    store.commit([Change(type="repo", key="k", value={"a\tb": 1, "n": 2})])
+
+    with pytest.raises(BadRequest, match="is no order") as told:
+        store.records("repo", limit=1, order="`a\tb`")
+    assert "key, newest, n." in str(told.value.remedy)
+    assert ["k"] == keys(store, "`a\tb` == 1")
+
+
 def test_a_declared_path_is_an_order_once_it_is_indexed(repos: Store) -> None:
     """A reader whose manifest is ahead of the store says so; a filter is answered without."""
     ahead = {"repo": TypeSpec(name="repo", index=("stars", "name"))}

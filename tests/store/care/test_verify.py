@@ -266,7 +266,7 @@ def test_a_broken_seal_is_told(open_store: OpenStore, folder: Path) -> None:
         "UPDATE tally SET live = live + 1",
         "UPDATE tally SET type = 9",
         "INSERT INTO past SELECT type, key, seq, 0, at, seq, at FROM current LIMIT 1",
-        "DELETE FROM text WHERE rowid = 7",
+        "INSERT INTO text (text, rowid, title, body) VALUES ('delete', 7, 'w6 \ue0001', '')",
         "INSERT INTO text (rowid, title, body) VALUES (900, 'odd', '')",
         "UPDATE sample SET value = 6.5 WHERE at = 7.0",
         "UPDATE rollup SET total = total + 1e-9 WHERE width = 60",

@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
+
+from core.model.errors import StorageFull
 from core.model.fact import Change
 from core.store import Store
 from core.store.log.ledger import Ledger
+from core.store.words import text
 from tests.store.conftest import OpenStore
 
 DEADLINE_S = 10.0
@@ -56,6 +60,22 @@ def test_what_lagged_when_the_writer_ended_is_indexed_at_the_next_open(open_stor
         assert [] == indexed(store)
     with open_store() as store:
         until(lambda: indexed(store) == [1])
+
+
+def test_indexing_that_failed_goes_on_with_the_next_write(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bulk one too, which leaves much that lags behind to it."""
+
+    def fail() -> bool:
+        raise StorageFull("no room")
+
+    monkeypatch.setattr(text, "_CATCH_UP_FACTS", 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(store._indexer, "_index", fail)
+        store.commit([put("a", "milk")], bulk=False)
+        until(lambda: store._indexer.is_stuck)
+    store.commit([put("b", "bread"), put("c", "butter")])
+
+    until(lambda: indexed(store) == [1, 2, 3])
 
 
 def test_rebuilding_makes_the_same_index(store: Store) -> None:

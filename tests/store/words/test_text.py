@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
 from core.store import Reading, Store
-from core.store.words.text import RECORD_LETTERS_MAX, Put, TextIndex, type_mark
+from core.store.words import text
+from core.store.words.letters import fold
+from core.store.words.text import FORM, RECORD_LETTERS_MAX, Put, TextIndex, type_mark
 
 TYPES = {
     "note": TypeSpec(name="note", title="title", text=("body", "more.text"), common={"author": "by.name"}),
@@ -28,7 +32,7 @@ TABLES = """
         seq INTEGER PRIMARY KEY AUTOINCREMENT, type INTEGER, key TEXT, deleted INTEGER, value TEXT, common TEXT
     );
     CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY);
-    CREATE VIRTUAL TABLE text USING fts5 (title, body, content = '', contentless_delete = 1, tokenize = 'ascii');
+    CREATE VIRTUAL TABLE text USING fts5 (title, body, content = '', tokenize = 'ascii');
     INSERT INTO type VALUES (1, 'note'), (2, 'bare');
 """
 
@@ -146,12 +150,129 @@ def test_what_was_removed_is_in_no_byte_of_the_file(db: apsw.Connection, tmp_pat
     db.execute("DELETE FROM fact WHERE seq = 2")
 
     assert ([], [1, 3]) == (found(db, "secretword"), found(db, "kept"))
-    index.optimize()
+    index.purge([2])
     assert b"secretword" not in (tmp_path / "store.db").read_bytes()
-    assert [1, 3] == found(db, "kept")
+    assert ([1, 3], 3) == (found(db, "kept"), index.reached)
     index.remove([1, 3])
-    index.optimize()
+    index.purge([1, 3])
     assert [] == content(db)
+
+
+@pytest.mark.parametrize("seed", (0, 25, 43))
+def test_no_word_stays_however_the_index_grew(db: apsw.Connection, tmp_path: Path, seed: int) -> None:
+    """In parts of any size, merged at any time, emptied and filled again; what is left is found as before. INV-15."""
+    dice = random.Random(seed)
+    db.execute(
+        "INSERT INTO text (text, rank) VALUES ('automerge', 2); INSERT INTO text (text, rank) VALUES ('crisismerge', 4)"
+    )
+    db.pragma("synchronous", "off")
+    index = TextIndex(db, TYPES)
+    said: dict[int, str] = {}
+    for _ in range(60):
+        if said and dice.random() < 0.4:
+            gone = sorted(dice.sample(sorted(said), dice.choice([1, dice.randint(1, len(said)), len(said)])))
+            words = [said.pop(seq)[4:].encode() for seq in gone]
+            with db:
+                index.remove(gone)
+                db.executemany("DELETE FROM fact WHERE seq = ?", [(seq,) for seq in gone])
+                if dice.random() < 0.5:
+                    index.purge(gone)
+                    purged = True
+                else:
+                    purged = False
+            assert not purged or not any(word in (tmp_path / "store.db").read_bytes() for word in words)
+        else:
+            titles = [dice.randbytes(10).hex() for _ in range(dice.choice([1, 2, 5, 40]))]
+            with db:
+                add(db, *titles)
+                last = db.last_insert_rowid()
+                said |= zip(range(last - len(titles) + 1, last + 1), titles, strict=True)
+                while not index.catch_up(100):
+                    pass
+    while not index.catch_up(100):
+        pass
+
+    assert {seq: [seq] for seq in said} == {seq: found(db, title) for seq, title in said.items()}
+
+
+@pytest.mark.parametrize("value", ['{"title": "another"}', f'{{"title": "{"a " * 99}"}}', "no document"])
+def test_a_damaged_version_leaves_no_word_behind(db: apsw.Connection, tmp_path: Path, value: str) -> None:
+    """What it said cannot be said again: everything is forgotten, and found again out of the facts."""
+    add(db, "kept words", "secretword and others")
+    index = TextIndex(db, TYPES)
+    index.catch_up(100)
+    db.execute("UPDATE fact SET value = ? WHERE seq = 2", (value,))
+    index.remove([2])
+    db.execute("DELETE FROM fact WHERE seq = 2")
+    index.purge([2])
+
+    assert b"secretword" not in (tmp_path / "store.db").read_bytes()
+    assert not index.catch_up(1)
+    assert index.catch_up(100)
+    assert [1] == found(db, "kept")
+
+
+def test_a_version_without_words_is_taken_out_of_nothing(db: apsw.Connection) -> None:
+    """Nor is one that is not indexed yet: the index would count less than it holds."""
+    add(db, "", "first")
+    index = TextIndex(db, TYPES)
+    index.catch_up(100)
+    add(db, "later")
+    before = content(db)
+    index.remove([1, 3, 9])
+
+    assert before == content(db)
+    index.catch_up(100)
+    assert [3] == found(db, "later")
+
+
+def test_words_of_another_form_are_made_anew(db: apsw.Connection) -> None:
+    """Another version of Python knows other letters; those of today's form stay as they are."""
+    add(db, "first")
+    index = TextIndex(db, TYPES)
+    index.keep_up()
+    index.catch_up(100)
+    index.keep_up()
+
+    assert ([1], 1) == (found(db, "first"), index.reached)
+    db.execute("UPDATE meta SET value = '1, Unicode 1.0' WHERE name = 'words'")
+    TextIndex(db, TYPES).keep_up()
+    assert ([], 0) == (content(db), TextIndex(db, TYPES).reached)
+    assert TextIndex(db, TYPES).catch_up(100)
+    assert [FORM] == [value for (value,) in db.execute("SELECT value FROM meta WHERE name = 'words'")]
+
+
+def test_a_change_of_what_words_are_is_a_new_form() -> None:
+    """What stands in an index is taken out by saying it again: another number, where this text becomes others."""
+    value = {
+        "title": "<b>Ärger</b> &amp; Straße naïve ﬁn Ｗide Ёлка ø",
+        "body": [
+            "東京タワー 한국어 ภาษาไทย हिन्दी",
+            "a < b <script>x</script><p>c</p><!-- d --> List<String>",
+            4.5,
+            {"x": ["y" * 9]},
+        ],
+        "more": {"text": "deep " * 60_000},
+        "by": {"name": "Ann"},
+    }
+    said = f"{fold(READING.title(value, {'title': 'T'}))}\n{fold(READING.body(value, {'people': ['Bo']}))}"
+
+    assert ("1", "ec6221d2b1ed35bf") == (FORM.partition(",")[0], hashlib.sha256(said.encode()).hexdigest()[:16])
+
+
+def test_much_that_lags_behind_does_not_hold_up_what_is_added(
+    db: apsw.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the index is made anew: what is added waits for its turn too."""
+    monkeypatch.setattr(text, "_CATCH_UP_FACTS", 3)
+    add(db, *"abcdef")
+    index = TextIndex(db, TYPES)
+    index.add([Put(6, 1, "note", {"title": "f"}, {})], since=5, head=6)
+
+    assert ([], 0) == (content(db), index.reached)
+    index.catch_up(2)
+    index.add([Put(6, 1, "note", {"title": "f"}, {})], since=5, head=6)
+    assert ([1], [6], 6) == (found(db, "a"), found(db, "f"), index.reached)
 
 
 def test_the_words_of_a_store_are_those_of_its_facts(store: Store) -> None:
