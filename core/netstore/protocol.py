@@ -225,9 +225,12 @@ def params(request: JsonObject, form: type[T]) -> T:
 
 
 def cursor_of(document: object, *, epoch: str) -> int:
-    """The position a cursor names; raises CursorUnknown for one of another store or incarnation."""
-    if isinstance(document, int) and not isinstance(document, bool) and document >= 0:
-        return document
+    """The position a cursor names; raises CursorUnknown for one of another store or incarnation.
+
+    A bare 0, the beginning, is the same in all of them; no other position is.
+    """
+    if document == 0 and type(document) is int:
+        return 0
     try:
         cursor = msgspec.convert(document, Cursor)
     except msgspec.ValidationError as err:

@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 PAGE_BYTES_MAX = 16 * 1024 * 1024
 EXPENDABLE_MAX = 100_000
+_FACTS = "SELECT count(*) FROM fact"
 _HAS_TYPE = "SELECT count(*) FROM type WHERE name = ?"
 _META = "SELECT value FROM meta WHERE name = ?"
 
@@ -78,6 +79,10 @@ class Reads(ABC):
     def opens(self) -> int:
         """How often a writer opened this store."""
         return self._one(lambda row: int(row[0]), _META, ("opens",)) or 0
+
+    def fact_count(self) -> int:
+        """How many facts are held; counted one by one only where some were let go."""
+        return (self._one(lambda row: int(row[0]), _FACTS) or 0) if self.floor() else self.head()
 
     def counts(self) -> dict[str, int]:
         """How many records of each type there are, deleted ones and the store's own receipts left out."""

@@ -146,7 +146,7 @@ def test_whoever_asks_for_something_else_is_answered_in_order(house: House) -> N
     replies = [bare.reply() for _ in range(3)]
     for _ in range(3):
         assert house.write(bare)["ok"]
-    follows = bare.ask(op="subscribe", cursor=13)
+    follows = bare.ask(op="subscribe", cursor={"store_epoch": house.store.epoch(), "seq": 13})
 
     assert [10, 11] == [replies[0]["seq"], replies[2]["seq"]]
     assert {"n": 10} == replies[1]["value"]

@@ -12,12 +12,21 @@ from typing import Any
 
 import pytest
 
-from core.model.errors import BadRequest, Broken, Forbidden, LockerError, Retry, StorageFull, TokenRequired
+from core.model.errors import (
+    BadRequest,
+    Broken,
+    CursorUnknown,
+    Forbidden,
+    LockerError,
+    Retry,
+    StorageFull,
+    TokenRequired,
+)
 from core.model.fact import Change
 from core.netstore import Door, Grant, NetworkStore, ServerLimits, one_store
 from core.netstore.client.line import Address, Backoff
 from core.netstore.client.series import DistantSeries
-from core.store import Appended, Aside, Entry, Recorder, Run, Store
+from core.store import Appended, Aside, Entry, Policy, Recorder, Run, Store, renew_epoch
 from tests.contracts.waiting import wait_until
 from tests.netstore.served import TOKEN, Altered, Served, fact
 
@@ -82,6 +91,37 @@ def parameters(kind: type, name: str) -> list[tuple[str, object, object]]:
     """How a method is called."""
     found = inspect.signature(getattr(kind, name)).parameters.values()
     return [(one.name, one.kind, one.default) for one in found]
+
+
+def test_s16_a_client_s_positions_are_of_one_store(serve: Callable[..., Served]) -> None:
+    """After a copy was put back it is told that they mean nothing any more, not what stands there instead."""
+    first = serve()
+    first.store.append([Entry(type="a", key=f"{number}") for number in range(5)])
+    with NetworkStore(str(first.path), transport="unix", patience_s=10) as client:
+        before = [fact_.seq for fact_ in client.facts(2, limit=10)], [fact_.seq for fact_ in client.replay(3)]
+        first.close()
+        renew_epoch(first.folder / "store.db")
+        serve()
+        for ask in (lambda: client.facts(2, limit=10), lambda: list(client.replay(3))):
+            with pytest.raises(CursorUnknown):
+                ask()
+
+        assert ([3, 4, 5], [4, 5]) == before
+        assert 5 == len(list(client.replay()))
+
+
+def test_the_facts_are_counted(client: NetworkStore, served: Served) -> None:
+    """Those that were let go are not among them, though the head stands where it stood."""
+    for number in range(8):
+        served.store.append([Entry(type="note", key="a", value={"n": number})])
+    whole = client.fact_count(), served.store.fact_count()
+    served.store.set_policy("note", Policy("ephemeral"), actor="owner")
+    served.store.compact(actor="owner")
+    held = len(list(client.replay()))
+
+    assert (8, 8) == whole
+    assert held == client.fact_count() == served.store.fact_count() < client.head()
+    assert (0, served.store.floor()) == (client.floor(["other"]), client.floor())
 
 
 def test_s17_there_is_one_plane(client: NetworkStore, served: Served) -> None:

@@ -112,7 +112,8 @@ def test_paging_while_others_write_has_an_end(served: Served) -> None:
         first = bare.ask(op="replay", limit=90, since=0)
         seqs, following = [kept["seq"] for kept in first["facts"]], first["next"]
         while following is not None:
-            reply = bare.ask(op="replay", limit=90, since=following, until=first["head"])
+            end = {**following, "seq": first["head"]}
+            reply = bare.ask(op="replay", limit=90, since=following, until=end)
             seqs += [kept["seq"] for kept in reply["facts"]]
             following = reply["next"]
     finally:
@@ -135,14 +136,15 @@ def test_only_the_wanted_stores_are_replayed(served: Served, bare: Bare) -> None
     assert ([], None, None) == (none["facts"], none["next"], second["next"])
 
 
-@pytest.mark.parametrize(("since", "until", "expected"), [(0, 3, [1, 2, 3]), (2, 4, [3, 4]), (4, 9, [5]), (5, 5, [])])
+@pytest.mark.parametrize(("since", "until", "expected"), [(0, 3, [1, 2, 3]), (2, 4, [3, 4]), (4, 5, [5]), (5, 5, [])])
 def test_since_is_exclusive_until_inclusive(
     served: Served, bare: Bare, since: int, until: int, expected: list[int]
 ) -> None:
     """Both ends as they are stated."""
     fill(served, 5)
 
-    assert expected == [kept["seq"] for kept in bare.ask(op="replay", since=since, until=until)["facts"]]
+    start, end = ({"store_epoch": served.store.epoch(), "seq": seq} for seq in (since, until))
+    assert expected == [kept["seq"] for kept in bare.ask(op="replay", since=start, until=end)["facts"]]
 
 
 @pytest.mark.parametrize("limit", [0, -1, 10_001, "many"])
@@ -159,7 +161,11 @@ def test_s16_a_cursor_is_of_one_incarnation(served: Served, bare: Bare) -> None:
     assert [2, 3] == [kept["seq"] for kept in bare.ask(op="replay", since=mine)["facts"]]
     assert "cursor_unknown" == bare.ask(op="replay", since={**mine, "store_epoch": "00" * 16})["error_code"]
     assert "cursor_unknown" == bare.ask(op="replay", since={**mine, "seq": 4})["error_code"]
-    assert "invalid_request" == bare.ask(op="replay", since="1")["error_code"]
+    assert "cursor_unknown" == bare.ask(op="replay", until={**mine, "seq": 4})["error_code"]
+    for number in ("1", 1, -1, True, 0.0, 2**70):
+        for asked in ({"op": "replay", "since": number}, {"op": "replay", "until": number}):
+            assert "invalid_request" == bare.ask(**asked)["error_code"]
+        assert "invalid_request" == bare.ask(op="subscribe", cursor=number)["error_code"]
     assert "cursor_unknown" == bare.ask(op="subscribe", cursor={**mine, "store_epoch": "ff" * 16})["error_code"]
 
 

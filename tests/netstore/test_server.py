@@ -35,6 +35,7 @@ from core.netstore import (
     one_store,
 )
 from core.netstore.limits import THREAD_TURN_S
+from core.netstore.server.ops import OPS
 from core.store import Entry, Store
 from tests.contracts.waiting import wait_until
 from tests.netstore.served import TOKEN, Bare, Served, fact, grants
@@ -373,6 +374,14 @@ def test_ops_of_a_store_that_has_them_not_are_unknown(bare: Bare, served: Served
 
     assert ["unknown_op"] * 3 == [few.ask(op=op)["error_code"] for op in ("verify", "counts", "compact")]
     few.socket.close()
+
+
+def test_a_store_has_every_op(bare: Bare) -> None:
+    """Whatever else is wrong with a request that says no more than its op: it is none that is unknown."""
+    codes = {op: bare.ask(op=op).get("error_code") for op in OPS if op not in ("close", "subscribe")}
+
+    assert set() == {op for op, code in codes.items() if code in ("unknown_op", "internal_error")}
+    assert bare.ask(op="subscribe")["ok"]
 
 
 def _connected(path: Path) -> socket.socket:

@@ -28,6 +28,8 @@ class DistantReads:
     def __init__(self, line: Line) -> None:
         self._line = line
         self.series = DistantSeries(line)
+        # Positions are of the incarnation that was met first: after a restore they are refused, not misread.
+        self._met: str | None = None
 
     def head(self) -> int:
         """The position of the last fact."""
@@ -49,9 +51,13 @@ class DistantReads:
         """How many records of the type there are. As `Store.count`."""
         return whole(self._line.ask({"op": "count", "store": type_name, **_when(where, as_of)}), Count)
 
-    def floor(self) -> int:
-        """The first position that the store can be asked for; 0 where it retained everything."""
-        return read(self._line.ask({"op": "counts"}), "floor", int)
+    def floor(self, types: Sequence[str] = ()) -> int:
+        """The first position that the store can be asked for, about these types or all; 0: it retained everything."""
+        return read(self._line.ask({"op": "counts", "stores": list(types)}), "floor", int)
+
+    def fact_count(self) -> int:
+        """How many facts are held."""
+        return read(self._line.ask({"op": "stats"}), "facts_total", int)
 
     def record(self, type_name: str, key: str, *, as_of: AsOf | None = None) -> Record | None:
         """The record's state, the latest or that of a moment; None when there is none or it is deleted."""
@@ -123,12 +129,12 @@ class DistantReads:
 
     def facts(self, since: int, *, limit: int) -> list[Fact]:
         """The facts after position `since`, in order; only an empty answer means that there are no more."""
-        return facts_in(self._line.ask({"op": "replay", "since": since, "limit": limit, "full": True}))
+        return facts_in(self._line.ask({"op": "replay", "since": self._at(since), "limit": limit, "full": True}))
 
     def replay(self, since: int = 0) -> Iterator[Fact]:
         """Every fact after `since` up to where the log stands now, read in pages, the next one while this is used."""
-        page = self._stretch(since, None)
-        until = page.head
+        page = self._stretch(self._at(since), None)
+        until = None if page.next is None else Cursor(page.next.store_epoch, page.head)
         ahead = ThreadPoolExecutor(1, thread_name_prefix="netstore replay")
         try:
             while page.next is not None:
@@ -169,7 +175,15 @@ class DistantReads:
             self._line.ask({"op": "stats"})
         return greeting
 
-    def _stretch(self, since: int | Cursor, until: int | None) -> Stretch:
+    def _at(self, seq: int) -> int | Cursor:
+        """A position as it is asked for: 0 is the same in every store, any other is of one."""
+        if seq <= 0:
+            return seq
+        if self._met is None:
+            self._met = self.epoch()
+        return Cursor(self._met, seq)
+
+    def _stretch(self, since: int | Cursor, until: Cursor | None) -> Stretch:
         request = {"op": "replay", "since": since, "until": until, "limit": REPLAY_FACTS, "full": True}
         return self._line.ask_for(request, read_stretch)
 

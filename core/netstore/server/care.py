@@ -1,4 +1,4 @@
-"""Ops that remove facts by receipt, keep a copy, or check what is kept. The store does it; these pass it on."""
+"""Ops that remove facts by receipt, or check what is kept. The store does it; these pass it on."""
 
 from __future__ import annotations
 
@@ -76,11 +76,6 @@ def receipts(call: Call) -> Answer:
     """What left the store, the latest first."""
     asked = protocol.params(call.request, _Receipts)
     return protocol.success({"receipts": call.ask("receipts", asked.limit, before=asked.before)})
-
-
-def backup(call: Call) -> Answer:
-    """A verified copy of the store, kept beside it; what it holds."""
-    return protocol.success({"backup": call.ask("backup")})
 
 
 def verify(call: Call) -> Answer:

@@ -98,7 +98,7 @@ def stats(call: Call) -> Answer:
             "facts_written": total.facts_written,
             "connections_active": active,
             "uptime_ms": call.desk.uptime_ms(),
-            "facts_total": head,
+            "facts_total": call.ask("fact_count"),
             "head_seq": head,
         }
     )

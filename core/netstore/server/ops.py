@@ -42,12 +42,11 @@ OPS: dict[str, Op] = {
     "shared": Op(records.shared, READ),
     "rebuild": Op(records.rebuild, ADMIN),
     "commit": Op(records.commit, WRITE),
-    # What removes, keeps and checks.
+    # What removes and checks.
     "receipts": Op(care.receipts, READ),
     "compact": Op(care.compact, ADMIN),
     "prune": Op(care.prune, ADMIN),
     "erase": Op(care.erase, ADMIN),
-    "backup": Op(care.backup, ADMIN),
     "verify": Op(care.verify, ADMIN),
     "policies": Op(care.policies, READ),
     "set_policy": Op(care.set_policy, ADMIN),

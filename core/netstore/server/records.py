@@ -17,6 +17,10 @@ from core.netstore.server.writes import check_not_draining
 from core.store import Aside, Commit, Run, Sample
 
 
+class _Stores(msgspec.Struct):
+    stores: list[str] = []
+
+
 class _Count(msgspec.Struct):
     store: str
     where: Any = None
@@ -63,8 +67,10 @@ class _NoteRun(msgspec.Struct):
 
 
 def counts(call: Call) -> Answer:
-    """How many records of each type there are, and the few numbers that a store keeps of itself."""
-    return protocol.success({"counts": call.ask("counts"), "opens": call.ask("opens"), "floor": call.ask("floor")})
+    """How many records of each type there are, and the few numbers that a store keeps of itself, its floor for some."""
+    types = protocol.params(call.request, _Stores).stores
+    floor = call.ask("floor", types) if types else call.ask("floor")
+    return protocol.success({"counts": call.ask("counts"), "opens": call.ask("opens"), "floor": floor})
 
 
 def count(call: Call) -> Answer:

@@ -73,7 +73,7 @@ def _page(call: Call, asked: _Replay) -> bytes:
     if not 1 <= asked.limit <= REPLAY_FACTS_MAX:
         raise BadRequest(f"limit is {asked.limit}, allowed are 1 to {REPLAY_FACTS_MAX}.")
     epoch, head = store.epoch(), store.head()
-    end = head if asked.until is None else min(head, protocol.cursor_of(asked.until, epoch=epoch))
+    end = head if asked.until is None else _known_place(store, asked.until, head=head)
     place = 0 if asked.since is None else _position(store, asked.since)
     texts: list[bytes] = []
     size = scanned = 0
@@ -145,11 +145,16 @@ def _types(stores: list[str]) -> frozenset[str]:
     return frozenset(stores)
 
 
+def _known_place(store: ServedStore, cursor: object, *, head: int) -> int:
+    place = protocol.cursor_of(cursor, epoch=store.epoch())
+    if place > head:
+        raise CursorUnknown("The cursor is ahead of this store's log.")
+    return place
+
+
 def _position(store: ServedStore, cursor: object) -> int:
     """The position a cursor names; raises CursorTooOld below what is retained, CursorUnknown where it cannot be."""
-    place = protocol.cursor_of(cursor, epoch=store.epoch())
-    if place > store.head():
-        raise CursorUnknown("The cursor is ahead of this store's log.")
+    place = _known_place(store, cursor, head=store.head())
     oldest = oldest_of(store)
     if place < oldest and not (place == 0 and isinstance(cursor, int)):
         raise CursorTooOld(f"Facts up to {oldest} are not retained.", floor=oldest)
