@@ -34,6 +34,7 @@ _PUT = """
 _ALL = "SELECT uid, deed, at, trouble FROM store_care"
 _OF = "SELECT deed, at, trouble FROM store_care WHERE uid = ?"
 _FORGET = "DELETE FROM store_care WHERE uid = ?"
+_HEARD_OF = "SELECT max(seq) FROM position WHERE log = ?"
 
 
 class StoreCare:
@@ -56,7 +57,8 @@ class StoreCare:
         found = self.damage(service_id)
         if found is not None:
             self._stranded.add(service_id)
-            raise FileDamaged(_damage_of(service_id, found), remedy=_cure_of(service_id, self._me))
+            words = _damage_of(service_id, found, heard_of=self._heard_of(service_id))
+            raise FileDamaged(words, remedy=_cure_of(service_id, self._me))
         self._stranded.discard(service_id)
 
     def stranded(self, service_id: str) -> Reader | None:
@@ -152,6 +154,13 @@ class StoreCare:
             notices += [Notice(text, place, f"Look at {service.title}") for text in kept.get(service.uid, ())]
         return [*notices, *(Notice(text) for text in kept.get(OWN, ()))]
 
+    def _heard_of(self, service_id: str) -> int:
+        """The last position of the service's log that a listener was told of; 0 where none was."""
+        with contextlib.suppress(LockerError):
+            ((seq,),) = self._coredb.read(_HEARD_OF, (self._services.get(service_id).uid,))
+            return int(seq or 0)
+        return 0
+
     def _put(self, uid: str, deed: str, trouble: str) -> None:
         row = (uid, deed, self._clock.now(), trouble)
 
@@ -175,9 +184,10 @@ class StoreCare:
             log.warning("store not settled id=%s: %s", service_id, task.exception())
 
 
-def _damage_of(service_id: str, found: Findings) -> str:
+def _damage_of(service_id: str, found: Findings, *, heard_of: int) -> str:
+    beyond = f"Listeners were told of facts up to position {heard_of:,}. " if heard_of > found.head else ""
     return (
-        f"The store of {service_id} is damaged: {found.told_salvaged}. "
+        f"The store of {service_id} is damaged: {found.told_salvaged}. {beyond}"
         "Nothing was changed; what it holds can be read as far as it goes."
     )
 

@@ -249,6 +249,19 @@ def test_a_damaged_store_is_told_first_and_left_alone(ground: Ground) -> None:
     assert "3 facts could be salvaged" in ground.notices()[0].text
 
 
+def test_facts_that_others_heard_of_are_not_passed_over(ground: Ground) -> None:
+    """How far listeners were told is known even where the store itself knows no more."""
+    found = Findings(verdict="damaged", at=1.0, salvaged=3, head=3, is_lost_known=False)
+    (ground.me / "notes" / "damaged.json").write_bytes(msgspec.json.encode(found))
+    before = ground.notices()[0].text
+    row = ("listening", "/listen", ground.registry.service.uid, "epoch", 40)
+    ground.coredb.write(lambda db: db.execute("INSERT INTO position VALUES (?, ?, ?, ?, ?)", row))
+
+    assert "an unknown number may be lost; the last position known is 3" in before
+    assert "Listeners" not in before
+    assert "Listeners were told of facts up to position 40." in ground.notices()[0].text
+
+
 def test_what_became_of_the_cores_own_store_is_told(ground: Ground) -> None:
     """Like that of a service's, for as long as others, and no round forgets it."""
     ground.care.found_own(Findings(verdict="whole", at=1.0))

@@ -206,6 +206,21 @@ def test_what_was_removed_is_not_lost_and_does_not_come_back(folder: Path, clock
     assert {3, 4, 9}.isdisjoint(_accepted(folder, found, clock))
 
 
+def test_what_was_removed_does_not_come_back_out_of_the_log(folder: Path, tmp_path: Path, clock: ManualClock) -> None:
+    """Earlier versions of its pages stand in the log still."""
+    left = tmp_path / "left"
+    left.mkdir()
+    with _written(folder, clock, 0, WRITTEN) as store:
+        store.prune([fact.id for fact in store.facts(0, limit=100) if fact.seq in (3, 4, 9)], actor="owner")
+        for name in (FILE, LOG, "store.lock"):
+            shutil.copyfile(folder / name, left / name)
+    _harm(left, Harm(LOG, NOISE, 0, 32))
+    found = examine(left, at=clock.now(), mend=True)
+
+    assert (WRITTEN - 3 + 1, (), True) == (found.salvaged, found.lost, found.is_lost_known)
+    assert {3, 4, 9}.isdisjoint(_accepted(left, found, clock))
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_log_without_its_file_is_damage(left: Path, clock: ManualClock, is_there: bool) -> None:
     """SQLite would remove the log of an empty file; what it holds is salvaged, and it lies aside."""
