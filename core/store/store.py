@@ -24,6 +24,7 @@ from core.store.home import DiskHome, Home, MemoryHome, make_folder
 from core.store.lock import WriterLock
 from core.store.log.adding import PIECE_FACTS, Adding, Answers
 from core.store.log.entries import judge
+from core.store.log.flushes import Committing
 from core.store.log.incarnation import epoch_beside
 from core.store.log.indexer import Indexer
 from core.store.log.ledger import INDEX_FACTS, Ledger
@@ -295,6 +296,10 @@ class Store(Reads):
         found = super().verify(wait=wait)
         self._submit(lambda ledger: ledger.note_verify(found), bulk=False)
         return found
+
+    def committing(self) -> Committing:
+        """How large the last commits were, how long their flushes took, and how much waits."""
+        return self._writer.committing()
 
     def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
         """Keep for good what was done to this store from elsewhere; the receipt's number."""

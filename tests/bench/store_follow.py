@@ -120,7 +120,8 @@ def _replayed(store: NetworkStore) -> int:
 
 def _paged(server: Server) -> int:
     """Facts counted by the ids in the text; the position of the next page is all that is read."""
-    count, since = 0, 0
+    since: object = 0
+    count = 0
     with Talk("unix", server.unix) as talk:
         while True:
             body = talk.exchange(request_frame({"op": "replay", "since": since, "limit": REPLAY_PAGE}))[0]
@@ -128,7 +129,7 @@ def _paged(server: Server) -> int:
             tail = msgspec.json.decode(b"{" + body[body.rindex(b'"next":') :])
             if tail["next"] is None:
                 return count
-            since = tail["next"]["seq"]
+            since = tail["next"]
 
 
 def _whole(server: Server, count: int) -> int:

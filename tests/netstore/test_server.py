@@ -262,6 +262,9 @@ def test_status_has_the_incumbent_s_keys_and_ours(bare: Bare, served: Served) ->
     assert (2, 2, 1, 1) == tuple(
         status["metrics"][name] for name in ("facts_written", "facts_replayed", "errors_total", "active_connections")
     )
+    # The one that was there already was looked at with the others.
+    assert (3, 0) == (status["commit"]["group_size_p50"], status["commit"]["queue"])
+    assert 0 < status["commit"]["flush_ms_p50"] <= status["commit"]["flush_ms_p99"] < 60_000
     assert status["metrics"]["bytes_in"] > 500 < status["metrics"]["bytes_out"]
     assert {"ok": True, "facts_written": 2, "connections_active": 1, "facts_total": 2, "head_seq": 2} == {
         name: value for name, value in stats.items() if name != "uptime_ms"

@@ -138,6 +138,7 @@ class Desk:
     def snapshot(self, store: ServedStore, *, transport: str, address: str) -> Mapping[str, Any]:
         """The server's state, and what `store` says of itself."""
         condition = store.storage_status()
+        committing = getattr(store, "committing", None)
         storage = {"head_seq": store.head(), "store_epoch": store.epoch(), **msgspec.to_builtins(condition)}
         return {
             "schema_version": STATUS_VERSION,
@@ -147,7 +148,7 @@ class Desk:
             "metrics": self.metrics(),
             "alerts": ["damaged"] if condition.damaged else [],
             "storage": storage,
-            "commit": {},  # Nothing is told of it, but who reads a status may look for the name.
+            "commit": {} if committing is None else msgspec.to_builtins(committing()),
             "server": {
                 "backend": "sqlite",
                 "transport": transport,

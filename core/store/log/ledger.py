@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -65,6 +66,8 @@ class Ledger:
         timezone: str | None = None,
     ) -> None:
         self._db = db
+        #: How long the last transaction's flush took.
+        self.flush_s = 0.0
         self._types = types
         self._clock = clock
         self.quarantine = Quarantine(db)
@@ -125,7 +128,9 @@ class Ledger:
             results += do_run(self, run)
             if gives_way():
                 break
+        begun = time.monotonic()
         self._db.execute("COMMIT")
+        self.flush_s = time.monotonic() - begun
         return results
 
     def apply(

@@ -19,6 +19,7 @@ import apsw
 
 from core.model.errors import Broken, LockerError, TooBusy
 from core.store.connection import fault_of
+from core.store.log.flushes import Committing, Flushes
 from core.store.log.ledger import Ledger
 
 log = logging.getLogger(__name__)
@@ -184,9 +185,14 @@ class Writer:
         self._singles = Lane(GROUP_FACTS_MAX)
         self._bulk = Lane(GROUP_BULK_FACTS_MAX)
         self._turn_of_bulk = False
+        self._flushes = Flushes()
         self._leader: int | None = None
         self._group: list[Work[Any]] = []
         self._closing = False
+
+    def committing(self) -> Committing:
+        """How the last commits went, and how much waits."""
+        return self._flushes.figures(queue=len(self._singles) + len(self._bulk))
 
     def submit(self, do: Callable[[Ledger], T], *, bulk: bool, changes: int = 1, size_bytes: int = 0) -> T:
         """What `do` returns, once it is flushed. Raises StorageFull, TooBusy or what else kept it from being stored."""
@@ -334,6 +340,7 @@ class Writer:
                 with self._lock:
                     self._bulk.put_back(group[len(results) :])
                     self._group = group[: len(results)]
+            self._flushes.note(sum(work.changes for work in group[: len(results)]), self._ledger.flush_s)
             for work, result in zip(group, results, strict=False):
                 work.finish(result=result)
 
