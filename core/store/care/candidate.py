@@ -134,9 +134,10 @@ class _Maker:
         self._heads.update(seq for (seq,) in _each(source, _INDEXED) if isinstance(seq, int))
         for statement in _SEQS:
             self._named.update(seq for (seq,) in _each(source, statement) if isinstance(seq, int) and seq > 0)
-        for row in readable(fetch(source), 0, max([head, *self._named])):
-            if isinstance(row, tuple) and row[0] not in self.there and is_good(row):
-                self._put(row)
+        for since, until in _stretches({head, *self._named}):
+            for row in readable(fetch(source), since, until):
+                if isinstance(row, tuple) and row[0] not in self.there and is_good(row):
+                    self._put(row)
         for table, columns in _TABLES.items():
             self._copy(source, table, columns)
 
@@ -226,6 +227,17 @@ class _Spans:
             return False
         place = bisect_right(self._firsts, seq)
         return place > 0 and seq <= self._lasts[place - 1]
+
+
+def _stretches(seqs: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Where there may be facts, given some positions: after a first one up to a last one, none of them endless."""
+    since = until = 0
+    for seq in sorted(seqs):
+        if seq > until + GAP_MAX:
+            yield since, until
+            since = seq - 1
+        until = seq
+    yield since, until
 
 
 def _first_of(source: apsw.Connection) -> _First:

@@ -189,6 +189,19 @@ def test_a_verification_ends_where_no_fact_can_be_read(closed: Path) -> None:
         check_up(closed / FILE, types=TYPES)
 
 
+@pytest.mark.timeout(60)
+def test_a_position_far_beyond_all_others_is_not_searched_for(closed: Path, clock: ManualClock) -> None:
+    """Where no fact can be reached, each position up to it would be asked for."""
+    page = _page_of(closed, "fact", "internal")
+    db = apsw.Connection(str(closed / FILE))
+    db.execute("UPDATE current SET seq = ? WHERE key = 'k1'", (2**61,))
+    db.close()
+    _without_page(closed, page)
+    found = repair(closed, clock=clock)
+
+    assert found is not None and (WRITTEN, WRITTEN) == (found.salvaged, found.head)
+
+
 def test_what_was_removed_is_not_lost_and_does_not_come_back(folder: Path, clock: ManualClock) -> None:
     """Positions that a receipt names are no loss."""
     with _written(folder, clock, 0, WRITTEN) as store:
