@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
+import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -14,8 +18,11 @@ from core.model.clock import ManualClock
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
 from core.store import Store
+from tests.contracts.waiting import wait_until
 from tests.store.conftest import ORIGIN
 
+DATASETTE = Path(sys.executable).with_name("datasette")
+UP_S_MAX = 60.0
 TYPES = {
     "note": TypeSpec(
         name="note",
@@ -105,3 +112,34 @@ def test_the_views_say_what_people_read(file: Path) -> None:
     moment = read(file, f"SELECT datetime({recorded}, 'unixepoch')")[0][0]
     assert (1, "note", "k0", "put", moment, '{"name":"test"}') == facts[0]
     assert [(5, "note", "k4", "delete", moment, None), (41, "note", "k1", "delete", moment, None)] == facts[1:]
+
+
+@pytest.mark.skipif(not DATASETTE.exists(), reason="needs Datasette: tests/requirements.txt")
+def test_datasette_shows_it(file: Path) -> None:
+    """As a program beside the store, on whatever SQLite its Python has: each table and view has its page."""
+    names = [name for (name,) in read(file, "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    process = subprocess.Popen(
+        [str(DATASETTE), "serve", str(file), "--host", "127.0.0.1", "--port", str(port)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def status(path: str) -> int:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=UP_S_MAX)) as connection:
+            with suppress(ConnectionRefusedError):
+                connection.request("GET", path)
+                return connection.getresponse().status
+            return 0
+
+    try:
+        wait_until(lambda: process.poll() is not None or status("/store") == 200, deadline_s=UP_S_MAX)
+        found = {name: status(f"/store/{name}") for name in names}
+    finally:
+        process.kill()
+        process.wait()
+
+    assert {"text", "facts", "current_note"} < set(names)
+    assert dict.fromkeys(names, 200) == found
