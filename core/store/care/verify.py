@@ -116,7 +116,9 @@ def verify(rows: Rows, *, wait: Wait = time.sleep) -> Verification:
     while (mark := _mark_after(rows, before.seq)) is not None and mark.seq <= head:
         before = state.segment(before, mark)
     state.rest(before.seq, head)
-    if mark is not None or _number(rows, LAST_SEQ) != head:
+    # In this order: what is committed meanwhile is neither missing nor too much.
+    last, head_now = _number(rows, LAST_SEQ), _number(rows, facts.HEAD)
+    if not head <= last <= head_now or (mark is not None and mark.seq > head_now):
         state.broken.append(Span(head + 1, facts.SEQ_MAX))
     return Verification(
         head=head,

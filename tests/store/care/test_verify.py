@@ -22,6 +22,7 @@ from core.store.care.checkup import check_up
 from core.store.care.recovery import recover
 from core.store.care.retention import Policy
 from core.store.care.verify import Span, Verification, fetch, verify
+from core.store.connection import open_for_reading
 from core.store.pace import SHARE_OF_TIME
 from core.store.words.search import Search
 from core.store.words.wanted import parse_query
@@ -226,6 +227,29 @@ def test_verification_leaves_time_to_others(open_store: OpenStore, folder: Path)
 
     assert 2 <= len(waits) and all(wait >= 0 for wait in waits)
     assert 0 < SHARE_OF_TIME <= 0.2
+
+
+@pytest.mark.parametrize("moment", range(1, 7))
+def test_what_is_committed_meanwhile_is_no_damage(open_store: OpenStore, folder: Path, moment: int) -> None:
+    """A verification beside a writer tells of the log as it was when it began, whenever facts are added."""
+    store = open_store()
+    for number in range(3):
+        store.commit([Change(type="note", key=f"{number}-{one}", value={}) for one in range(400)])
+    db = open_for_reading(folder / "store.db")
+    asked = 0
+
+    def rows(statement: str, parameters: tuple[object, ...]) -> list[tuple[object, ...]]:
+        nonlocal asked
+        asked += 1
+        if asked == moment:
+            store.commit([Change(type="note", key=f"late-{one}", value={}) for one in range(500)])
+            store.commit([Change(type="note", key=f"later-{one}", value={}) for one in range(500)])
+        return fetch(db)(statement, parameters)
+
+    found = verify(rows)
+    db.close()
+    assert asked >= moment
+    assert found.is_whole
 
 
 def test_retention_keeps_the_chain_whole(open_store: OpenStore, folder: Path) -> None:
