@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import msgspec
 
 from core.cli.screen import say, warn
 from core.model.clock import SystemClock
@@ -35,7 +36,10 @@ def store() -> None:
 @click.option("--token-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
               help="The token that a caller over TCP must name: 32 letters or more.")  # fmt: skip
 @click.option("--no-token", is_flag=True, help="Ask nobody over TCP for a token: every program of this machine may in.")
-def serve(folder: Path, creates: bool, address: str | None, token_file: Path | None, no_token: bool) -> int:
+@click.option("--any-hash", is_flag=True, help="Take facts whose hash is of a kind that cannot be checked, as BLAKE3.")
+def serve(
+    folder: Path, creates: bool, address: str | None, token_file: Path | None, no_token: bool, any_hash: bool
+) -> int:
     """Serve the store in DIR at DIR/store.sock until Ctrl-C."""
     grant_of = None if address is None else _grant_of(token_file, no_token=no_token)
     place = folder.absolute()
@@ -47,9 +51,10 @@ def serve(folder: Path, creates: bool, address: str | None, token_file: Path | N
     with Store.open(place, types={}, origin=origin, clock=clock) as kept, StoreServer(clock=clock) as server:
         kept.on_commit = lambda _: server.committed(kept)
         kept.on_removed = lambda: server.forget(kept)
-        say(f"Serving {place} at {server.serve_unix(place / SOCKET_NAME, Door(store_of=one_store(kept)))}")
+        door = Door(store_of=one_store(kept), any_hash=any_hash)
+        say(f"Serving {place} at {server.serve_unix(place / SOCKET_NAME, door)}")
         if address is not None:
-            host, port = server.serve_tcp(address, Door(store_of=one_store(kept), grant_of=grant_of))
+            host, port = server.serve_tcp(address, msgspec.structs.replace(door, grant_of=grant_of))
             say(f"and at {host} port {port}.")
             if grant_of is None:
                 warn("Without a token, every program of every user of this machine may read and write it.")

@@ -23,6 +23,7 @@ from core.store.exchange.framed import FramedFile
 from core.store.exchange.imports import Import, Imported
 from core.store.lock import is_held
 from core.store.log.beginnings import Begun, cut_run, mark_name, unended
+from core.store.log.entries import has_another_hash
 from core.store.log.mending import Retried
 from core.store.log.receipts import FROM_STORE, Receipt
 from core.store.moments import moment
@@ -108,6 +109,7 @@ __all__ = [
     "cut_run",
     "damage_of",
     "differences",
+    "has_another_hash",
     "holding_of",
     "inspect",
     "is_database",

@@ -78,7 +78,8 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an entry: its place in the log, and whether a fact of its id stood there already.
 
     `warnings` are `clock_suspect` (its time lies a day ahead), `stale_parent` (it follows a fact that is not the
-    record's latest) and `hash_unverified`.
+    record's latest) and, where a server takes facts by their value, `hash_unverified` (the hash that it came with is of
+    another kind, and is not kept).
     """
 
     seq: int

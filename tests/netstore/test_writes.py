@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from core.model.errors import LockerError, SeqMoved
-from core.netstore import NetworkStore
+from core.netstore import Door, NetworkStore, one_store
 from core.store import Appended, Entry
-from tests.netstore.served import TOKEN, Bare, Served, fact
+from tests.netstore.served import TOKEN, Bare, Served, connected, fact
 
 
 def test_a_written_fact_is_answered_with_its_place(bare: Bare) -> None:
@@ -374,3 +374,23 @@ def _together(do: Callable[[], None], count: int) -> None:
     for thread in threads:
         thread.join(30)
     assert [] == faults
+
+
+def test_a_hash_of_another_kind_is_taken_where_a_door_says_so(served: Served) -> None:
+    """By the value, with a warning, one at a time and in batches; sent again it is known; what is no hash is none."""
+    path = served.server.serve_unix(served.folder / "any.sock", Door(store_of=one_store(served.store), any_hash=True))
+    facts = [fact(1, value_hash="0" * 64), fact(2, value_hash="f" * 64), fact(3)]
+    with connected(path) as connection:
+        bare = Bare(connection)
+        one = bare.ask(op="write_fact", fact=facts[0])
+        all_ = bare.ask(op="write_facts", facts=facts, atomic=True)["results"]
+        none = bare.ask(op="write_fact", fact=fact(4, value_hash="WRONG"))
+        snapshot = bare.ask(op="write_snapshot", facts=facts)
+
+    assert ["hash_unverified"] == one["warnings"]
+    assert [(True, ["hash_unverified"]), (False, ["hash_unverified"]), (False, [])] == [
+        (result["duplicate"], result["warnings"]) for result in all_
+    ]
+    assert "invalid_fact" == none["error_code"]
+    assert (3, 0) == (snapshot["known"], snapshot["added"])
+    assert one["value_hash"] == served.store.facts(0, limit=1)[0].value_hash != "0" * 64

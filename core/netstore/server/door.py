@@ -69,12 +69,14 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     `store_of` gives a service's store, or raises NotFound; None stands for a caller that named no service. `grant_of`
     gives what a token opens, None for a wrong one; without it nobody is asked for a token, and `open_to` is what
     everybody may. `is_allowed` judges the process at the other end of a Unix socket; other users are refused anyway.
+    With `any_hash` a fact whose hash is of a kind that cannot be checked here is taken by its value, with a warning.
     """
 
     store_of: Callable[[str | None], ServedStore]
     grant_of: Callable[[str], Grant | None] | None = None
     open_to: Grant = OWNER
     is_allowed: Callable[[int], bool] | None = None
+    any_hash: bool = False
 
 
 def one_store(store: ServedStore, *, service: str | None = None) -> Callable[[str | None], ServedStore]:

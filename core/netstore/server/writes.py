@@ -19,9 +19,10 @@ from core.netstore.limits import SEQ_MAX, WRITE_FACTS_MAX
 from core.netstore.protocol import Refusal
 from core.netstore.server.call import Answer, Call, Refused
 from core.netstore.server.door import ADMIN
-from core.store import Appended, Entry
+from core.store import Appended, Entry, has_another_hash
 
 SINGLE = "write_fact"
+HASH_UNVERIFIED = "hash_unverified"
 
 _DRAINING = Refusal("draining", "The server is about to stop; write again when it is back.")
 
@@ -48,6 +49,10 @@ class _Append(msgspec.Struct):
     idempotency_key: str | None = None
     producer: Any = None
     valid_time: Any = None
+
+
+class _Unverified(Entry, frozen=True, kw_only=True):
+    """An entry whose own hash could not be checked, and was left out."""
 
 
 class Singles(msgspec.Struct, frozen=True):
@@ -161,15 +166,23 @@ def append(call: Call) -> Answer:
 
 def _entries(call: Call, documents: Sequence[object]) -> list[Entry | InvalidFact]:
     is_trusted = _is_trusted(call)
-    return [entry_of(document, may_be_foreign=is_trusted) for document in documents]
+    return [_by_value(call, entry_of(document, may_be_foreign=is_trusted)) for document in documents]
 
 
 def _entries_of(singles: Singles) -> list[Entry | InvalidFact]:
     is_trusted = _is_trusted(singles.call)
-    return [
+    entries = [
         entry_of(request.get("fact"), if_seq=request.get("if_seq"), may_be_foreign=is_trusted)
         for request in singles.requests
     ]
+    return entries if not singles.call.caller.door.any_hash else [_by_value(singles.call, one) for one in entries]
+
+
+def _by_value(call: Call, entry: Entry | InvalidFact) -> Entry | InvalidFact:
+    """The entry as this door takes it: without a hash that cannot be checked, where it takes any."""
+    if not call.caller.door.any_hash or isinstance(entry, InvalidFact) or not has_another_hash(entry):
+        return entry
+    return _Unverified(**{**msgspec.structs.asdict(entry), "value_hash": None})
 
 
 def _is_trusted(call: Call) -> bool:
@@ -211,9 +224,16 @@ def _results(
 ) -> list[Appended | LockerError]:
     """What became of each: of those that can be read as facts, what `added` says in their order."""
     answers = iter(added)
-    results = [next(answers) if isinstance(entry, Entry) else entry for entry in entries]
+    results = [_marked(entry, next(answers)) if isinstance(entry, Entry) else entry for entry in entries]
     call.counts.facts_written += sum(1 for one in results if isinstance(one, Appended) and not one.duplicate)
     return results
+
+
+def _marked(entry: Entry, answer: Appended | LockerError) -> Appended | LockerError:
+    """The answer, with the warning that belongs to the entry."""
+    if not isinstance(entry, _Unverified) or isinstance(answer, LockerError):
+        return answer
+    return msgspec.structs.replace(answer, warnings=(*answer.warnings, HASH_UNVERIFIED))
 
 
 def _append_all(call: Call, entries: Sequence[Entry | InvalidFact]) -> list[Appended | LockerError]:

@@ -91,6 +91,11 @@ def judge(entry: Entry, types: Mapping[str, TypeSpec]) -> Judged | LockerError:
         return InvalidFact("a field of the fact has the wrong type", field="fact")
 
 
+def has_another_hash(entry: Entry) -> bool:
+    """Whether nothing is wrong with the entry but a hash of a kind that cannot be checked here, as BLAKE3 is."""
+    return entry.value_hash is not None and isinstance(judge(entry, {}), HashMismatch)
+
+
 def own_fact(type_name: str, key: str, value: JsonObject) -> Judged:
     """A fact that the store itself has to say, under a type that nobody else may write."""
     canonical = canonical_json(value)
