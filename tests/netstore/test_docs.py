@@ -25,6 +25,16 @@ def test_every_op_is_described() -> None:
     assert set() == set(OPS) - words
 
 
+def test_no_other_op_is_described() -> None:
+    """What stands in the first column of the table is there to be asked for."""
+    rows = section().partition("### Ops")[2].partition("### ")[0].splitlines()
+    first = [row.split("|")[1] for row in rows if row.startswith("| ")]
+    named = {word for cell in first for names in re.findall(r"`([^`]+)`", cell) for word in names.split(", ")}
+
+    # Its kin are.
+    assert {"record"} == named - set(OPS)
+
+
 def test_every_code_is_named() -> None:
     """Those that errors of ours become, and those of the wire itself."""
     codes = {code for _, code in protocol._CODES} | set(protocol._CLASSES)

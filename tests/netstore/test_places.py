@@ -79,6 +79,7 @@ def test_who_rests_for_long_makes_room_for_who_comes(serve: Serve) -> None:
     subscriber = follower.subscribe(lambda one: told.append(one.seq))
     client = NetworkStore(str(served.path), transport="unix", patience_s=5)
     client.head()
+    wait_until(lambda: any(one.rests_since is not None for one in served.server._connections))
     resting = served.bare()
     resting.ask(op="ping")
     threading.Event().wait(1.4)
@@ -88,10 +89,11 @@ def test_who_rests_for_long_makes_room_for_who_comes(serve: Serve) -> None:
     assert wire is not None
     wait_until(lambda: wire.is_over)
     new.socket.close()
+    wait_until(lambda: served.server.connections == 2)
     done = client.commit([])
-    served.bare().ask(op="write_fact", fact=fact(1))
+    written = served.bare().ask(op="write_fact", fact=fact(1))
 
-    assert first["pong"] and 0 == done.new
+    assert first["pong"] and 0 == done.new and written["ok"]
     wait_until(lambda: told == [1])
     assert subscriber.problem is None
     client.close()
