@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 import shutil
 import socket
 import sys
@@ -152,7 +153,8 @@ def of_place(me: Path) -> Iterator[Finding]:
             FAULT, "data", f"{me} cannot be written.", "Start Locker as its owner, or choose another: --me DIR."
         )
     elif os.name == "posix" and me.stat().st_mode & OPEN_TO_OTHERS:
-        yield Finding(NOTE, "data", f"{me} can be entered by others on this machine.", f"Close it with: chmod 700 {me}")
+        cure = f"Close it with: chmod 700 {shlex.quote(str(me))}"
+        yield Finding(NOTE, "data", f"{me} can be entered by others on this machine.", cure)
     else:
         yield Finding(GOOD, "data", f"{me} is yours alone.")
 

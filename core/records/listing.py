@@ -45,7 +45,7 @@ class Listing:
     def records(self, request: Request) -> Answer:
         """`GET /records/<type>[/<key>[/history]]`."""
         depth(request, 2, 3, 4)
-        type_name = self._type(request.path[1])
+        type_name = self._type(key_from_path(request.path[1]))
         if len(request.path) == 2:
             return self._tags.tagged(request, lambda: self._page(request, type_name))
         key = key_from_path(request.path[2])
@@ -154,7 +154,7 @@ class Listing:
             asked.moment_of(request, "to", store),
             limit=asked.limit_of(request),
             after=asked.after_of(request),
-            type_name=None if only is None else self._type(key_to_path(only)),
+            type_name=None if only is None else self._type(only),
         )
         changes = [{**msgspec.to_builtins(one), "href": self.href(one.type, one.key)} for one in page.changes]
         if asked.flag_of(request, "diff"):
@@ -174,9 +174,8 @@ class Listing:
         href = self.href(record.type, record.key)
         return _Shown(record.key, record.value, record.common, record.at, record.seq, href)
 
-    def _type(self, segment: str) -> str:
-        """The type of that name: one that the manifest declares, or one that some program wrote by itself."""
-        type_name = key_from_path(segment)
+    def _type(self, type_name: str) -> str:
+        """The name, where it is that of a type: one that the manifest declares, or one that some program wrote."""
         if type_name not in self._manifest.types and not self._reads().has_type(type_name):
             known = ", ".join(self._manifest.types) or "none"
             raise NotFound(f"this service has no type {type_name[:64]!r}; it has {known}")

@@ -66,11 +66,11 @@ def begin_owner_log(documents: Documents, folder: Path) -> int:
     """The epoch of the owner's own log, for whoever opens its store in `folder`; another one where that is gone."""
     with documents.lock:
         table = documents.table(DEVICE_TABLE)
-        was_begun = bool(table.all())
-        epoch = owner_epoch(documents)
-        if was_begun and not os.path.lexists(folder):
+        epoch, was_begun = owner_epoch(documents), bool(table.all())
+        is_gone = was_begun and not os.path.lexists(folder)
+        if is_gone:
             epoch += FOLDER_EPOCHS
-        if not was_begun or epoch != owner_epoch(documents):
+        if is_gone or not was_begun:
             _put(table, epoch)
         return epoch
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from core.model.ids import key_to_path
+
 FOLDER = Path(__file__).parent
 STATIC_FOLDER = FOLDER / "static"
 
@@ -58,4 +60,5 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.globals["asset"] = asset
+    environment.filters["segment"] = key_to_path
     return environment

@@ -127,6 +127,16 @@ def test_a_line_of_another_program_is_no_error_for_where_it_comes_from(tmp_path:
     assert [line] == log.last_lines(5)
 
 
+def test_a_level_that_stands_on_stdout_is_text(tmp_path: Path) -> None:
+    """Only what comes by stderr is looked at for one."""
+    record = logging.makeLogRecord({"levelname": "ERROR", "name": "connectors.my-notes.sync", "msg": "a: b"})
+    logs = ChildLogs(tmp_path, clock=ManualClock())
+    logs.of("notes").write("out", Blotting().format(record))
+    logs.close()
+
+    assert logs.tail("notes", 1)[0].endswith("Z out | " + Blotting().format(record))
+
+
 def test_a_flood_is_thinned_out(tmp_path: Path) -> None:
     """INV-10: past its allowance a service's lines are only counted; the count is written when there is room."""
     clock = ManualClock()

@@ -26,7 +26,7 @@ def erase_record(visit: Visit) -> Response:
     """Erase all that the record's versions said, and name the copies that could not be reached."""
     if visit.form.get("confirm") != "yes":
         raise BadRequest("confirm must be yes.")
-    type_name, key = visit.names["type"], key_from_path(visit.names["key"])
+    type_name, key = key_from_path(visit.names["type"]), key_from_path(visit.names["key"])
     visit.parts.services.get(visit.service_id)
     what = Erasing(type=type_name, key=key, drop_hash=True)
     try:
@@ -34,11 +34,11 @@ def erase_record(visit: Visit) -> Response:
     except LockerError as error:
         return _form(visit, trouble=Trouble.of(error))
     said = visit.desk.once.put(_said(receipt))
-    return visit.go(f"/services/{visit.service_id}/records/{type_name}/{key_to_path(key)}", said=said)
+    return visit.go(f"/services/{visit.service_id}/records/{key_to_path(type_name)}/{key_to_path(key)}", said=said)
 
 
 def _form(visit: Visit, *, trouble: Trouble | None = None) -> Response:
-    service, type_name = visit.parts.services.get(visit.service_id), visit.names["type"]
+    service, type_name = visit.parts.services.get(visit.service_id), key_from_path(visit.names["type"])
     key = key_from_path(visit.names["key"])
     with visit.parts.reader(service.id) as reader:
         if not reader.history(type_name, key, limit=1, after=None).facts:
@@ -49,7 +49,7 @@ def _form(visit: Visit, *, trouble: Trouble | None = None) -> Response:
         service=service,
         type_name=type_name,
         key=plain(key, KEY_SHOWN_MAX),
-        record=f"/services/{service.id}/records/{type_name}/{key_to_path(key)}",
+        record=f"/services/{service.id}/records/{key_to_path(type_name)}/{key_to_path(key)}",
     )
 
 

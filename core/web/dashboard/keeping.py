@@ -120,7 +120,8 @@ def _chosen(form: Mapping[str, str], name: str, now: Policy) -> Choice:
     kind, days = form.get(f"kind/{name}", now.kind), form.get(f"days/{name}", _days(now)).strip()
     if kind not in _KINDS:
         raise BadRequest(f"kind/{name} must be one of {', '.join(_KINDS)}.")
-    is_bad = kind == "rolling_window" and not _is_a_number_of_days(days)
+    is_left = (kind, days) == (now.kind, _days(now))
+    is_bad = kind == "rolling_window" and not is_left and not _is_a_number_of_days(days)
     return Choice(name, kind, days, f"Give a number of days, up to {DAYS_MAX:,}." if is_bad else "")
 
 

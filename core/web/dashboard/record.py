@@ -47,8 +47,9 @@ class Known:
 
 def record(visit: Visit) -> Response:
     """The record's shared fields, its value as a tree, and its history."""
-    service, type_name = visit.parts.services.get(visit.service_id), visit.names["type"]
+    service, type_name = visit.parts.services.get(visit.service_id), key_from_path(visit.names["type"])
     key = key_from_path(visit.names["key"])
+    place = f"{key_to_path(type_name)}/{key_to_path(key)}"
     known = _known(visit, type_name, key)
     current = known.current
     shown = None if known.is_past else _chosen(visit, known.facts, is_deleted=current is None)
@@ -77,8 +78,8 @@ def record(visit: Visit) -> Response:
         shown=shown,
         is_deleted=current is None,
         is_erased=current is None and all(fact.action == "delete" for fact in known.facts),
-        erase=f"/services/{service.id}/erase/{type_name}/{key_to_path(key)}" if known.is_kept_here else None,
-        raw=f"/Me/{service.id}/records/{type_name}/{key_to_path(key)}",
+        erase=f"/services/{service.id}/erase/{place}" if known.is_kept_here else None,
+        raw=f"/Me/{service.id}/records/{place}",
         at=current.at if current and "at" not in common else None,
     )
 

@@ -12,7 +12,7 @@ from flask import Response
 from core.model.errors import NotFound
 from core.model.fact import Record
 from core.model.filter import FILTER_BYTES_MAX
-from core.model.ids import key_to_path
+from core.model.ids import key_from_path, key_to_path
 from core.model.manifest import Manifest, TypeSpec
 from core.store import Count
 from core.web.dashboard.asked import (
@@ -62,7 +62,7 @@ class Looked:
 
 def records(visit: Visit) -> Response:
     """The records of a type, a page at a time: today's or a past day's, filtered and in an order."""
-    service, type_name = visit.parts.services.get(visit.service_id), visit.names["type"]
+    service, type_name = visit.parts.services.get(visit.service_id), key_from_path(visit.names["type"])
     manifest = manifest_of(visit.parts, service)
     spec = spec_of(manifest, type_name)
     asked, trouble = asked_or_trouble(visit)
@@ -133,7 +133,7 @@ def _row(service_id: str, spec: TypeSpec, record: Record, *, as_of: str, path: s
 
 def record_href(service_id: str, type_name: str, key: str, *, as_of: str = "") -> str:
     """The page of a record, today's or as it stood on a day."""
-    path = f"/services/{service_id}/records/{type_name}/{key_to_path(key)}"
+    path = f"/services/{service_id}/records/{key_to_path(type_name)}/{key_to_path(key)}"
     return f"{path}?{urlencode({'as_of': as_of})}" if as_of else path
 
 

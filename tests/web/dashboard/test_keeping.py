@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,24 @@ def test_a_window_that_is_left_as_it_stands_keeps_its_exact_time(store: Store, b
 
     assert 303 == browse(KEEPING, chosen("rolling_window", "1.15741")).status
     assert {"entry": exact, "gone": exact} == store.policies()
+
+
+@pytest.mark.parametrize("duration_s", [0.0, 50_000 * 86_400.0])
+def test_a_window_that_the_form_could_not_set_keeps_no_other_from_being_set(
+    store: Store, browse: Browse, duration_s: float
+) -> None:
+    """One that a program set, of no time or of more than a century: it stays, unless its own days are changed."""
+    odd = Policy(kind="rolling_window", duration_s=duration_s)
+    store.set_policy("other", odd, actor="owner")
+    value = re.search(r'name="days/other"[^>]*value="([^"]*)"', browse(KEEPING).text)
+    assert value is not None
+    fields = {**chosen("rolling_window", "400"), "kind/other": "rolling_window", "days/other": value[1]}
+
+    assert 303 == browse(KEEPING, {**fields, "confirm": "yes"}).status
+    assert {"entry": 400 * 86_400.0, "other": duration_s} == {
+        name: policy.duration_s for name, policy in store.policies().items()
+    }
+    assert 422 == browse(KEEPING, {**fields, "days/other": "40000", "confirm": "yes"}).status
 
 
 @pytest.mark.parametrize("days", ["", "many", "0", "-1", "nan", "inf", "1e9"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
 
+from core.model.ids import key_from_path
 from tests.web.conftest import Site
 from tests.web.dashboard.conftest import Browse, text_of
 from tests.web.fake_reader import FakeReader
@@ -53,6 +55,25 @@ def test_a_record_and_its_history(site: Site, browse: Browse) -> None:
     assert "<bdi>First wording</bdi></h1>" in old.text
     assert "Second wording" not in text_of(old).partition("History")[0]
     assert [404, 400] == [browse(f"/services/feeds/records/entry/plain-key?version={n}").status for n in ("99999", "x")]
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "%2f", "<b>x</b>", "number?x", "Ünï ☂"])
+def test_a_type_of_any_name_has_its_pages(site: Site, browse: Browse, name: str) -> None:
+    """Whatever a program called it: from the service's page to the list, the record, and what is asked there."""
+    furnish(site.world)
+    site.world.readers["feeds"].put(name, "k/1", {"title": "An odd one"})
+    hrefs = {html.unescape(one) for one in re.findall(r'href="(/services/feeds/records/[^"]+)"', page_of(browse))}
+    (listed,) = [one for one in hrefs if name == key_from_path(one.rsplit("/", 1)[1])]
+    page = browse(listed)
+    (shown,) = set(re.findall(rf'href="({re.escape(listed)}/[^"?]+)"', page.text))
+
+    assert f'action="{listed}"' in page.text
+    assert "An odd one" in text_of(browse(shown))
+
+
+def page_of(browse: Browse) -> str:
+    """The service's page."""
+    return browse("/services/feeds").text
 
 
 def test_a_deleted_record_shows_its_last_version(site: Site, browse: Browse) -> None:
