@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 
-from core.backup import Remembered
+from core.backup import Remembered, remembered
 from core.cli.connectors import connectors_of
 from core.cli.hints import see
 from core.cli.running_core import RunningCore, borrowed
@@ -14,7 +14,7 @@ from core.config import Config
 from core.model.clock import SystemClock
 from core.model.errors import Conflict, NotFound
 from core.model.manifest import Manifest, TypeSpec
-from core.registry import Service, begin_in_new_folder, begin_owner_log
+from core.registry import begin_in_new_folder, begin_owner_log
 from core.store import Documents, Origin, Store
 from core.vault import open_device, open_master_key
 
@@ -50,16 +50,16 @@ class Opener:
         manifest: Manifest | None = self._catalog.entries().get(service.connector)
         types: Mapping[str, TypeSpec] = manifest.types if manifest is not None else {}
         with self.alone_with(service.id):
-            origin = Origin(f"{self._device}/{service.uid}", self._epoch_of(service))
+            origin = Origin(f"{self._device}/{service.uid}", self._epoch_of(service.id))
             with Store.open(self._config.me / service.id, types=types, origin=origin, clock=SystemClock()) as store:
                 yield store
 
-    def _epoch_of(self, service: Service) -> int:
-        """The epoch of its log, another one where its folder is gone; a core that runs has made that anew by now."""
-        if self._core is not None or (self._config.me / service.id).exists():
-            return service.origin_epoch
-        with contextlib.closing(Documents(self._config.me / "locker.json", SystemClock())) as documents:
-            return begin_in_new_folder(documents, service.id)
+    def _epoch_of(self, service_id: str) -> int:
+        """The epoch of the service's log by now: where its folder was gone, the core began another, or this does."""
+        if self._core is None and not (self._config.me / service_id).exists():
+            with contextlib.closing(Documents(self._config.me / "locker.json", SystemClock())) as documents:
+                begin_in_new_folder(documents, service_id)
+        return remembered(self._config.me)[service_id].service.origin_epoch
 
     @contextlib.contextmanager
     def _owners(self) -> Iterator[Store]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,21 +33,30 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield opened
 
 
-def _facts(path: Path) -> Path:
+def _facts(path: Path, *, count: int = FACTS) -> Path:
     with path.open("w") as lines:
-        for number in range(FACTS):
+        for number in range(count):
             value = {"number": number}
             fact = {"id": f"made-{number}", "store": "number", "key": f"e{number}", "value": value}
             lines.write(json.dumps(fact | {"transaction_time": 1.0}) + "\n")
     return path
 
 
-def _begin_import(house: House, facts: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "core.cli", "import", str(facts), "--into", "tally"]
+def _begin(house: House, *words: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*command, "--me", str(house.me), "--config", str(house.config)],
+        [sys.executable, "-m", "core.cli", *words, "--me", str(house.me), "--config", str(house.config)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
+
+
+def _begin_import(house: House, facts: Path) -> subprocess.Popen[bytes]:
+    return _begin(house, "import", str(facts), "--into", "tally")
+
+
+def _done(command: subprocess.Popen[bytes]) -> str:
+    said = command.communicate(timeout=120)[0].decode()
+    assert 0 == command.returncode, said
+    return said
 
 
 def _is_lent(house: House) -> bool:
@@ -73,10 +83,8 @@ def test_a_killed_import_gives_the_service_back(house: House, tmp_path: Path) ->
 
 def test_an_import_that_ends_leaves_all_as_it_was(house: House, tmp_path: Path) -> None:
     """As soon as the command is done, what it took is there."""
-    importing = _begin_import(house, _facts(tmp_path / "facts.jsonl"))
-    said = importing.communicate(timeout=120)[0].decode()
+    _done(_begin_import(house, _facts(tmp_path / "facts.jsonl")))
 
-    assert 0 == importing.returncode, said
     assert house.get("/Me/tally/records/number/e7").json()["value"] == {"number": 7}
 
 
@@ -98,3 +106,21 @@ def test_a_core_that_stops_meanwhile_ends_in_time(house: House) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(borrowed(house.me, "tally"))
         assert 0 == house.stop(timeout_s=6)
+
+
+def test_an_import_into_a_folder_that_is_gone_is_of_the_epoch_that_the_core_began(house: House, tmp_path: Path) -> None:
+    """So that what was stored there may come back some day: its positions are of the epoch before."""
+    before = house.records("tally", "number")
+    _done(_begin(house, "export", str(tmp_path / "before"), "--service", "tally"))
+    assert house.post("/core/tally/disable").ok
+    shutil.rmtree(house.me / "tally")
+
+    _done(_begin_import(house, _facts(tmp_path / "facts.jsonl", count=3)))
+    _done(_begin(house, "import", str(tmp_path / "before")))
+
+    assert house.post("/core/tally/enable").ok
+    assert {*before, "e0", "e1", "e2"} == set(house.records("tally", "number"))
+    _done(_begin(house, "export", str(tmp_path / "after"), "--service", "tally"))
+    facts = [json.loads(line) for line in (tmp_path / "after" / "tally" / "facts.jsonl").read_text().splitlines()]
+    assert {1001} == {fact["origin_epoch"] for fact in facts if fact["id"].startswith("made-")}
+    assert len(facts) == len({(fact["origin"], fact["origin_epoch"], fact["origin_seq"]) for fact in facts})
