@@ -162,19 +162,31 @@ def lines_of(
 
     One that is longer than any of ours is `passed_over`, which is told, or else raises BodyTooLarge.
     """
-    begun, is_too_long = b"", False
+
+    def fits(line_bytes: int) -> bool:
+        if line_bytes <= line_bytes_max:
+            return True
+        if passed_over is None:
+            raise BodyTooLarge(f"a line has more than {line_bytes_max} bytes")
+        passed_over()
+        return False
+
+    begun: list[bytes] = []  # Put together once, at its end: a long line comes in many pieces.
+    size, is_passed_over = 0, False
     for chunk in chunks:
-        *whole, begun = (begun + chunk).split(b"\n") if b"\n" in chunk else (begun + chunk,)
-        if whole and is_too_long:
-            del whole[0]  # Its end.
-            is_too_long = False
-        yield from whole
-        if len(begun) > line_bytes_max and not is_too_long:
-            if passed_over is None:
-                raise BodyTooLarge(f"a line has more than {line_bytes_max} bytes")
-            passed_over()
-            is_too_long = True
-        if is_too_long:
-            begun = b""
-    if begun:
-        yield begun
+        first, *others = chunk.split(b"\n")
+        last = others.pop() if others else None
+        if not is_passed_over:
+            begun.append(first)
+            size += len(first)
+            is_passed_over = not fits(size)
+        if last is not None:
+            if not is_passed_over:
+                yield b"".join(begun)
+            yield from (line for line in others if fits(len(line)))
+            begun, size = [last], len(last)
+            is_passed_over = not fits(size)
+        if is_passed_over:
+            begun = []
+    if any(begun):
+        yield b"".join(begun)

@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -311,8 +312,19 @@ def test_a_line_that_is_too_long_is_passed_over(size: int) -> None:
 
     lines = list(lines_of(chunks, line_bytes_max=10, passed_over=lambda: told.append(1)))
 
-    assert [b"one", b"two", b"", b"three"] == [line for line in lines if len(line) < 40]
-    assert 1 == len(told) + sum(len(line) >= 40 for line in lines)
+    assert [b"one", b"two", b"", b"three"] == lines
+    assert [1] == told
+
+
+def test_a_long_line_is_not_copied_for_every_piece_of_it() -> None:
+    """A line of eight thousand pieces costs what it is long, within its bound and beyond."""
+    pieces = [b"x" * 1024] * 8192
+    begun = time.process_time()
+
+    assert [8192 * 1024, 1] == [len(line) for line in lines_of([*pieces, b"\ny"], line_bytes_max=2**24)]
+    assert [b"y"] == list(lines_of([*pieces, b"\ny"], line_bytes_max=2**22, passed_over=lambda: None))
+
+    assert time.process_time() - begun < 2
 
 
 def test_an_archive_is_known_by_its_beginning(tmp_path: Path) -> None:
