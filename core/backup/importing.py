@@ -17,7 +17,15 @@ from core.model.errors import BadRequest, FileDamaged, FormatTooNew, LockerError
 from core.model.fact import JsonObject
 from core.model.ids import is_service_id
 from core.model.strict import decode_object
-from core.store import Exported, FramedFile, Import, Imported, Store
+from core.store import (
+    RECEIPT_LINE_BYTES_MAX,
+    SET_ASIDE_LINE_BYTES_MAX,
+    Exported,
+    FramedFile,
+    Import,
+    Imported,
+    Store,
+)
 
 JSON_BYTES_MAX = 64 * 1024 * 1024
 FACT_LINE_BYTES_MAX = 16 * 1024 * 1024
@@ -177,11 +185,12 @@ class _Service:
         if name == FACTS:
             self._facts, self._digest = _take_lines(self._taking, item)
         elif name == SERIES:
-            self._taking.take_samples(self._store.series, _objects(self._taking, item))
+            samples = _objects(self._taking, item, line_bytes_max=LINE_BYTES_MAX)
+            self._taking.take_samples(self._store.series, (sample for sample, _ in samples))
         elif name == SET_ASIDE:
-            self._taking.take_set_aside(_objects(self._taking, item, line_bytes_max=FACT_LINE_BYTES_MAX))
+            self._taking.take_set_aside(_objects(self._taking, item, line_bytes_max=SET_ASIDE_LINE_BYTES_MAX))
         elif name == RECEIPTS:
-            self._taking.take_receipts(_objects(self._taking, item, line_bytes_max=JSON_BYTES_MAX))
+            self._taking.take_receipts(_objects(self._taking, item, line_bytes_max=RECEIPT_LINE_BYTES_MAX))
         elif name == SERVICE:
             self._note(text_of(item, bytes_max=JSON_BYTES_MAX))
         elif match := _FILE.fullmatch(name):
@@ -273,9 +282,10 @@ def _take_lines(taking: Import, chunks: Iterator[bytes] | _Passed) -> tuple[int,
     return count, digest.hexdigest()
 
 
-def _objects(taking: Import, item: _Passed, *, line_bytes_max: int = LINE_BYTES_MAX) -> Iterator[JsonObject]:
+def _objects(taking: Import, item: _Passed, *, line_bytes_max: int) -> Iterator[tuple[JsonObject, int]]:
+    """The objects in the lines, each with how many bytes it had."""
     for line in lines_of(item, line_bytes_max=line_bytes_max, passed_over=taking.note_unreadable):
         try:
-            yield decode_object(line)
+            yield decode_object(line), len(line)
         except ValueError:
             taking.note_unreadable()

@@ -20,7 +20,7 @@ from core.store.exchange.backup import Holding, copy_database, holding_of, is_da
 from core.store.exchange.columns import Column
 from core.store.exchange.export import Export, Exported, Forms, MakeTable
 from core.store.exchange.framed import FramedFile
-from core.store.exchange.imports import Import, Imported
+from core.store.exchange.imports import RECEIPT_LINE_BYTES_MAX, SET_ASIDE_LINE_BYTES_MAX, Import, Imported
 from core.store.lock import is_held
 from core.store.log.beginnings import Begun, cut_run, mark_name, unended
 from core.store.log.entries import has_another_hash
@@ -42,6 +42,8 @@ from core.store.words.wanted import parse_query
 
 __all__ = [
     "FROM_STORE",
+    "RECEIPT_LINE_BYTES_MAX",
+    "SET_ASIDE_LINE_BYTES_MAX",
     "Almanac",
     "Appended",
     "AsOf",

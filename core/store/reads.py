@@ -237,8 +237,12 @@ class Reads(ABC):
         return self._all(quarantine.quarantined_of, quarantine.LIST, (_bounded(limit),))
 
     def receipts(self, limit: int, *, before: int | None = None) -> list[Receipt]:
-        """The receipts of what left this store or came by other than the usual way, the latest first."""
-        return self._all(receipt_of, LIST, (facts.SEQ_MAX if before is None else before, _bounded(limit)))
+        """The receipts of what left this store or came by other than the usual way, the latest first.
+
+        Large ones may be fewer than `limit`; only an empty answer means that there are no more.
+        """
+        place = (facts.SEQ_MAX if before is None else before, _bounded(limit))
+        return self._read(receipt_of, self.rows(LIST, place, bytes_max=PAGE_BYTES_MAX))
 
     def expendable(self, type_name: str, policy: Policy, *, now: float) -> Count:
         """How many facts of the type that policy would let go at this time: counted up to 100 001."""

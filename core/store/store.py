@@ -31,7 +31,7 @@ from core.store.log.ledger import INDEX_FACTS, Ledger
 from core.store.log.mending import RETRY_MAX, Mending, Retried
 from core.store.log.prepare import Batch, check_count, prepare_all, provenance, set_aside
 from core.store.log.quarantine import Waiting
-from core.store.log.receipts import Receipt, Verb
+from core.store.log.receipts import Left, Verb
 from core.store.log.streams import cursor_text, run_row
 from core.store.log.writer import Work, Writer
 from core.store.numbers.recorder import Recorder
@@ -305,12 +305,16 @@ class Store(Reads):
         """Keep for good what was done to this store from elsewhere; the receipt's number."""
         return self._submit(lambda ledger: ledger.leave_receipt(verb, actor=actor, document=document), bulk=False)
 
-    def take_in(self, waiting: Sequence[Waiting], receipts: Sequence[Receipt], *, store_epoch: str) -> TakenIn:
-        """Keep what the store of that epoch kept beside its facts, with its times; what is here already stays as it is.
+    def take_waiting(self, waiting: Sequence[Waiting]) -> TakenIn:
+        """Let wait here too what waits in another store's quarantine; what waits here already stays as it is.
 
-        What waits in quarantine there waits here too, unless the record has gone on since or is deleted here.
+        Left out is what has gone on since or is deleted here, and counted what there is no room for.
         """
-        return self._submit(lambda ledger: ledger.take_in(waiting, receipts, store_epoch=store_epoch), bulk=True)
+        return self._submit(lambda ledger: ledger.take_waiting(waiting), bulk=True)
+
+    def take_receipts(self, left: Sequence[Left]) -> int:
+        """Keep what was left in another store, with its time; how many came: one that is here already adds nothing."""
+        return self._submit(lambda ledger: ledger.take_receipts(left), bulk=True)
 
     def retry_quarantined(
         self, types: Sequence[str] | None = None, *, limit: int = RETRY_MAX, after: int = 0

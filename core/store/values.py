@@ -143,10 +143,10 @@ class FactPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TakenIn(msgspec.Struct, frozen=True):
-    """What came of what another store kept beside its facts: records in quarantine, and receipts."""
+    """How many records that wait in another store's quarantine wait here now too, and for how many there is no room."""
 
     set_aside: int = 0
-    receipts: int = 0
+    no_room: int = 0
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):

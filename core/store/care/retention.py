@@ -17,11 +17,14 @@ from core.store.care.checkpoint import Chain, Mark
 from core.store.care.findings import spans_of
 from core.store.log import current
 from core.store.log.facts import HEAD, id_text, stored_id
-from core.store.log.receipts import COMPACT, PRUNE, TYPES, Verb, put_receipt
+from core.store.log.receipts import COMPACT, PRUNE, TYPES, Verb, bounded, put_receipt
 from core.store.words.text import TextIndex
 
 COMPACT_FACTS_MAX = 20_000
 PRUNE_IDS_MAX = 1000
+# A receipt tells so many types and stretches of positions at most.
+TYPES_TOLD_MAX = 500
+RANGES_TOLD_MAX = COMPACT_FACTS_MAX
 
 POLICIES = "SELECT value FROM meta WHERE name = 'policies'"
 _PUT_META = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -138,6 +141,8 @@ class Retention:
             floors |= {name: max(until_seq for _, until_seq, _ in found)} if found else {}
             records += [(number, name, key) for _, _, key in found]
             applied |= {name: policy} if found else {}
+            if len(applied) >= TYPES_TOLD_MAX:
+                break
         if not gone:
             return None
         gone.sort()
@@ -217,18 +222,26 @@ class Retention:
         return whole.hexdigest()
 
     def sign(self, verb: Verb, seqs: Sequence[int], went: str, said: JsonObject) -> JsonObject:
-        """Renew the chain, and leave the receipt: in the table of receipts, and in the log as a fact."""
+        """Renew the chain, and leave the receipt: in the table of receipts, and in the log as a fact.
+
+        Where the positions are more stretches than one tells, further receipts tell the rest. Told is the first.
+        """
         stays = self._chain.renew(seqs)
-        document: JsonObject = {
-            "verb": verb,
-            "actor": self._actor,
-            "at": self._now,
-            "count": len(seqs),
-            "ranges": [[span.first, span.last] for span in spans_of(list(seqs))],
-            **said,
-            "went": went,
-            "stays": _told(stays),
-        }
+        ranges = [[span.first, span.last] for span in spans_of(list(seqs))]
+        done = self._leave(
+            verb,
+            count=len(seqs),
+            ranges=ranges[:RANGES_TOLD_MAX],
+            said={**said, "went": went, "stays": _told(stays)},
+        )
+        for start in range(RANGES_TOLD_MAX, len(ranges), RANGES_TOLD_MAX):
+            self._leave(verb, count=0, ranges=ranges[start : start + RANGES_TOLD_MAX], said={"goes_on": True})
+        return done
+
+    def _leave(self, verb: Verb, *, count: int, ranges: list[list[int]], said: JsonObject) -> JsonObject:
+        document = bounded(
+            {"verb": verb, "actor": self._actor, "at": self._now, "count": count, "ranges": ranges, **said}
+        )
         number = put_receipt(self._db, verb, actor=self._actor, at=self._now, document=document)
         self._note(TYPES[verb], str(number), document)
         return document

@@ -6,10 +6,9 @@ that cannot be taken is listed with its reason, the others go on; and what was d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf, nextafter
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -23,8 +22,9 @@ from core.model.errors import (
     Reject,
 )
 from core.model.fact import JsonObject
-from core.store.log.quarantine import Waiting
-from core.store.log.receipts import VERB_LETTERS_MAX, Receipt, Verb
+from core.store.log.quarantine import ROWS_MAX, Waiting
+from core.store.log.receipts import RECEIPT_BYTES_MAX, Left, Verb
+from core.store.log.refused import WHOLE_BYTES_MAX
 from core.store.numbers.recorder import Recorder
 from core.store.numbers.samples import Sample
 from core.store.numbers.series import READ_MAX
@@ -32,12 +32,18 @@ from core.store.values import Appended, Entry, TakenIn
 
 BATCH_FACTS = 500
 BATCH_SAMPLES = 1000
-# What is in quarantine may have a quarter of a mebibyte.
-BATCH_ASIDE = 50
-ACTOR_LETTERS_MAX = 512
+BATCH_ASIDE = 1000
 BATCH_BYTES_MAX = 4 * 1024 * 1024
+# Each batch is compared with all that are here: so many are one import's.
+RECEIPTS_MAX = 50_000
+RECEIPTS_BYTES_MAX = 256 * 1024 * 1024
+# A line has what is kept, and the rest of its columns.
+RECEIPT_LINE_BYTES_MAX = RECEIPT_BYTES_MAX + 64 * 1024
+SET_ASIDE_LINE_BYTES_MAX = WHOLE_BYTES_MAX + 64 * 1024
 PROBLEMS_TOLD_MAX = 50
 T = TypeVar("T")
+# A line and how many bytes it had.
+Line = tuple[JsonObject, int]
 RECEIPT: Verb = "import"
 
 # Before it had times of its own, the incumbent called them so; its term was 0 where there was none.
@@ -54,8 +60,11 @@ class Target(Protocol):
     def append(self, entries: Sequence[Entry], *, atomic: bool = False) -> list[Appended | LockerError]:
         """Add facts as somebody made them; durable when it returns."""
 
-    def take_in(self, waiting: Sequence[Waiting], receipts: Sequence[Receipt], *, store_epoch: str) -> TakenIn:
-        """Keep what another store kept beside its facts."""
+    def take_waiting(self, waiting: Sequence[Waiting]) -> TakenIn:
+        """Let wait what waits in another store's quarantine."""
+
+    def take_receipts(self, left: Sequence[Left]) -> int:
+        """Keep what was left in another store; how many came."""
 
     def leave_receipt(self, verb: Verb, *, actor: str, document: JsonObject) -> int:
         """Keep for good what was done."""
@@ -75,16 +84,6 @@ class _Number(msgspec.Struct, frozen=True):
     value: float
 
 
-class _Left(msgspec.Struct, frozen=True):
-    """A receipt, and the epoch of the store in which it was left."""
-
-    store_epoch: Annotated[str, msgspec.Meta(max_length=64)]
-    verb: Annotated[str, msgspec.Meta(max_length=VERB_LETTERS_MAX)]
-    at: float
-    actor: Annotated[str, msgspec.Meta(max_length=ACTOR_LETTERS_MAX)]
-    document: JsonObject
-
-
 class Imported(msgspec.Struct, kw_only=True):
     """What an import did, as its receipt says it too."""
 
@@ -98,7 +97,9 @@ class Imported(msgspec.Struct, kw_only=True):
     files: int = 0
     samples: int = 0
     set_aside: int = 0
+    no_room: int = 0
     receipts: int = 0
+    receipts_left_out: int = 0
     first_seq: int | None = None
     last_seq: int | None = None
     problems: list[Problem] = []
@@ -108,7 +109,19 @@ class Imported(msgspec.Struct, kw_only=True):
     @property
     def is_whole(self) -> bool:
         """Whether everything that was ever in the source is in the store now."""
-        return not (self.conflicting or self.refused or self.unreadable or self.damages)
+        lost = self.conflicting + self.refused + self.unreadable + self.no_room + self.receipts_left_out
+        return not (lost or self.damages)
+
+    @property
+    def told_left_out(self) -> list[str]:
+        """What there was no room for, in sentences."""
+        told = []
+        if self.no_room:
+            told.append(f"{self.no_room:,} records had no room among those set aside, which are {ROWS_MAX:,} at most")
+        if self.receipts_left_out:
+            most = f"{RECEIPTS_MAX:,} with {RECEIPTS_BYTES_MAX // 1024**2} MiB at most"
+            told.append(f"{self.receipts_left_out:,} receipts were left out: an import takes {most}")
+        return told
 
 
 def entry_of(document: JsonObject) -> Entry:
@@ -182,22 +195,18 @@ class Import:
             waiting.append(sample)
         self._record(series, waiting)
 
-    def take_set_aside(self, lines: Iterable[JsonObject]) -> None:
+    def take_set_aside(self, lines: Iterable[Line]) -> None:
         """Take records that were in quarantine; behind the facts, which say whether one has gone on since."""
         self._store()
-        for waiting in _batches(self._converted(lines, Waiting), BATCH_ASIDE):
-            self.done.set_aside += self._target.take_in(waiting, [], store_epoch="").set_aside
+        for waiting in _batches(self._converted(lines, Waiting, Waiting.is_of_its_record)):
+            came = self._target.take_waiting(waiting)
+            self.done.set_aside += came.set_aside
+            self.done.no_room += came.no_room
 
-    def take_receipts(self, lines: Iterable[JsonObject]) -> None:
+    def take_receipts(self, lines: Iterable[Line]) -> None:
         """Take what was left where facts were let go, with its time and the store that it is of."""
-        for left in _batches(self._converted(lines, _Left), BATCH_ASIDE):
-            for epoch in dict.fromkeys(one.store_epoch for one in left):
-                receipts = [
-                    Receipt(seq=0, verb=one.verb, at=one.at, actor=one.actor, document=one.document)
-                    for one in left
-                    if one.store_epoch == epoch
-                ]
-                self.done.receipts += self._target.take_in([], receipts, store_epoch=epoch).receipts
+        for left in _batches(self._as_many_as_fit(self._converted(lines, Left, Left.can_be_kept))):
+            self.done.receipts += self._target.take_receipts(left)
 
     def note_unreadable(self, count: int = 1) -> None:
         """Count what is no fact at all."""
@@ -214,12 +223,25 @@ class Import:
         self._target.leave_receipt(RECEIPT, actor=self._actor, document=msgspec.to_builtins(self.done))
         return self.done
 
-    def _converted(self, documents: Iterable[JsonObject], kind: type[T]) -> Iterator[T]:
-        for document in documents:
+    def _converted(self, lines: Iterable[Line], kind: type[T], is_ours: Callable[[T], bool]) -> Iterator[tuple[T, int]]:
+        for document, size in lines:
             try:
-                yield msgspec.convert(document, kind)
+                one = msgspec.convert(document, kind)
+                if is_ours(one):
+                    yield one, size
+                    continue
             except (msgspec.ValidationError, RecursionError):
-                self.note_unreadable()
+                pass
+            self.note_unreadable()
+
+    def _as_many_as_fit(self, receipts: Iterable[tuple[T, int]]) -> Iterator[tuple[T, int]]:
+        count = total = 0
+        for one, size in receipts:
+            count, total = count + 1, total + size
+            if count > RECEIPTS_MAX or total > RECEIPTS_BYTES_MAX:
+                self.done.receipts_left_out += 1
+            else:
+                yield one, size
 
     def _store(self) -> None:
         batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
@@ -301,7 +323,14 @@ def _moments_of(series: Recorder, samples: Sequence[Sample]) -> set[float]:
     return known
 
 
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    left = iter(items)
-    while batch := list(islice(left, size)):
+def _batches(items: Iterable[tuple[T, int]]) -> Iterator[list[T]]:
+    batch: list[T] = []
+    total = 0
+    for one, size in items:
+        batch.append(one)
+        total += size
+        if len(batch) >= BATCH_ASIDE or total >= BATCH_BYTES_MAX:
+            yield batch
+            batch, total = [], 0
+    if batch:
         yield batch

@@ -30,7 +30,7 @@ from core.store.log.entries import Intake, Judged, names, own_fact
 from core.store.log.incarnation import epoch_in, put_epoch
 from core.store.log.prepare import Batch
 from core.store.log.quarantine import Quarantine, Waiting
-from core.store.log.receipts import Receipt, Verb, put_receipt, take_in
+from core.store.log.receipts import Left, Verb, put_receipt, take_in
 from core.store.log.shared import Shared
 from core.store.log.sheet import TYPES_MAX, Place, Sheet
 from core.store.migrate import migrate, version_of
@@ -266,12 +266,13 @@ class Ledger:
         """Keep for good what was done; the receipt's number."""
         return put_receipt(self._db, verb, actor=actor, at=self.now(), document=document)
 
-    def take_in(self, waiting: Sequence[Waiting], receipts: Sequence[Receipt], *, store_epoch: str) -> TakenIn:
-        """Keep what another store kept beside its facts; what of it came."""
-        return TakenIn(
-            set_aside=self.quarantine.take_in(waiting),
-            receipts=take_in(self._db, receipts, store_epoch=store_epoch),
-        )
+    def take_waiting(self, waiting: Sequence[Waiting]) -> TakenIn:
+        """Keep in quarantine what waits in another store's; what of it came."""
+        return self.quarantine.take_in(waiting, now=self.now())
+
+    def take_receipts(self, left: Sequence[Left]) -> int:
+        """Keep what was left in another store; how many came."""
+        return take_in(self._db, left)
 
     def close(self) -> None:
         """Close properly: the chain ended, the small tables sealed, the write-ahead log folded into the file."""

@@ -148,7 +148,7 @@ def refusal(type_name: object, key: object, err: Skip, value: object, *, whole: 
     """A refusal in a form that can be stored whatever came: names shortened and escaped, the value cut."""
     return Refusal(
         _shown(type_name, TYPE_BYTES_MAX),
-        _shown(key, KEY_BYTES_MAX),
+        key_shown(key),
         err.code,
         _plain(str(err))[:REASON_LETTERS_MAX],
         _sample(value),
@@ -267,6 +267,11 @@ def is_reserved(type_name: str) -> bool:
 def is_name(name: object, bytes_max: int) -> bool:
     """Whether `name` is text without control characters or half surrogate pairs, of 1 to `bytes_max` bytes."""
     return isinstance(name, str) and not _CONTROL.search(name) and 1 <= len(name.encode()) <= bytes_max
+
+
+def key_shown(key: object) -> str:
+    """Under which key a change with this one waits in quarantine."""
+    return _shown(key, KEY_BYTES_MAX)
 
 
 def _shown(name: object, bytes_max: int) -> str:

@@ -11,9 +11,9 @@ import msgspec
 from core.model.fact import JsonObject
 from core.model.ids import KEY_BYTES_MAX
 from core.store.log.facts import OF_TYPE_1
-from core.store.log.prepare import REASON_LETTERS_MAX, SAMPLE_LETTERS_MAX, TYPE_BYTES_MAX, Refusal
+from core.store.log.prepare import REASON_LETTERS_MAX, SAMPLE_LETTERS_MAX, TYPE_BYTES_MAX, Refusal, key_shown
 from core.store.log.refused import CHANGE, whole_again, with_head
-from core.store.values import Quarantined
+from core.store.values import Quarantined, TakenIn
 
 ROWS_MAX = 10_000
 
@@ -79,6 +79,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     times: Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
     refused: JsonObject | None = None
 
+    def is_of_its_record(self) -> bool:
+        """Whether what is kept is a change of the very record under whose name it waits, or no change at all."""
+        change = (self.refused or {}).get("change", {})
+        if not isinstance(change, dict):
+            return False
+        return not change or (change.get("type", self.type), key_shown(change.get("key", ""))) == (self.type, self.key)
+
 
 class Quarantine:
     """The writer's side: knows whether anything is in quarantine, so that mostly good records cost no look-up."""
@@ -97,24 +104,27 @@ class Quarantine:
             self._db.execute(_TRIM, (self._rows_max,))
             self._holds = True
 
-    def take_in(self, waiting: Iterable[Waiting]) -> int:
-        """Keep what waits in another store too, as far as there is room; how many came.
+    def take_in(self, waiting: Iterable[Waiting], *, now: float) -> TakenIn:
+        """Keep what waits in another store too, as far as there is room; how many came, and how many had none.
 
-        Left out is what waits here under the same name, and whose record has gone on since or is deleted here.
+        Left out is what waits here under the same name, and whose record has gone on since or is deleted here. What
+        comes was refused in another log, and so before any fact of this one.
         """
-        came = 0
+        came = no_room = 0
         here = int(self._db.execute(_COUNT).get)
         for one in waiting:
             name = (one.type, one.key)
-            if here + came >= self._rows_max or self._db.execute(_WAITS, name).get:
+            first_seen, last_seen = min(one.first_seen, now), min(one.last_seen, now)
+            if self._db.execute(_WAITS, name).get or self._db.execute(_HAS_GONE_ON, (*name, last_seen)).get:
                 continue
-            if self._db.execute(_HAS_GONE_ON, (*name, one.last_seen)).get:
+            if here + came >= self._rows_max:
+                no_room += 1
                 continue
-            said = (one.code, one.reason, one.sample, whole_again(one.refused))
-            self._db.execute(_TAKE_IN, (*name, *said, one.first_seen, one.last_seen, one.times))
+            said = (one.code, one.reason, one.sample, with_head(whole_again(one.refused), 0))
+            self._db.execute(_TAKE_IN, (*name, *said, first_seen, last_seen, one.times))
             self._holds = True
             came += 1
-        return came
+        return TakenIn(set_aside=came, no_room=no_room)
 
     def clear(self, good: Iterable[tuple[str, str]]) -> None:
         """Let go of those records of which a good version came."""

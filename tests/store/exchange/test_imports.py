@@ -15,9 +15,13 @@ from hypothesis import strategies as st
 from core.model.clock import ManualClock
 from core.model.errors import InvalidFact, StorageFull
 from core.model.fact import Change, Fact, JsonObject, value_hash
-from core.store import Appended, Entry, Import, Imported, Origin, Store
+from core.store import Appended, Entry, Import, Imported, Origin, Reader, Store
+from core.store.exchange import imports
 from core.store.exchange.imports import BATCH_BYTES_MAX, BATCH_FACTS, PROBLEMS_TOLD_MAX, entry_of
 from core.store.log.entries import ORIGIN_SEQ_LIMIT
+from core.store.log.quarantine import ROWS_MAX
+from core.store.log.receipts import RECEIPT_BYTES_MAX
+from core.store.values import TakenIn
 from tests.store.conftest import ORIGIN
 
 ELSEWHERE = Origin("other/0190a3c4-0000-7000-8000-00000000000f", 3)
@@ -361,3 +365,91 @@ def test_any_life_comes_through(tmp_path_factory: pytest.TempPathFactory, entrie
             assert {f.id for f in one.history(fact.type, fact.key, limit=10).facts} == {
                 f.id for f in two.history(fact.type, fact.key, limit=10).facts
             }
+
+
+def receipt(n: int, *, bytes_more: int = 0) -> tuple[JsonObject, int]:
+    """A line of another store's receipts, and its size."""
+    said = {"count": n, "unreachable": ["y" * bytes_more]}
+    line = {"store_epoch": "aa", "verb": "erase", "at": float(n), "actor": "x", "document": said}
+    return line, len(msgspec.json.encode(line))
+
+
+def aside(key: str) -> tuple[JsonObject, int]:
+    """A line of another store's quarantine, and its size."""
+    line = {
+        "type": "note", "key": key, "code": "bad_record", "reason": "no", "sample": "", "first_seen": 1.0,
+        "last_seen": 1e308, "times": 1, "refused": {"change": {"key": key, "value": {"a": 1}}},
+    }  # fmt: skip
+    return line, len(msgspec.json.encode(line))
+
+
+def test_a_receipt_that_is_too_large_is_left_out(store: Store, folder: Path) -> None:
+    """The others come, and everybody can read the store as before."""
+    taking = Import(store, source="x", actor="owner")
+
+    taking.take_receipts([receipt(1), receipt(2, bytes_more=20 * RECEIPT_BYTES_MAX), receipt(3)])
+    taking.take_receipts([receipt(4, bytes_more=RECEIPT_BYTES_MAX - 100)])
+    done = taking.finish()
+
+    assert (3, 1, False) == (done.receipts, done.unreadable, done.is_whole)
+    with Reader.open(folder, types={}) as reader:
+        assert [4, 3, 1] == [one.document["count"] for one in reader.receipts(10)[1:]]
+
+
+@pytest.mark.parametrize(("name", "most"), [("RECEIPTS_MAX", 3), ("RECEIPTS_BYTES_MAX", 3 * receipt(1)[1])])
+def test_an_import_takes_so_many_receipts(store: Store, monkeypatch: pytest.MonkeyPatch, name: str, most: int) -> None:
+    """Those beyond are counted and told."""
+    monkeypatch.setattr(imports, name, most)
+    taking = Import(store, source="x", actor="owner")
+    taking.take_receipts(receipt(n) for n in range(5))
+    done = taking.finish()
+
+    assert (3, 2, False) == (done.receipts, done.receipts_left_out, done.is_whole)
+    assert ["2 receipts were left out"] == [told.partition(":")[0] for told in done.told_left_out]
+
+
+def test_what_waits_to_be_taken_in_is_bounded_by_bytes() -> None:
+    """As facts are; small lines go a thousand at a time."""
+    batches: list[int] = []
+
+    class Counting:
+        """Says how many came at once."""
+
+        def take_receipts(self, left: Any) -> int:
+            """As the store does."""
+            batches.append(len(left))
+            return len(left)
+
+        def take_waiting(self, waiting: Any) -> TakenIn:
+            """As the store does."""
+            batches.append(len(waiting))
+            return TakenIn(set_aside=len(waiting))
+
+    taking = Import(Counting(), source="x", actor="owner")  # type: ignore[arg-type]
+    taking.take_receipts(receipt(n, bytes_more=BATCH_BYTES_MAX // 8) for n in range(20))
+    taking.take_receipts(receipt(n) for n in range(2100))
+    taking.take_set_aside((aside(str(n))[0], BATCH_BYTES_MAX // 4) for n in range(9))
+
+    assert [8, 8, 4, 1000, 1000, 100, 4, 4, 1] == batches
+
+
+def test_what_has_no_room_in_quarantine_is_told(store: Store) -> None:
+    """Above what waits at most: counted, and the import is not whole."""
+    taking = Import(store, source="x", actor="owner")
+    taking.take_set_aside(aside(f"k{n}") for n in range(ROWS_MAX + 100))
+    done = taking.finish()
+
+    assert (ROWS_MAX, 100, False) == (done.set_aside, done.no_room, done.is_whole)
+    assert ["100 records had no room among those set aside, which are 10,000 at most"] == done.told_left_out
+
+
+def test_what_waits_under_another_record_s_name_is_left_out(store: Store) -> None:
+    """Tried again it would change that one."""
+    store.commit([Change(type="note", key="0", value={"v": "here"})])
+    line, size = aside("yy")
+    taking = Import(store, source="x", actor="owner")
+    taking.take_set_aside([({**line, "refused": {"change": {"key": "0", "value": {"v": "LIE"}}}}, size)])
+    done = taking.finish()
+
+    assert (0, 1, False) == (done.set_aside, done.unreadable, done.is_whole)
+    assert 1 == store.head()

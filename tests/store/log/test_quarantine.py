@@ -15,7 +15,10 @@ from core.model.errors import BadRequest, NotFound
 from core.model.fact import Change
 from core.model.manifest import TypeSpec
 from core.store import Aside, Entry, Store
+from core.store.log import quarantine
 from core.store.log.mending import RETRY_MAX, Retried
+from core.store.log.prepare import key_shown
+from core.store.log.quarantine import Quarantine, Waiting
 from core.store.log.refused import WHOLE_BYTES_MAX, change_in, whole_change
 from tests.store.conftest import OpenStore
 
@@ -311,3 +314,81 @@ def test_change_comes_back_as_it_was() -> None:
     assert None is change_in(None, "t", None)
     assert None is change_in('{"change": {"value": []}}', "t", None)
     assert None is change_in("no json", "t", None)
+
+
+def waiting(key: str, *, last_seen: float = 1.0, **refused: Any) -> Waiting:
+    """A note as it waits in another store."""
+    return Waiting(
+        type="note", key=key, code="bad_record", reason="no", sample="", first_seen=0.5, last_seen=last_seen, times=2,
+        refused=refused or None,
+    )  # fmt: skip
+
+
+def test_what_has_no_room_in_quarantine_is_counted(store: Store, folder: Path) -> None:
+    """What waits here already needs none."""
+    store.close()
+    db = apsw.Connection(str(folder / "store.db"))
+    kept = Quarantine(db, rows_max=3)
+
+    first = kept.take_in([waiting(f"k{n}") for n in range(5)], now=9.0)
+    again = kept.take_in([waiting(f"k{n}") for n in range(5)], now=9.0)
+
+    assert [(3, 2), (0, 2)] == [(one.set_aside, one.no_room) for one in (first, again)]
+    assert 3 == db.execute("SELECT count(*) FROM quarantine").get
+    db.close()
+
+
+def test_what_waited_elsewhere_replaces_no_version(store: Store, clock: ManualClock) -> None:
+    """Tried again, it is stored where its record has none, whenever it says that it was seen last."""
+    store.commit([Change(type="note", key=key, value={"v": "here"}) for key in ("a", "b")])
+    far = 1e308
+    put = {"value": {"v": "there"}}
+    came = store.take_waiting(
+        [
+            waiting("a", last_seen=far, change={"key": "a", **put}),
+            waiting("b", last_seen=far, change={"key": "b", "action": "delete"}),
+            waiting("c", last_seen=far, change={"key": "c", **put}),
+        ]
+    )
+
+    assert (3, 3) == (came.set_aside, sum(one.can_retry for one in store.quarantined(9)))
+    assert {clock.now()} == {one.last_seen for one in store.quarantined(9)}
+    assert Retried(new=1, superseded=2) == store.retry_quarantined()
+    assert [("a", "here"), ("b", "here"), ("c", "there")] == [
+        (one.key, one.value["v"]) for one in store.records("note", limit=9).records
+    ]
+
+
+def test_what_waited_elsewhere_replaces_no_version_of_the_record_that_it_turns_out_to_be(
+    open_store: OpenStore,
+) -> None:
+    """Its key is read anew here, and the name that is written is the one that is judged."""
+    store = open_store(types=NOTE)
+    store.commit([Change(type="note", key="k", value={"uid": "k", "v": "here"})])
+    one = waiting(key_shown(""), last_seen=1e308, change={"value": {"uid": "k", "v": "there"}})
+    assert one.is_of_its_record()
+    store.take_waiting([one])
+
+    assert Retried(superseded=1) == store.retry_quarantined()
+
+    assert "here" == store.records("note", limit=9).records[0].value["v"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"key": "other", "value": {}}, {"value": {"a": 1}}, {"key": "k", "type": "page", "value": {}}, {"key": 7}, "x"],
+)
+def test_a_change_of_another_record_is_none_of_its_own(change: Any) -> None:
+    """What waits under one name is no change of another."""
+    assert not waiting("k", change=change).is_of_its_record()
+    assert waiting("k", change={"key": "k", "value": {}}).is_of_its_record()
+    assert waiting("k", value={"n": 7}).is_of_its_record()
+
+
+@pytest.mark.parametrize("key", ["", "a\x00b", "k" * 3000, "plain", 7, "\ud800"])
+def test_whatever_is_refused_is_of_its_record(store: Store, folder: Path, key: Any) -> None:
+    """However its name is shown, what goes out is taken in."""
+    store.commit([Change(type="note", key=key, value={"a": 1}, order_key=2**70)])
+    rows = store.rows(quarantine.WHOLE, (0, 9))
+
+    assert [True] == [quarantine.waiting_of(row).is_of_its_record() for row in rows]
