@@ -168,7 +168,8 @@ def _told(service_id: str, look: Look) -> list[Finding]:
         files = f" and {look.files.files:,} files" if look.files.files else ""
         faults.append(Finding(GOOD, service_id, f"{facts:,} facts{files} are what was written."))
     if look.refused:
-        records = "1 record" if look.refused == 1 else f"{look.refused:,} records"
+        number = f"{look.refused:,} or more" if look.refused == SET_ASIDE_MAX else f"{look.refused:,}"
+        records = "1 record" if look.refused == 1 else f"{number} records"
         words = f"{records} could not be stored and {'is' if look.refused == 1 else 'are'} set aside."
         faults.append(Finding(NOTE, service_id, words, "Its page says why, and tries again what is kept whole."))
     if look.aside:

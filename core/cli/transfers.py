@@ -104,7 +104,11 @@ def _tell_export(done: ExportDone) -> None:
             warn(plain(f"{one.service}: the tables of {name} have no columns for {count} further members."))
     for failed in done.failed:
         warn(plain(f"{failed.service} could not be exported: {failed.reason}"))
-    say(f"Exported to {done.path}, read back and whole.")
+    if done.failed:
+        names = ", ".join(failed.service for failed in done.failed)
+        say(f"Exported to {done.path} without {names}; what is in it was read back.")
+    else:
+        say(f"Exported to {done.path}, read back and whole.")
     backup = typed("backup")
     say(f"Not in it: settings, sign-ins, and where each sync resumes. Those are in a backup: {backup}")
 
@@ -171,6 +175,8 @@ def _tell_import(done: ImportDone) -> None:
 def _tell_problems(service_id: str, one: Imported) -> None:
     for damage in one.damages:
         warn(plain(f"{service_id}: {damage}."))
+    for left_out in one.told_left_out:
+        warn(f"{service_id}: {left_out}.")
     for problem in one.problems:
         warn(plain(f"{service_id}: fact {problem.id} was not taken: {problem.reason}."))
 

@@ -11,6 +11,7 @@ import pytest
 from core.cli import exits
 from core.model.clock import ManualClock
 from core.store import Reader
+from core.store.log.quarantine import ROWS_MAX
 from tests.backup.conftest import furnish
 from tests.cli.conftest import Locker
 from tests.cli.fake_core import running
@@ -62,7 +63,46 @@ def test_what_cannot_be_exported_is_told(full: Path, locker: Locker, tmp_path: P
 
     assert exits.FAILED == done.code
     assert "feeds could not be exported" in done.err
+    assert f"Exported to {tmp_path / 'x'} without feeds; what is in it was read back." in done.out
+    assert "whole" not in done.out
     assert (tmp_path / "x" / "notes" / "facts.jsonl").exists()
+
+
+def _folder(tmp_path: Path) -> Path:
+    """An export of one service, without any facts yet."""
+    coming = tmp_path / "coming"
+    coming.mkdir()
+    (coming / "facts.jsonl").write_text("")
+    return coming
+
+
+def test_an_import_tells_what_it_left_out(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """What waits elsewhere and has no room here is told, and the exit code says that something is missing."""
+    line = {
+        "type": "entry", "code": "bad_record", "reason": "no", "sample": "", "first_seen": 1.0, "last_seen": 1.0,
+        "times": 1,
+    }  # fmt: skip
+    coming = _folder(tmp_path)
+    lines = (json.dumps({**line, "key": f"x{n}"}) + "\n" for n in range(ROWS_MAX + 2))
+    (coming / "quarantine.jsonl").write_text("".join(lines))
+
+    done = locker("import", str(coming), "--into", "notes")
+
+    assert exits.FAILED == done.code
+    assert "notes: 2 records had no room among those set aside, which are 10,000 at most." in done.err
+    assert "1,000 or more records could not be stored and are set aside." in locker("doctor").out
+
+
+def test_a_receipt_that_is_too_large_does_no_harm(full: Path, locker: Locker, tmp_path: Path) -> None:
+    """It is left out and counted; what is exported afterwards is whole."""
+    receipt = {"store_epoch": "aa", "verb": "erase", "at": 1.0, "actor": "x", "document": {"ids": ["y" * 2**24]}}
+    coming = _folder(tmp_path)
+    (coming / "receipts.jsonl").write_text(json.dumps(receipt) + "\n")
+
+    done = json.loads(locker("import", str(coming), "--into", "notes", "--json").out)
+
+    assert (0, 1) == (done["services"]["notes"]["receipts"], done["services"]["notes"]["unreadable"])
+    assert exits.DONE == locker("export", str(tmp_path / "x")).code
 
 
 def test_an_import_tells_what_came(full: Path, locker: Locker, tmp_path: Path) -> None:
