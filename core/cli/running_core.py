@@ -158,7 +158,7 @@ def _classes(root: type[LockerError]) -> Iterator[type[LockerError]]:
 def borrowed(me: Path, service_id: str) -> Iterator[None]:
     """The core that runs over this Me lets this process write the service's store, to the end of the block or of it.
 
-    Raises UserActionNeeded where none runs any more, NotFound, and Conflict where another process has it.
+    Raises UserActionNeeded where none runs any more, NotFound, and Retry where another process has it.
     """
     door = _door(me, BORROW_S_MAX)
     if door is None:
@@ -199,38 +199,48 @@ def _answer(me: Path, line: bytes, *, names: tuple[str, ...]) -> dict[str, str]:
 
 def _door(me: Path, deadline_s: float) -> socket.socket | None:
     """A connection to the core's socket; None when nobody listens there."""
+    path = console_path(me)
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _words(me):
-            door.settimeout(deadline_s)
-            door.connect(str(console_path(me)))
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+        door.settimeout(deadline_s)
+        door.connect(str(path))
+    except BaseException as err:
         door.close()
-        return None
-    except BaseException:
-        door.close()
+        if isinstance(err, FileNotFoundError | NotADirectoryError | ConnectionRefusedError):
+            return None
+        if isinstance(err, TimeoutError):
+            raise _mute(me) from err
+        if isinstance(err, OSError):
+            remedy = "Ask as the user who started Locker."
+            raise UserActionNeeded(f"{path} cannot be asked: {err.strerror}.", remedy=remedy) from err
         raise
     return door
 
 
 def _line(me: Path, door: socket.socket, request: dict[str, str]) -> bytes:
-    with _words(me), door.makefile("rb") as lines:
-        door.sendall(json.dumps(request).encode() + b"\n")
-        return lines.readline(LINE_BYTES_MAX)
-
-
-@contextlib.contextmanager
-def _words(me: Path) -> Iterator[None]:
+    """The line that the core answers; UserActionNeeded where it goes away before its end."""
     try:
-        yield
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-        raise
+        with door.makefile("rb") as lines:
+            # Who is not heard any more may have been answered.
+            with contextlib.suppress(BrokenPipeError):
+                door.sendall(json.dumps(request).encode() + b"\n")
+            line = lines.readline(LINE_BYTES_MAX)
     except TimeoutError as err:
-        raise ChildMute(f"The core over {me} does not answer at {console_path(me)}.") from err
+        raise _mute(me) from err
     except OSError as err:
-        raise UserActionNeeded(
-            f"{console_path(me)} cannot be asked: {err.strerror}.", remedy="Ask as the user who started Locker."
-        ) from err
+        raise _gone(me) from err
+    if not line.endswith(b"\n") and len(line) < LINE_BYTES_MAX:
+        raise _gone(me)
+    return line
+
+
+def _mute(me: Path) -> ChildMute:
+    return ChildMute(f"The core over {me} does not answer at {console_path(me)}.")
+
+
+def _gone(me: Path) -> UserActionNeeded:
+    remedy = f"See whether it runs: {typed('status', me=me)}. {_start_it(me)}"
+    return UserActionNeeded(f"The core over {me} went away before it answered.", remedy=remedy)
 
 
 def _decoded(answer: requests.Response) -> Any:

@@ -17,14 +17,14 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from core.model.errors import BadRequest, Forbidden, LockerError
+from core.model.errors import BadRequest, Forbidden, LockerError, TooBusy
 from core.model.problem import as_locker_error, problem_document
 from core.netstore import listen_unix, peer_of, socket_path
 
@@ -34,6 +34,7 @@ SOCKET_NAME = "core.sock"
 LINE_BYTES_MAX = 4096
 LINE_DEADLINE_S = 5.0
 CALLERS_MAX = 16
+BORROWERS_MAX = 64
 BORROW = "borrow"
 
 Answer = Mapping[str, str]
@@ -88,12 +89,9 @@ class Console:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if self._callers < CALLERS_MAX:
-                self._callers += 1
-                try:
-                    await self._attend(reader, writer)
-                finally:
-                    self._callers -= 1
+            wanted = await self._attended(writer, self._attend(reader, writer))
+            if wanted is not None:
+                await self._attended(writer, self._lend_to(reader, writer, wanted))
         except (TimeoutError, ConnectionError):
             log.info("console caller left without an answer")
         finally:
@@ -101,28 +99,41 @@ class Console:
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one caller; a refusal and a failure are answers too."""
+    async def _attended(self, writer: asyncio.StreamWriter, work: Awaitable[str | None]) -> str | None:
+        """What comes of it; a refusal and a failure are answers too."""
+        try:
+            return await work
+        except (TimeoutError, ConnectionError):
+            raise
+        except LockerError as error:
+            log.info("console refused code=%s", error.code)
+            problem = problem_document(error)
+        except Exception as error:
+            log.exception("console failed")
+            problem = problem_document(as_locker_error(error))
+        await _say(writer, {"problem": problem})
+        return None
+
+    async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str | None:
+        """Answer one caller; the service whose store it asks to borrow, if it does."""
+        if self._callers >= CALLERS_MAX:
+            raise TooBusy("Too many commands ask the core at the same time.")
+        self._callers += 1
         try:
             async with asyncio.timeout(LINE_DEADLINE_S):
                 await self._check_peer(reader, writer)
                 request = _request(await _line(reader), {*self._answers, BORROW})
             if request.op == BORROW:
-                await self._lend_to(reader, writer, request.service)
-                return
-            answer: Mapping[str, Any] = self._answers[request.op]()
-        except (TimeoutError, ConnectionError):
-            raise
-        except LockerError as error:
-            log.info("console refused code=%s", error.code)
-            answer = {"problem": problem_document(error)}
-        except Exception as error:
-            log.exception("console failed")
-            answer = {"problem": problem_document(as_locker_error(error))}
-        await _say(writer, answer)
+                return request.service
+            await _say(writer, self._answers[request.op]())
+            return None
+        finally:
+            self._callers -= 1
 
     async def _lend_to(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, service_id: str) -> None:
         """Keep everybody from the store until the caller is gone; the kernel tells that, however it ended."""
+        if len(self._lending) >= BORROWERS_MAX:
+            raise TooBusy(f"{BORROWERS_MAX} commands work on stores already.", remedy="Try again when one is done.")
         task = asyncio.current_task()
         assert task is not None
         self._lending.add(task)

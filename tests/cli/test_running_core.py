@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from core.cli.neighbours import running_places
 from core.cli.running_core import connect, console_path, error_of, find, way_to_a_core
 from core.model import errors
-from core.model.errors import Broken, ChildMute, Forbidden, NotFound, Reject, StorageFull, UserActionNeeded
+from core.model.errors import Broken, ChildMute, Forbidden, NotFound, Reject, StorageFull, TooBusy, UserActionNeeded
 from core.model.problem import problem_document
 from core.web import console
 from tests.cli.fake_core import TOKEN, FakeCore, running
@@ -93,12 +94,40 @@ def test_both_sides_go_by_one_rule(length: int) -> None:
     assert console.console_path(me) == console_path(me)
 
 
-@pytest.mark.parametrize("line", [b"\n", b"not json\n", b"[]\n", b'{"url": "x"}\n', b"", b'{"problem": 5}\n'])
+@pytest.mark.parametrize("line", [b"\n", b"not json\n", b"[]\n", b'{"url": "x"}\n', b'{"problem": 5}\n'])
 def test_a_garbled_ticket_is_broken(core: FakeCore, line: bytes) -> None:
     """Whatever else listens there does not bring a command to its knees."""
     core.line = line
     with pytest.raises(Broken):
         connect(core.me)
+
+
+@pytest.mark.parametrize("line", [b"", b'{"url": "http://'])
+def test_a_core_that_goes_away_before_its_answer_is_told_so(core: FakeCore, line: bytes) -> None:
+    """An answer without an end is none, whoever of the two was faster."""
+    core.line = line
+    with pytest.raises(UserActionNeeded, match="went away before it answered"):
+        connect(core.me)
+
+
+def test_a_refusal_is_heard_by_who_is_not(me: Path) -> None:
+    """A core that has too many callers answers before it is asked, and hangs up."""
+    me.mkdir()
+    refusal = json.dumps({"problem": problem_document(TooBusy("Too many."))}).encode() + b"\n"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+        door.bind(str(console_path(me)))
+        door.listen()
+
+        def refuse() -> None:
+            caller, _ = door.accept()
+            with caller:
+                caller.sendall(refusal)
+
+        with ThreadPoolExecutor(1) as pool:
+            for _ in range(20):
+                pool.submit(refuse)
+                with pytest.raises(TooBusy, match="Too many"):
+                    find(me)
 
 
 def test_a_refused_ticket_is_the_refusal(core: FakeCore) -> None:

@@ -7,7 +7,7 @@ import json
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,6 +143,49 @@ def test_a_store_is_lent_until_the_borrower_is_gone(tmp_path: Path) -> None:
 
     assert [{"borrowed": "feeds"}, {"url": "u"}, ["lent"], "not_found"] == during(console, borrow)
     assert ["lent", "back"] == shelf.told
+
+
+def test_borrowers_are_no_callers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as may borrow keep nobody from asking; one more is refused in words, and only until one is done."""
+    monkeypatch.setattr("core.web.console.CALLERS_MAX", 2)
+    monkeypatch.setattr("core.web.console.BORROWERS_MAX", 3)
+    path, shelf = console_path(tmp_path), Shelf()
+    console = Console(tmp_path, answers=ANSWERS, is_child=is_nobodys_child, lend=shelf.lend)
+    wish = b'{"op": "borrow", "service": "feeds"}\n'
+
+    def borrow() -> list[Any]:
+        with ExitStack() as stack:
+            doors = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+            for door in doors:
+                door.connect(str(path))
+                door.sendall(wish)
+                assert {"borrowed": "feeds"} == json.loads(door.makefile("rb").readline())
+            told = [say(path, b'{"op": "login"}\n'), say(path, wish)["problem"]]
+            doors[0].shutdown(socket.SHUT_WR)
+            assert b"" == doors[0].recv(1)
+            return [*told, say(path, wish)]
+
+    login, refused, again = during(console, borrow)
+
+    assert {"url": "u"} == login
+    assert ("too_busy", "3 commands work on stores already.") == (refused["type"], refused["detail"])
+    assert {"borrowed": "feeds"} == again
+
+
+def test_too_many_callers_are_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who says nothing takes a place until its time is up; the next is told, not cut off."""
+    monkeypatch.setattr("core.web.console.CALLERS_MAX", 1)
+    console = Console(tmp_path, answers=ANSWERS, is_child=is_nobodys_child, lend=Shelf().lend)
+
+    def act() -> Any:
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.connect(str(console_path(tmp_path)))
+            with socket.socket(socket.AF_UNIX) as door:
+                door.settimeout(10)
+                door.connect(str(console_path(tmp_path)))
+                return json.loads(door.makefile("rb").readline())
+
+    assert "too_busy" == during(console, act)["problem"]["type"]
 
 
 def test_a_core_that_ends_waits_for_no_borrower(tmp_path: Path) -> None:
