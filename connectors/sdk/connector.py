@@ -19,8 +19,10 @@ from connectors.sdk.core_client import CoreClient
 from connectors.sdk.logs import start_logging
 from connectors.sdk.source import Source
 from core.model.clock import SystemClock
-from core.model.errors import Broken, LockerError
-from core.model.handshake import LINE_BYTES_MAX, PROTOCOL, Greeting
+from core.model.errors import Broken, LockerError, WriterBusy
+from core.model.handshake import EXIT_STORE_BUSY, LINE_BYTES_MAX, PROTOCOL, Greeting
+
+log = logging.getLogger(__name__)
 
 
 def run(file: str) -> None:
@@ -38,10 +40,15 @@ def run(file: str) -> None:
         return
     greeting = Greeting.from_line(line)
     child = Child(source, greeting, core=_core_of(greeting), clock=SystemClock(), blotting=blotting)
-    child.live(announce=lambda port: _announce(port, source), leash=0)
+    status = 0
+    try:
+        child.live(announce=lambda port: _announce(port, source), leash=0)
+    except WriterBusy as busy:
+        log.warning("%s", busy)
+        status = EXIT_STORE_BUSY
     logging.shutdown()
     # Threads that wait for a source that never answers would keep the interpreter from ending.
-    os._exit(0)
+    os._exit(status)
 
 
 def _alone(source: Source) -> None:

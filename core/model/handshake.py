@@ -13,6 +13,8 @@ from core.model.errors import HandshakeInvalid
 
 PROTOCOL = 1
 LINE_BYTES_MAX = 64 * 1024
+# How a child ends whose store another process writes: nothing is wrong with it, it can start when that is done.
+EXIT_STORE_BUSY = 75
 
 
 class Greeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

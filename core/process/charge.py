@@ -288,7 +288,8 @@ class Charge:
         return self._crash("child_died", f"{self.service_id} {sentence}{self._last_words}")
 
     def _failure(self, error: LockerError) -> lifecycle.Move:
-        if isinstance(error, RunMissing | UserActionNeeded):
+        # A plain Retry blames nobody: something else has to end before the child can start.
+        if isinstance(error, RunMissing | UserActionNeeded) or type(error) is Retry:
             return Refuse(error.code, error.detail)
         return self._crash(error.code, error.detail)
 

@@ -8,8 +8,8 @@ import os
 import signal
 from typing import Any
 
-from core.model.errors import ChildDied, HandshakeInvalid, RunMissing, SettingsInvalid
-from core.model.handshake import LINE_BYTES_MAX, Announcement, Greeting
+from core.model.errors import ChildDied, HandshakeInvalid, Retry, RunMissing, SettingsInvalid
+from core.model.handshake import EXIT_STORE_BUSY, LINE_BYTES_MAX, Announcement, Greeting
 from core.process import tree
 from core.process.announcement import AnnouncementReader
 from core.process.inside import EXIT_NOT_FOUND, EXIT_NOT_RUNNABLE
@@ -22,6 +22,7 @@ from core.process.spec import ProcessLimits
 LAST_WORDS_LINES, LAST_WORDS_CHARS_MAX = 5, 1000
 PORT_POLL_S, GONE_POLL_S = 0.02, 0.01
 GONE_WAIT_S = 2.0
+STORE_BUSY_S = 5.0
 PUBLIC_APP_KEY = "client_id"
 
 
@@ -59,7 +60,8 @@ class Child:
     async def announced(self) -> int:
         """Greet the child and return the port it listens on.
 
-        Raises HandshakeInvalid, ChildDied, RunMissing, and SettingsInvalid when they do not fit into a greeting.
+        Raises HandshakeInvalid, ChildDied, RunMissing, Retry where another process writes its store, and
+        SettingsInvalid when they do not fit into a greeting.
         """
         assert self._stdin is not None
         line = self._greeting.to_line()
@@ -135,11 +137,15 @@ class Child:
         status = self.ended.result() if self.ended.done() and not self.ended.cancelled() else None
         return exit_sentence(status)
 
-    def _died_early(self) -> ChildDied | RunMissing:
+    def _died_early(self) -> ChildDied | RunMissing | Retry:
         status = self.ended.result()
         sentence = f"{self._service_id} {exit_sentence(status)} before its handshake{self.last_words()}"
         if status in (EXIT_NOT_FOUND, EXIT_NOT_RUNNABLE):
             return RunMissing(sentence)
+        if status == EXIT_STORE_BUSY:
+            return Retry(
+                f"another process writes the store of {self._service_id}{self.last_words()}", retry_after_s=STORE_BUSY_S
+            )
         return ChildDied(sentence)
 
     async def _check_port(self, port: int) -> None:

@@ -20,11 +20,12 @@ from core.model.errors import (
     HandshakeInvalid,
     KeyMissing,
     NotFound,
+    Retry,
     RunMissing,
     ServiceDisabled,
     SettingsInvalid,
 )
-from core.model.handshake import LINE_BYTES_MAX
+from core.model.handshake import EXIT_STORE_BUSY, LINE_BYTES_MAX
 from core.process import Failed, Running, Stopped
 from core.process.lifecycle import Starting
 from tests.process.yard import BRISK, Yard, until
@@ -141,6 +142,31 @@ def test_keeps_crashing_cools_down(make_yard: MakeYard) -> None:
             assert cooling.value.retry_after_s is not None and 0 < cooling.value.retry_after_s <= 1000
             assert "exit status 3" in str(cooling.value)
             assert 5 == endpoint.generation
+
+    asyncio.run(scenario())
+
+
+def test_a_child_whose_store_is_busy_never_cools_down(make_yard: MakeYard, tmp_path: Path) -> None:
+    """Nothing is wrong with it: whoever asks is told to come again, and it starts as soon as it can."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "connector.py").write_text(
+        f"import sys\nsys.stdin.readline()\nprint('process 7 writes it', file=sys.stderr)\nsys.exit({EXIT_STORE_BUSY})"
+    )
+
+    async def scenario() -> None:
+        async with make_yard(limits=replace(BRISK, backoff_first_s=1000.0, backoff_max_s=2000.0)) as yard:
+            name = yard.add("busy", source=source)
+            for _ in range(6):
+                with pytest.raises(Retry, match=r"another process writes the store.*process 7 writes it") as told:
+                    await yard.supervisor.ensure_running(name)
+                assert (Retry, 5.0) == (type(told.value), told.value.retry_after_s)
+            state = yard.supervisor.state(name)
+            yard.add("obedient", service_id=name)
+            await yard.supervisor.ensure_running(name)
+
+            assert isinstance(state, Failed)
+            assert ("retry", None) == (state.code, state.until)
 
     asyncio.run(scenario())
 
