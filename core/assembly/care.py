@@ -26,6 +26,7 @@ OWN = "owner"
 # A store as large as any is examined within it; the child's own time to start begins afterwards.
 SETTLE_S = 600.0
 TOLD_S = 30 * 86400.0
+BUSY_S = 5.0
 
 _PUT = """
     INSERT INTO store_care (uid, deed, at, trouble) VALUES (?, ?, ?, ?)
@@ -79,8 +80,8 @@ class StoreCare:
     async def settle(self, service_id: str) -> None:
         """Bring the store to where a child may open it, with nobody of the core reading it meanwhile.
 
-        Raises FileDamaged where it waits for its owner, Retry where it takes longer than a child's start can wait: the
-        examination then goes on, and the next start finds what it came to.
+        Raises FileDamaged where it waits for its owner, Retry where another process writes it, or where it takes longer
+        than a child's start can wait: the examination then goes on, and the next start finds what it came to.
         """
         folder = self._me / service_id
         if not await asyncio.to_thread(is_settled, folder):
@@ -173,8 +174,8 @@ class StoreCare:
         with self._stores.resting(service_id):
             try:
                 found = recover(self._me / service_id, clock=self._clock)
-            except WriterBusy:
-                return  # Somebody writes it, so it was settled when it was opened; the child will say who.
+            except WriterBusy as busy:
+                raise Retry(f"another process writes the store of {service_id}", retry_after_s=BUSY_S) from busy
         with contextlib.suppress(LockerError):
             self.found(self._services.get(service_id), found)
 

@@ -31,7 +31,7 @@ from core.events import Bus, Deliveries, EventStreams
 from core.gateway import Door
 from core.library import Library
 from core.model.clock import Clock
-from core.model.errors import ServiceDisabled
+from core.model.errors import Retry, ServiceDisabled
 from core.netstore import Grant
 from core.process import (
     ChildLogs,
@@ -159,7 +159,8 @@ class House:
         self._keepers = Keepers(
             config.me, self._services, self._catalog, device=self._device.id, clock=clock,
             timezone=config.timezone, pid_of=self._supervisor.pid_of, is_asleep=self._is_asleep,
-            is_lent=lambda service_id: self._lending.is_lent(service_id), committed=self._committed, care=self._care,
+            is_lent=lambda service_id: self._lending.is_lent(service_id),
+            leave=lambda service_id: self._lending.leave(service_id), committed=self._committed, care=self._care,
         )  # fmt: skip
         self._stack.push_async_callback(self._end_writing)
 
@@ -189,9 +190,10 @@ class House:
             stores=self._stores, catalog=self._catalog, logs=self._logs, loop=self._loop,
             is_outdated=self._launching.is_outdated, me=config.me, bus=self._bus, keepers=self._keepers,
             erase_words=lambda service_id: self.web.erase_words(service_id), go_on=self._going_on.look,
+            keep_back=lambda service_id: self._lending.kept_back(service_id),
         )  # fmt: skip
         self._lending = Lending(
-            self._services, self._supervisor, settle=self._keepers.settle, take_up=self._desk.take_up
+            config.me, self._services, self._supervisor, settle=self._keepers.settle, take_up=self._desk.take_up
         )  # fmt: skip
 
     async def _start(self) -> None:
@@ -223,6 +225,7 @@ class House:
         self._stack.push_async_callback(asyncio.to_thread, self._rounds.stop)
         self._spawn(self._desk.wake_residents())
         self._spawn(self._look_at_connectors())
+        self._spawn(self._lending.watch())
 
     def _serve_stores(self) -> None:
         """Serve the stores that the core writes at a port, where the owner asked for one."""
@@ -321,6 +324,8 @@ class House:
         """A child's lifecycle moved: show it, and when it ended see what it left."""
         shown = child_state(state, self._standing.clock)
         self._bus.announce(service_id, "service", {"state": shown.name, "reason": shown.reason, "detail": shown.detail})
+        if isinstance(state, Failed) and state.code == Retry.code:
+            self._lending.leave(service_id)
         if isinstance(state, Stopped | Failed):
             # Its token went with it.
             self._keepers.end(lambda grant: grant.actor == f"service:{service_id}")

@@ -15,7 +15,7 @@ import psutil
 from core.assembly.care import StoreCare
 from core.assembly.shared_store import Child, SharedStore, writer_path
 from core.model.clock import Clock
-from core.model.errors import LockerError, NotFound, Retry
+from core.model.errors import LockerError, NotFound, Retry, WriterBusy
 from core.model.manifest import Limits, Manifest
 from core.netstore import ADMIN, READ, WRITE, Door, Grant, ServerLimits, StoreServer, one_store
 from core.process import is_below
@@ -56,8 +56,8 @@ class Keepers:
     """One writer for each service whose manifest says `writer = "core"`, from its enabling to its disabling.
 
     The store of another service is shared with its child, where the owner opened it to other programs. Any thread may
-    ask. `pid_of` tells a service's running child, `is_asleep` whether it has none, `is_lent` whether a command has its
-    store; `committed` is told of every commit.
+    ask. `pid_of` tells a service's running child, `is_asleep` whether it has none, `is_lent` whether others have its
+    store; `leave` is told of one that another process turns out to have, `committed` of every commit.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Keepers:
         pid_of: Callable[[str], int | None],
         is_asleep: Callable[[str], bool],
         is_lent: Callable[[str], bool],
+        leave: Callable[[str], None],
         committed: Callable[[str, int], None],
         care: StoreCare,
     ) -> None:
@@ -84,6 +85,7 @@ class Keepers:
         self._pid_of = pid_of
         self._is_asleep = is_asleep
         self._is_lent = is_lent
+        self._leave = leave
         self._committed = committed
         self._care = care
         self._tcp = StoreServer(clock=clock, limits=LIMITS)
@@ -204,6 +206,10 @@ class Keepers:
         folder = self._me / service.id
         try:
             store = self._store_of(service, manifest)
+        except WriterBusy as busy:
+            log.info("store not opened yet id=%s: %s", service.id, busy)
+            self._leave(service.id)
+            return
         except LockerError as error:
             log.warning("store not opened for writing id=%s: %s", service.id, error)
             return

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class ServiceDesk:
         erase_words: Callable[[str], None],
         keepers: Keepers,
         go_on: Callable[[str], Awaitable[None]],
+        keep_back: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._services = services
         self._supervisor = supervisor
@@ -57,6 +59,7 @@ class ServiceDesk:
         self._erase_words = erase_words
         self._keepers = keepers
         self._go_on = go_on
+        self._keep_back = keep_back
 
     def list(self) -> Sequence[Service]:
         return self._services.list()
@@ -82,14 +85,15 @@ class ServiceDesk:
 
     def uninstall(self, service_id: str, *, erase: bool) -> None:
         service = self._services.get(service_id)
-        # Nothing may start it, and it may ask for nothing, while its rooms are cleared.
-        self._services.disable(service_id)
-        self._keepers.settle()
-        self._loop.run(self._let_go(service, erase=erase), timeout_s=START_S_MAX)
-        if erase:
-            self._logs.erase(service_id)
-        with self._stores.closed(service_id):
-            self._services.uninstall(service_id, erase=erase)
+        with self._keep_back(service_id):
+            # Nothing may start it, and it may ask for nothing, while its rooms are cleared.
+            self._services.disable(service_id)
+            self._keepers.settle()
+            self._loop.run(self._let_go(service, erase=erase), timeout_s=START_S_MAX)
+            if erase:
+                self._logs.erase(service_id)
+            with self._stores.closed(service_id):
+                self._services.uninstall(service_id, erase=erase)
 
     def enable(self, service_id: str, /) -> Service:
         service = self._services.enable(service_id)

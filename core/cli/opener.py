@@ -74,7 +74,7 @@ class Opener:
     def alone_with(self, service_id: str) -> Iterator[None]:
         """Nothing else writes the service's store or starts its child, for as long as this process lives at most.
 
-        Raises Conflict where another command has it.
+        Raises Retry where another command has it.
         """
         if self._core is None or service_id in self._mine:
             yield

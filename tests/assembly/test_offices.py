@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Coroutine
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,6 +39,7 @@ class Desk:
             logs=SimpleNamespace(erase=lambda _: self.tell("logs")),  # type: ignore[arg-type]
             erase_words=lambda _: self.tell("words"),
             go_on=self.later("syncs"),
+            keep_back=contextlib.nullcontext,
             me=Path("Me"),
             **rooms,
         )
