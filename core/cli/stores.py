@@ -15,7 +15,7 @@ from core.cli.opener import OWNER, Opener
 from core.cli.running_core import RunningCore
 from core.config import Config
 from core.model.clock import SystemClock
-from core.model.errors import Conflict, LockerError, NotFound
+from core.model.errors import Conflict, FileDamaged, LockerError, NotFound
 from core.model.manifest import TypeSpec
 from core.store import (
     Checkup,
@@ -36,6 +36,7 @@ from core.store import (
 STORE_NAME = "store.db"
 NAMED_MAX = 5
 SET_ASIDE_MAX = 1000
+RECEIPTS_READ = 1000
 _A_BACKUP = "Only a backup holds what was there: python3 locker.py restore FILE --me DIR"
 
 
@@ -43,7 +44,7 @@ _A_BACKUP = "Only a backup holds what was there: python3 locker.py restore FILE 
 class Look:
     """How one store was found: the last writer's end, what can be checked, the files, copies set aside, and records.
 
-    Of these, `SET_ASIDE_MAX` at most are counted.
+    Of these, `SET_ASIDE_MAX` at most are counted. `unread` says why they or the receipts cannot be read, if so.
     """
 
     end: Findings | None
@@ -51,6 +52,7 @@ class Look:
     files: FilesVerified
     aside: tuple[str, ...] = ()
     refused: int = 0
+    unread: str = ""
 
     @property
     def can_be_repaired(self) -> bool:
@@ -131,8 +133,8 @@ class StoreDoctor:
         checkup = check_up(folder / STORE_NAME, types=types, wait=_at_once) if is_sound else None
         with Reader.open(folder, types={}) as reader:
             aside = reader.storage_status().quarantine if is_sound else ()
-            refused = len(reader.quarantined(SET_ASIDE_MAX)) if is_sound else 0
-        return Look(end, checkup, Files(folder).verify_files(wait=_at_once), aside, refused)
+            refused, unread = _beside_facts(reader) if is_sound else (0, "")
+        return Look(end, checkup, Files(folder).verify_files(wait=_at_once), aside, refused, unread)
 
     def _mend(self, service_id: str, known: Mapping[str, Remembered], look: Look) -> Iterator[Finding]:
         """Put in order what loses nothing by it; what would, is set aside and waits for the owner's word."""
@@ -163,6 +165,9 @@ class StoreDoctor:
 def _told(service_id: str, look: Look) -> list[Finding]:
     """What is to be said of a store: that it is whole, or each thing that is not."""
     faults = [*_of_end(service_id, look.end), *_of_checkup(service_id, look.checkup), *_of_files(service_id, look)]
+    if look.unread:
+        words = f"Its receipts, or what could not be stored, cannot be read: {look.unread}."
+        faults.append(Finding(FAULT, service_id, words, _A_BACKUP))
     if not faults:
         facts = look.checkup.log.facts if look.checkup is not None else 0
         files = f" and {look.files.files:,} files" if look.files.files else ""
@@ -209,6 +214,17 @@ def _of_checkup(service_id: str, checkup: Checkup | None) -> Iterator[Finding]:
         yield Finding(FAULT, service_id, f"{fault}.", cure)
     if checkup.folds_differ:
         yield Finding(FAULT, service_id, "What is folded from its facts is not what they say.", _repair())
+
+
+def _beside_facts(reader: Reader) -> tuple[int, str]:
+    """How many records are set aside, and why what stands beside the facts cannot be read, where it cannot."""
+    before = None
+    try:
+        while page := reader.receipts(RECEIPTS_READ, before=before):
+            before = page[-1].seq
+        return len(reader.quarantined(SET_ASIDE_MAX)), ""
+    except FileDamaged as err:
+        return 0, err.detail
 
 
 def _of_files(service_id: str, look: Look) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from core.model.clock import SystemClock
 from core.model.fact import Change
 from core.store import Origin, Reader, Store
 from core.store.care.walfile import FRAME_HEADER_BYTES, HEADER_BYTES
+from core.store.log import receipts
 from tests.cli.conftest import Locker
 from tests.cli.fake_core import FakeCore
 from tests.cli.test_doctor import furnished, record
@@ -189,6 +190,16 @@ def test_what_could_not_be_stored_is_told(locker: Locker, store: Path) -> None:
         writer.commit([Change(type="entry", key=key, value={}, order_key=2**70) for key in ("x", "y")])
 
     assert (NOTE, "2 records could not be stored and are set aside.") in told(of_feeds(locker))
+
+
+def test_a_receipt_that_nobody_can_read_is_told(locker: Locker, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The facts are whole, and yet the store is not as it should be: its page and its export fail over it."""
+    monkeypatch.setattr(receipts, "RECEIPT_BYTES_MAX", 2**26)
+    with opened(store.parent.parent) as writer:
+        writer.leave_receipt("import", actor="owner", document={"said": "y" * 14_000_000})
+
+    [(level, sentence)] = told(of_feeds(locker))
+    assert (FAULT, True, "TooBigError") == (level, "receipts" in sentence, sentence[:-1].rpartition(" ")[2])
 
 
 def test_a_store_that_somebody_writes_is_looked_through(locker: Locker, store: Path) -> None:
