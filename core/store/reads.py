@@ -28,7 +28,7 @@ from core.store.log import current, facts, quarantine, streams
 from core.store.log.fold import common_of
 from core.store.log.glance import Glance
 from core.store.log.prepare import is_reserved
-from core.store.log.receipts import LIST, OWN_TYPES, Receipt, receipt_of
+from core.store.log.receipts import LIST, OWN_TYPES, SALVAGE, Receipt, receipt_of
 from core.store.numbers.series import Series
 from core.store.pages import place_of, word_of
 from core.store.rows import Row, weight
@@ -41,6 +41,7 @@ T = TypeVar("T")
 PAGE_BYTES_MAX = 16 * 1024 * 1024
 EXPENDABLE_MAX = 100_000
 _FACTS = "SELECT count(*) FROM fact"
+_SALVAGES = "SELECT count(*) FROM receipt WHERE verb = ?"
 _HAS_TYPE = "SELECT count(*) FROM type WHERE name = ?"
 _META = "SELECT value FROM meta WHERE name = ?"
 
@@ -81,8 +82,9 @@ class Reads(ABC):
         return self._one(lambda row: int(row[0]), _META, ("opens",)) or 0
 
     def fact_count(self) -> int:
-        """How many facts are held; counted one by one only where some were let go."""
-        return (self._one(lambda row: int(row[0]), _FACTS) or 0) if self.floor() else self.head()
+        """How many facts are held; counted one by one only where some were let go or lost."""
+        is_whole = not self.floor() and not self._one(lambda row: int(row[0]), _SALVAGES, (SALVAGE,))
+        return self.head() if is_whole else self._one(lambda row: int(row[0]), _FACTS) or 0
 
     def counts(self) -> dict[str, int]:
         """How many records of each type there are, deleted ones and the store's own receipts left out."""

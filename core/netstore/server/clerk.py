@@ -117,7 +117,10 @@ class Clerk:
         with self._lock:
             newcomers, self._newcomers = self._newcomers, []
         for visitor in newcomers:
-            ears.register(visitor.socket, selectors.EVENT_READ, visitor)
+            try:
+                ears.register(visitor.socket, selectors.EVENT_READ, visitor)
+            except (OSError, ValueError, KeyError):  # It was cut meanwhile, as its thread sees.
+                visitor.go_on()
 
     def _serve(self, visitors: Sequence[Visitor], ears: selectors.BaseSelector) -> None:
         """Take what each of them wrote, have it committed together, and answer each."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from core.model.errors import CursorTooOld, FactDamaged, LockerError
+from core.model.errors import CursorTooOld, FactDamaged
 from core.model.frames import encode_frame
 from core.netstore import protocol
 from core.netstore.server.door import ServedStore
@@ -100,12 +100,18 @@ class Tail:
         self._is_stirred = False  # Before it is read: what is told of meanwhile stirs again.
         try:
             page = self._page(self._last)
-        except LockerError:
+            # Positions are missing where facts were removed, of which followers are to hear.
+            oldest = oldest_of(self.store) if page and page[-1].seq - self._last > len(page) else 0
+        except BaseException:
             self._is_stirred = True
             raise
         if not page:
             return
         self._is_stirred = True
+        if oldest > self._last:
+            # Whoever stands before that is told; what is held begins behind.
+            self._events, self._bytes, self._since, self._last = [], 0, oldest, oldest
+            return
         self._events += page
         self._last = page[-1].seq
         self._bytes += sum(len(event.frame) for event in page)

@@ -181,6 +181,17 @@ def test_facts_that_no_tree_leads_to_are_read_from_their_pages(
     assert {seq: _value(seq - 1) for seq in range(1, WRITTEN + 1)} == _accepted(closed, found, clock)
 
 
+def test_facts_that_were_lost_are_not_counted(closed: Path, clock: ManualClock) -> None:
+    """A page of facts in the middle is gone: what is held is less than the last position."""
+    _without_page(closed, _page_of(closed, "fact", "leaf"))
+    found = repair(closed, clock=clock)
+    assert found is not None and 0 < found.salvaged < WRITTEN
+    _accepted(closed, found, clock)
+
+    with Reader.open(closed, types=TYPES) as reader:
+        assert (found.salvaged, len(reader.facts(0, limit=1000))) == (reader.fact_count(), reader.fact_count())
+
+
 def test_a_verification_ends_where_no_fact_can_be_read(closed: Path) -> None:
     """Also where a mark stands at the very last position, so that nothing is left to look at behind it."""
     _without_page(closed, _page_of(closed, "fact", "internal"))
