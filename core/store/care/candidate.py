@@ -18,7 +18,7 @@ from core.store.care.soundness import head_of
 from core.store.care.verify import fetch, is_good, readable
 from core.store.durable import CREATE, FILE_MODE
 from core.store.log import facts
-from core.store.log.receipts import COMPACT, ERASE, FROM_STORE, PRUNE, SALVAGE
+from core.store.log.receipts import COMPACT, ERASE, FROM_STORE, PRUNE, SALVAGE, TYPES
 from core.store.migrate import migrate
 from core.store.rows import Row
 from core.store.schema import APPLICATION_ID, MIGRATIONS
@@ -26,7 +26,7 @@ from core.store.schema import APPLICATION_ID, MIGRATIONS
 # A head farther from the last good fact, or from the last mark before it, is itself damaged: no commit is so large.
 GAP_MAX = 100_000
 
-View = AbstractContextManager[apsw.Connection]
+View = Callable[[], AbstractContextManager[apsw.Connection]]
 
 _SEQS = (
     "SELECT seq FROM fact", "SELECT seq FROM fact INDEXED BY sqlite_autoindex_fact_1",
@@ -42,6 +42,9 @@ _TABLES = {
     "sample": "point, at, value",
     "receipt": "seq, verb, at, actor, document",
 }
+# What an erased fact has: whether it is a deletion, value, common, producer and derivation; and a hash that is erased.
+_BLANK = (1, "{}", None, None, None)
+_NO_HASH = b""
 _FOLDED_META = ("declarations", "indexed_seq", "words")
 _NUMBERED = {
     "type": ("INSERT INTO type (name) VALUES (?)", "SELECT id FROM type WHERE name = ?"),
@@ -51,6 +54,8 @@ _NUMBERED = {
 _MARKS = "SELECT seq, facts FROM checkpoint ORDER BY seq"
 _INDEXED = "SELECT value FROM meta WHERE name = 'indexed_seq'"
 _RECEIPTS = "SELECT verb, document FROM receipt"
+_VALUE = "SELECT value FROM fact WHERE seq = ?"
+_VERBS = {name: verb for verb, name in TYPES.items()}
 _PUT_LOST_UNTIL = """
     INSERT INTO meta (name, value) VALUES ('lost_until', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
@@ -86,16 +91,28 @@ def build(path: Path, views: Sequence[View], rest: Rest, *, kept_head: int, is_e
     not account for what is not there, it is every position after `kept_head`, the head that SQLite would see, and
     before it those that any index or fold of any view names. `is_end_known`: the first view speaks of the last fact.
     """
+    candidate, removed = _built(path, views, rest, _NOTHING, kept_head=kept_head, is_end_known=is_end_known)
+    if removed is not None:
+        # Made anew rather than deleted from: not a byte of what was erased is to stay.
+        path.unlink()
+        candidate, _ = _built(path, views, rest, removed, kept_head=kept_head, is_end_known=is_end_known)
+    return candidate
+
+
+def _built(
+    path: Path, views: Sequence[View], rest: Rest, removed: _Removed, *, kept_head: int, is_end_known: bool
+) -> tuple[Candidate, _Removed | None]:
+    """The candidate without what is `removed`, and what receipts say was removed where some of that came back."""
     os.close(os.open(path, CREATE, FILE_MODE))
     target = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
     try:
         target.pragma("synchronous", "off")
         target.pragma("foreign_keys", True)
         migrate(target, path, application_id=APPLICATION_ID, steps=MIGRATIONS)
-        maker = _Maker(target)
+        maker = _Maker(target, removed)
         with target:
             for view in views:
-                with view as source:
+                with view() as source:
                     maker.take(source)
             maker.carve(rest)
             lost, head, is_lost_known = maker.lost(kept_head, is_end_known=is_end_known)
@@ -104,7 +121,10 @@ def build(path: Path, views: Sequence[View], rest: Rest, *, kept_head: int, is_e
             target.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'fact'", (head,))
             if head > max(maker.there, default=0):
                 target.execute(_PUT_LOST_UNTIL, (head,))
-        return Candidate(facts=len(maker.there), head=head, lost=lost, is_lost_known=is_lost_known)
+            told = maker.removed()
+            came_back = maker.has_any(told)
+        candidate = Candidate(facts=len(maker.there), head=head, lost=lost, is_lost_known=is_lost_known)
+        return candidate, told if came_back else None
     finally:
         target.close()
 
@@ -112,8 +132,10 @@ def build(path: Path, views: Sequence[View], rest: Rest, *, kept_head: int, is_e
 class _Maker:
     """Takes what each view adds to those before."""
 
-    def __init__(self, target: apsw.Connection) -> None:
+    def __init__(self, target: apsw.Connection, removed: _Removed) -> None:
         self._target = target
+        self._barred = [removed]
+        self._noted: list[tuple[str, int]] = []
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._named: set[int] = set()
         self._heads: set[int] = set()
@@ -142,13 +164,23 @@ class _Maker:
             self._copy(source, table, columns)
 
     def carve(self, rest: Rest) -> None:
-        """Add the good facts that no view leads to, but none that a receipt says was taken away."""
+        """Add the good facts that no view leads to."""
         has_receipts = self._first is not None and self._first.has_receipts
-        barred = self._receipted((COMPACT, PRUNE, ERASE))
-        found = carved(rest.leaves(not has_receipts), rest.lookups, self.there)
-        for row in found:
-            if row[0] not in barred:
-                self._put(row)
+        self._barred.append(self.removed())
+        for row in carved(rest.leaves(not has_receipts), rest.lookups, self.there):
+            self._put(row)
+
+    def removed(self) -> _Removed:
+        """What the receipts that are here say was removed."""
+        return _Removed(
+            self._receipted((COMPACT, PRUNE)), self._receipted((ERASE,)), self._receipted((ERASE,), bare=True)
+        )
+
+    def has_any(self, removed: _Removed) -> bool:
+        """Whether facts are here as they were before they were removed."""
+        named = (seq for seq in self.there if seq in removed.gone or seq in removed.erased)
+        rows = (row for seq in named for row in readable(fetch(self._target), seq - 1, seq))
+        return any(isinstance(row, tuple) and removed.bars(row) for row in rows)
 
     def lost(self, kept_head: int, *, is_end_known: bool) -> tuple[list[int], int, bool]:
         """The positions that should hold a fact and do not, the last one that is spoken of, and whether that is all."""
@@ -164,15 +196,23 @@ class _Maker:
         expected = {seq for seq in self._named if seq <= head} | set(range(kept_head + 1, head + 1))
         return sorted(expected - self.there), head, False
 
-    def _receipted(self, verbs: Sequence[str]) -> _Spans:
-        """The positions that this store's receipts of these verbs name."""
+    def _receipted(self, verbs: Sequence[str], *, bare: bool = False) -> _Spans:
+        """The positions that this store's receipts of these verbs name; `bare`: whose hashes went too."""
         spans: list[tuple[int, int]] = []
         for verb, text in _each(self._target, _RECEIPTS):
             if verb in verbs:
-                spans += _named_in(text)
+                spans += _named_in(text, bare=bare)
+        for verb, seq in self._noted:
+            if verb in verbs:
+                spans += _named_in(self._target.execute(_VALUE, (seq,)).get, bare=bare)
         return _Spans(spans)
 
     def _put(self, row: Row) -> None:
+        if any(removed.bars(row) for removed in self._barred):
+            return
+        # One with a number of its own may be another store's, and speak of other positions.
+        if row[2] in _VERBS and row[16] is None:
+            self._noted.append((_VERBS[row[2]], row[0]))
         seq, fact_id, type_name, key, *said, producer, derivation, log, epoch = row[:16]
         type_id = self._number("type", (type_name,))
         origin = self._number("origin", (log, epoch))
@@ -229,6 +269,24 @@ class _Spans:
         return place > 0 and seq <= self._lasts[place - 1]
 
 
+class _Removed(msgspec.Struct, frozen=True):
+    """The positions of facts that are gone, of those that are erased, and of those erased with their hashes."""
+
+    gone: _Spans
+    erased: _Spans
+    bare: _Spans
+
+    def bars(self, row: Row) -> bool:
+        """Whether a row of `verify.COLUMNS` is what was removed; an erased one says nothing any more."""
+        seq = row[0]
+        if seq in self.erased and ((*row[4:7], *row[12:14]) != _BLANK or (seq in self.bare and row[7] != _NO_HASH)):
+            return True
+        return seq in self.gone
+
+
+_NOTHING = _Removed(_Spans(()), _Spans(()), _Spans(()))
+
+
 def _stretches(seqs: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Where there may be facts, given some positions: after a first one up to a last one, none of them endless."""
     since = until = 0
@@ -256,11 +314,14 @@ def _first_of(source: apsw.Connection) -> _First:
     return _First(head, mark, has_receipts)
 
 
-def _named_in(text: Any) -> list[tuple[int, int]]:
-    """The stretches of positions that a receipt names; none where it came from another store, or is none of ours."""
+def _named_in(text: Any, *, bare: bool = False) -> list[tuple[int, int]]:
+    """The stretches of positions that a receipt names; none where it came from another store, or is none of ours.
+
+    `bare`: only those of facts that were erased with their hashes.
+    """
     try:
         document = msgspec.json.decode(text, type=dict[str, Any])
-        if FROM_STORE in document:
+        if FROM_STORE in document or (bare and document.get("drop_hash") is not True):
             return []
         ranges = [(first, last) for first, last in document.get("ranges", ())]
         ranges += [(span["first"], span["last"]) for span in document.get("lost", ())]

@@ -175,7 +175,8 @@ def _damaged(case: Case, found: Findings, *, mend: bool) -> Findings:
         aside = [_set_aside(case, path, name, made) for path, name in files if os.path.lexists(path)]
         place = _free_name(case, SALVAGED)
         made.append(place)
-        views = [overlaid(case.base, case.wal, frames, page_bytes=case.walk.page_bytes) for frames in case.views()]
+        size = case.walk.page_bytes
+        views = [partial(overlaid, case.base, case.wal, frames, page_bytes=size) for frames in case.views()]
         rest = _rest(case, stack)
         candidate = build(place, views, rest, kept_head=case.sound.head, is_end_known=case.is_end_known())
         found = msgspec.structs.replace(

@@ -18,7 +18,9 @@ from core.store import Reader, Store
 from core.store.care.checkup import check_up
 from core.store.care.findings import Findings
 from core.store.care.recovery import accept_salvage, is_settled, recover, repair
+from core.store.care.retention import Policy
 from core.store.care.salvage import examine
+from core.store.care.walfile import FRAME_HEADER_BYTES, HEADER_BYTES
 from tests.store.care.small import with_small_pages
 from tests.store.conftest import ORIGIN, TYPES
 
@@ -243,6 +245,88 @@ def test_what_was_removed_does_not_come_back_out_of_the_log(folder: Path, tmp_pa
 
     assert (WRITTEN - 3 + 1, (), True) == (found.salvaged, found.lost, found.is_lost_known)
     assert {3, 4, 9}.isdisjoint(_accepted(left, found, clock))
+
+
+REMOVALS = ["prune", "compact", "erase", "erase with the hash"]
+
+
+@pytest.mark.parametrize("broken", ["elsewhere", "receipt", "leaf"])
+@pytest.mark.parametrize("how", REMOVALS)
+def test_what_was_removed_in_the_log_does_not_come_back_out_of_the_file(
+    folder: Path, tmp_path: Path, clock: ManualClock, how: str, broken: str
+) -> None:
+    """The file alone still has what the log took away. Damaged is something else, the receipt's row too (its fact is
+    there), or what the log says of the fact.
+    """
+    left = tmp_path / "left"
+    left.mkdir()
+    with Store.open(folder, types=TYPES, origin=ORIGIN, clock=clock) as store:
+        store.commit([Change(type="note", key=f"k{n}", value=_value(n) | {"title": f"secret{n}x"}) for n in range(40)])
+    with Store.open(folder, types=TYPES, origin=ORIGIN, clock=clock) as store:
+        (fact,) = store.facts(19, limit=1)
+        reader = _reading(folder)
+        _remove(store, fact.id, how)
+        for name in (FILE, LOG, "store.lock"):
+            shutil.copyfile(folder / name, left / name)
+        reader.close()
+    in_log = set(_pages_in(left / LOG))
+    _without_page(left, next(page for page in _leaves(folder, "fact") if page not in in_log))
+    content = (left / FILE).read_bytes()
+    if broken == "receipt":
+        _without_frames(left / LOG, set(_leaves(folder, "receipt")))
+    elif broken == "leaf":
+        _without_frames(left / LOG, {content.index(b"secret19x") // 4096 + 1})
+    found = examine(left, at=clock.now(), mend=True)
+    (salvaged,) = (left / name for name in found.aside if name.endswith("salvage.db"))
+
+    assert "damaged" == found.verdict
+    assert b"secret19x" not in salvaged.read_bytes()
+    facts = _accepted(left, found, clock)
+    assert ({} if "erase" in how and broken != "leaf" else None) == facts.get(20)
+    assert fact.value not in facts.values()
+
+
+def _reading(folder: Path) -> apsw.Connection:
+    """A reader that keeps what is in the log from being moved into the file."""
+    db = apsw.Connection(str(folder / FILE), flags=apsw.SQLITE_OPEN_READONLY)
+    db.execute("BEGIN")
+    db.execute("SELECT count(*) FROM fact").fetchall()
+    return db
+
+
+def _remove(store: Store, fact_id: str, how: str) -> None:
+    if how == "prune":
+        store.prune([fact_id], actor="owner")
+    elif how == "compact":
+        store.commit([Change(type="note", key="k19", value={"title": "later"})])
+        store.set_policy("note", Policy(kind="ephemeral"), actor="owner")
+        store.compact(actor="owner")
+    else:
+        store.erase(ids=[fact_id], actor="owner", drop_hash=how != "erase")
+
+
+def _leaves(folder: Path, name: str) -> list[int]:
+    db = apsw.Connection(str(folder / FILE), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        rows = db.execute("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf'", (name,))
+        return [int(page) for (page,) in rows]
+    finally:
+        db.close()
+
+
+def _pages_in(log: Path) -> dict[int, int]:
+    """The pages that the log has, and where their last frame begins."""
+    content = log.read_bytes()
+    places = range(HEADER_BYTES, len(content), FRAME_HEADER_BYTES + 4096)
+    return {int.from_bytes(content[place : place + 4], "big"): place for place in places}
+
+
+def _without_frames(log: Path, pages: set[int]) -> None:
+    content = bytearray(log.read_bytes())
+    for page, place in _pages_in(log).items():
+        if page in pages:
+            content[place + FRAME_HEADER_BYTES : place + FRAME_HEADER_BYTES + 4096] = bytes(4096)
+    log.write_bytes(content)
 
 
 @pytest.mark.parametrize("is_there", [True, False])
