@@ -22,6 +22,8 @@ from tests.netstore.conftest import ORIGIN
 from tests.netstore.served import Served
 
 ROOT = Path(__file__).resolve().parents[2]
+# Long enough for a busy machine to let a client in, and no longer than that once its server is gone.
+PATIENCE_S = 0.5
 SERVE = """
 import sys, time
 from pathlib import Path
@@ -64,7 +66,7 @@ def write_until_killed(server: Server, *, rounds_s: float, clients: int, name: s
     address = str(server.folder / "store.sock")
 
     def write(number: int) -> None:
-        with NetworkStore(address, transport="unix", patience_s=0.01) as client:
+        with NetworkStore(address, transport="unix", patience_s=PATIENCE_S) as client:
             count = 0
             while True:
                 size = random.choice((1, 1, 1, 7))
@@ -78,7 +80,7 @@ def write_until_killed(server: Server, *, rounds_s: float, clients: int, name: s
                     return
                 acknowledged.update(result.id for result in results if isinstance(result, Appended))
 
-    follower = NetworkStore(address, transport="unix", patience_s=0.01)
+    follower = NetworkStore(address, transport="unix", patience_s=PATIENCE_S)
     follower.subscribe(lambda fact: told.append(fact.seq), cursor=Cursor(follower.epoch(), 0))
     threads = [threading.Thread(target=write, args=(number,)) for number in range(clients)]
     for thread in threads:
