@@ -22,7 +22,7 @@ from tests.netstore.conftest import ORIGIN
 from tests.netstore.served import Served
 
 ROOT = Path(__file__).resolve().parents[2]
-# Long enough for a busy machine to let a client in, and no longer than that once its server is gone.
+# A busy machine needs as much to let a client in; a server that is gone is waited for as long.
 PATIENCE_S = 0.5
 SERVE = """
 import sys, time
