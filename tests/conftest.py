@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.slow_report import SlowReport
 
 # Set where everything is installed: there a skip would hide something.
 NOTHING_SKIPPED = "TESTS_NOTHING_SKIPPED"
+# How long an example takes says how busy the machine is: a bench measures, a test asks what is right.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 

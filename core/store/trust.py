@@ -28,8 +28,8 @@ _CODE = (
 # Behind the word a comment may hide the parenthesis.
 _RUNS = re.compile(r"\bcheck\b|\bdefault\s*(?:\(|/\*|--)", re.IGNORECASE)
 _FIELD_INDEX = re.compile(
-    r"""CREATE INDEX "field_\d+_[0-9a-f]{12}" ON fact \(json_extract\(value, '(?:[^']|'')*'\)(?:, key)?\)"""
-    r""" WHERE type = \d+"""
+    r"""CREATE INDEX "field_\d+_[0-9a-f]{12}" ON fact \((?:iif\(json_valid\(value\), )?"""
+    r"""json_extract\(value, '(?:[^']|'')*'\)(?:, NULL\))?(?:, key)?\) WHERE type = \d+"""
 )
 _PATTERNS = re.compile(r"\b(like|glob|regexp|match)\b", re.IGNORECASE)
 

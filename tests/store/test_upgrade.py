@@ -13,8 +13,9 @@ import apsw
 import pytest
 
 from core.model.clock import ManualClock
-from core.model.errors import TooBusy
+from core.model.errors import FileDamaged, TooBusy
 from core.model.fact import Change
+from core.model.filter import parse
 from core.model.manifest import TypeSpec
 from core.store import AtSeq, Origin, Reader, Store
 from core.store.care.checkup import check_up
@@ -170,6 +171,50 @@ def test_a_store_of_version_2_is_written_while_its_words_are_folded(
         assert ["n"] == [hit.key for hit in store.search("meanwhile", limit=9).hits]
         assert [] == store.search("lighthouse", limit=9).hits
     assert check_up(second / "store.db", types=TYPES_OF_2).is_whole
+
+
+def damage(path: Path, said: bytes, becomes: bytes) -> None:
+    """Write other bytes over what stands in the file once."""
+    held = path.read_bytes()
+    assert 1 == held.count(said) and len(said) == len(becomes)
+    path.write_bytes(held.replace(said, becomes))
+
+
+# What breaks the JSON of the third fact, and what breaks its letters.
+@pytest.fixture(
+    params=[(b'{"title":"Third"', b'{\x01title":"Third"'), (b'"Third"', b'"Thi\xffd"')], ids=["json", "letters"]
+)
+def hurt(second: Path, request: pytest.FixtureRequest) -> Path:
+    """A service's folder with a store of version 2, of which one old value is damaged."""
+    damage(second / "store.db", *request.param)
+    return second
+
+
+def test_a_damaged_value_hinders_no_other_record(hurt: Path) -> None:
+    """What is written is stored, and found by words, filters and order; the checkup names the bad fact alone."""
+    with opened(hurt) as store:
+        store.commit([Change(type="note", key="n", value={"title": "Newborn", "tag": "sea"})])
+        store.index_all()
+        store.commit([Change(type="note", key="m", value={"title": "Later", "tag": "sky"})])
+
+        assert ["n"] == [hit.key for hit in store.search("newborn", limit=9).hits]
+        assert ["a"] == [hit.key for hit in store.search("lighthouse keeper", limit=9).hits]
+        assert ["a", "n"] == [one.key for one in store.records("note", where=parse('tag == "sea"'), limit=9).records]
+        assert ["m"] == [one.key for one in store.records("note", where=parse('title == "Later"'), limit=9).records]
+        assert 1 == store.count("note", where=parse('title == "Later"')).count
+        assert ["m", "n"] == [one.key for one in store.records("note", order="-tag", limit=2).records]
+    found = check_up(hurt / "store.db", types=TYPES_OF_2)
+    assert ((3,), (), False) == (found.log.bad, found.faults, found.folds_differ)
+
+
+def test_a_rebuild_names_the_damaged_fact(hurt: Path) -> None:
+    """It folds nothing then, and the store goes on as it was."""
+    with opened(hurt) as store:
+        with pytest.raises(FileDamaged, match="fact 3 cannot be read"):
+            store.rebuild()
+        store.commit([Change(type="note", key="n", value={"title": "Fresh"})])
+
+        assert {"note": 3, "bare": 1} == store.counts()
 
 
 def test_numbers_of_a_later_origin_stay(tmp_path: Path) -> None:

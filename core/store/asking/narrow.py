@@ -34,9 +34,10 @@ class Range(NamedTuple):
     high: tuple[_Scalar, bool] | None = None
     has_objects: bool = False
 
-    def is_by_key(self, type_id: int) -> bool:
-        """Whether its facts stand in the index by their keys: those of one value do, unless it was made otherwise."""
-        return len(self.values) == 1 and not self.has_objects and self.name == index_name(type_id, self.path)
+    @property
+    def is_by_key(self) -> bool:
+        """Whether its facts stand in the index by their keys: those of one value do."""
+        return len(self.values) == 1 and not self.has_objects
 
     def facts(self, type_id: int, parameters: Parameters) -> str:
         """What selects the positions of its facts."""
@@ -73,8 +74,9 @@ class Range(NamedTuple):
 
 
 def indexes_of(rows: Rows, type_id: int, spec: TypeSpec) -> dict[str, str]:
-    """The name of the index of each path that the type declares and this store has indexed."""
-    return {str(path): str(name) for path, name in rows(_INDEXES, (type_id,)) if path in spec.index}
+    """The name of the index of each path that the type declares and this store has indexed as this version does."""
+    there = rows(_INDEXES, (type_id,))
+    return {str(path): str(name) for path, name in there if path in spec.index and name == index_name(type_id, path)}
 
 
 def narrowest(rows: Rows, given: Sequence[Range], type_id: int, *, most: int) -> tuple[Range, int] | None:

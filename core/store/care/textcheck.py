@@ -11,19 +11,15 @@ import apsw
 
 from core.model.manifest import TypeSpec
 from core.store.care.verify import TRIES
-from core.store.log.facts import SEQ_MAX, object_of
+from core.store.log.facts import SEQ_MAX
 from core.store.migrate import migrate
 from core.store.pace import Wait, rest
 from core.store.schema import APPLICATION_ID, MIGRATIONS
-from core.store.words.text import WORDS, Put, TextIndex
+from core.store.words.text import PUTS, WORDS, TextIndex, puts_of
 
 FACTS_AT_ONCE = 1000
 
 _REACHED = "SELECT value FROM meta WHERE name = 'indexed_seq'"
-_PUTS = """
-    SELECT f.seq, f.type, t.name, f.value, f.common FROM fact f CROSS JOIN type t ON t.id = f.type
-    WHERE f.seq > ? AND f.seq <= ? AND f.deleted = 0 ORDER BY f.seq LIMIT ?
-"""
 _STRAYS = """
     SELECT 1 FROM text_docsize
     WHERE id < 1 OR id > (SELECT coalesce(max(value), 0) FROM meta WHERE name = 'indexed_seq')
@@ -68,10 +64,9 @@ def _expected(db: apsw.Connection, types: Mapping[str, TypeSpec], until: int, wa
         total, since = 0, 0
         while True:
             began = time.monotonic()
-            rows: Any = db.execute(_PUTS, (since, until, FACTS_AT_ONCE)).fetchall()
-            puts = [Put(seq, number, name, object_of(value), object_of(own)) for seq, number, name, value, own in rows]
+            rows: Any = db.execute(PUTS, (since, until, FACTS_AT_ONCE)).fetchall()
             with memory:
-                index.add(puts, since=0, head=0)
+                index.add(list(puts_of(rows)), since=0, head=0)
             total += _sum(memory, SEQ_MAX)
             with memory:
                 index.clear()

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import apsw
 import msgspec
 
-from core.model.fact import Record
+from core.model.errors import FileDamaged
+from core.model.fact import JsonObject, Record
 from core.model.manifest import TypeSpec, spec_of
 from core.store.log.facts import KNOWN_AT, REV_ORDER, object_of
 from core.store.log.fold import Span, Version, at_of, common_of, declared_at, weighed
@@ -50,7 +51,10 @@ _VERSIONS = f"""
     SELECT f.type, f.key, f.seq, f.rev_generation, {REV_ORDER}, f.value_hash, {KNOWN_AT} FROM fact f
     ORDER BY f.type, f.key
 """
-_FOLDED = f"SELECT f.value, f.common, f.deleted, f.valid_time, {KNOWN_AT} FROM fact f WHERE f.seq = ?"
+_FOLDED = f"""
+    SELECT cast(f.value AS BLOB), cast(f.common AS BLOB), f.deleted, f.valid_time, {KNOWN_AT}
+    FROM fact f WHERE f.seq = ?
+"""
 _OF_KEY = f"""
     SELECT f.seq, f.rev_generation, {REV_ORDER}, f.value_hash, {KNOWN_AT} FROM fact f WHERE f.seq IN (
         SELECT seq FROM current WHERE type = ?1 AND key = ?2
@@ -148,17 +152,25 @@ def _folded(db: apsw.Connection, types: Mapping[str, TypeSpec]) -> Iterator[tupl
 
 
 def _row(db: apsw.Connection, type_id: int, key: str, seq: int, spec: TypeSpec) -> Row:
-    value, common, deleted, valid_time, known_at = db.execute(_FOLDED, (seq,)).get
-    document = object_of(value)
-    at = at_of(declared_at(spec, document), valid_time=valid_time, known_at=known_at)
-    known = None if deleted else change_hash(document, object_of(common), spec.volatile)
+    value, common, deleted, valid_time, known_at = _said(db, seq)
+    at = at_of(declared_at(spec, value), valid_time=valid_time, known_at=known_at)
+    known = None if deleted else change_hash(value, common, spec.volatile)
     return Row(type_id, key, seq, bool(deleted), known, at)
 
 
 def _past(db: apsw.Connection, type_id: int, key: str, span: Span, spec: TypeSpec) -> Past:
-    value, _, deleted, valid_time, known_at = db.execute(_FOLDED, (span.seq,)).get
-    at = at_of(declared_at(spec, object_of(value)), valid_time=valid_time, known_at=known_at)
+    value, _, deleted, valid_time, known_at = _said(db, span.seq)
+    at = at_of(declared_at(spec, value), valid_time=valid_time, known_at=known_at)
     return Past(type_id, key, span.seq, bool(deleted), at, span.until_seq, span.until_known)
+
+
+def _said(db: apsw.Connection, seq: int) -> tuple[JsonObject, JsonObject, int, float | None, float]:
+    """What a fact says, and when; raises FileDamaged with its position where its documents cannot be read."""
+    value, common, deleted, valid_time, known_at = db.execute(_FOLDED, (seq,)).get
+    try:
+        return object_of(value), object_of(common), deleted, valid_time, known_at
+    except (msgspec.MsgspecError, ValueError, RecursionError) as err:
+        raise FileDamaged(f"fact {seq} cannot be read", remedy="Only a backup holds what it said.") from err
 
 
 def _check(row: tuple[Any, ...]) -> None:

@@ -35,8 +35,11 @@ _FACTS_VIEW = """
 
 
 def field_expression(path: str) -> str:
-    """What the index of a declared path is over, letter by letter: a query must say the same to use it."""
-    return f"json_extract(value, {text_literal(json_path(path))})"
+    """What the index of a declared path is over, letter by letter: a query must say the same to use it.
+
+    A damaged value that is no JSON any more has nothing there; its fact stays, and hinders no other.
+    """
+    return f"iif(json_valid(value), json_extract(value, {text_literal(json_path(path))}), NULL)"
 
 
 def text_literal(text: str) -> str:

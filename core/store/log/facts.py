@@ -156,7 +156,7 @@ def json_text(document: JsonObject) -> str:
     return _encode(document).decode()
 
 
-def object_of(text: str | None) -> JsonObject:
+def object_of(text: str | bytes | None) -> JsonObject:
     """The JSON object in `text`, empty where there is none."""
     return {} if text is None else _decode_object(text)
 

@@ -35,13 +35,15 @@ _INSERT = "INSERT INTO text (rowid, title, body) VALUES (?, ?, ?)"
 _REMOVE = "INSERT INTO text (text, rowid, title, body) VALUES ('delete', ?, ?, ?)"
 _REMOVE_ALL = "INSERT INTO text (text) VALUES ('delete-all')"
 _OPTIMIZE = "INSERT INTO text (text) VALUES ('optimize')"
-_PUTS = """
-    SELECT f.seq, f.type, t.name, f.value, f.common FROM fact f CROSS JOIN type t ON t.id = f.type
+# The documents as bytes: those of a damaged fact need not be text.
+PUTS = """
+    SELECT f.seq, f.type, t.name, cast(f.value AS BLOB), cast(f.common AS BLOB)
+    FROM fact f CROSS JOIN type t ON t.id = f.type
     WHERE f.seq > ? AND f.seq <= ? AND f.deleted = 0 ORDER BY f.seq LIMIT ?
 """
 _INDEXED = """
-    SELECT f.seq, f.type, t.name, f.value, f.common FROM text_docsize d CROSS JOIN fact f ON f.seq = d.id
-    CROSS JOIN type t ON t.id = f.type WHERE d.id = ?
+    SELECT f.seq, f.type, t.name, cast(f.value AS BLOB), cast(f.common AS BLOB)
+    FROM text_docsize d CROSS JOIN fact f ON f.seq = d.id CROSS JOIN type t ON t.id = f.type WHERE d.id = ?
 """
 _ANY = "SELECT 1 FROM text_docsize LIMIT 1"
 WORDS = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.words USING fts5vocab (main, text, instance)"
@@ -58,6 +60,7 @@ _REACH = """
     INSERT INTO meta (name, value) VALUES ('indexed_seq', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
 _HEAD = "SELECT seq FROM sqlite_sequence WHERE name = 'fact'"
+_UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):
@@ -112,7 +115,7 @@ class TextIndex:
             for seq in seqs:
                 indexed: list[Any] = self._db.execute(_INDEXED, (seq,)).fetchall()
                 self._db.executemany(_REMOVE, self._rows(map(_put, indexed)))
-        except (apsw.CorruptError, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        except (apsw.CorruptError, *_UNREADABLE):
             self.clear()
 
     def purge(self, seqs: Sequence[int]) -> None:
@@ -140,8 +143,8 @@ class TextIndex:
             pass
 
     def _catch_up(self, limit: int, *, until: int) -> bool:
-        rows: list[tuple[Any, ...]] = self._db.execute(_PUTS, (self.reached, until, limit)).fetchall()
-        self._index(map(_put, rows))
+        rows: list[tuple[Any, ...]] = self._db.execute(PUTS, (self.reached, until, limit)).fetchall()
+        self._index(puts_of(rows))
         is_done = len(rows) < limit
         self._reach(until if is_done else rows[-1][0])
         return is_done
@@ -222,6 +225,16 @@ class _Places:
 
 
 _UNDECLARED = Reading(TypeSpec(name=""))
+
+
+def puts_of(rows: Iterable[tuple[Any, ...]]) -> Iterator[Put]:
+    """The versions in rows of `PUTS`. One that cannot be read has no words: it is damaged, and others tell of that."""
+    for row in rows:
+        try:
+            put = _put(row)
+        except _UNREADABLE:
+            continue
+        yield put
 
 
 def _put(row: tuple[Any, ...]) -> Put:
