@@ -140,6 +140,7 @@ class _Maker:
         self._named: set[int] = set()
         self._heads: set[int] = set()
         self._first: _First | None = None
+        self._whole: set[str] = set()
         self._views = 0
         self.there: set[int] = set()
 
@@ -232,14 +233,18 @@ class _Maker:
         return number
 
     def _copy(self, source: apsw.Connection, table: str, columns: str) -> None:
+        """Add the rows of a table that no view before had whole: what such a one lacks was taken away."""
+        if table in self._whole:
+            return
         marks = ", ".join("?" * len(columns.split(",")))
-        for row in _each(source, f"SELECT {columns} FROM {table}"):
-            if table == "meta" and row[0] in _FOLDED_META:
-                continue
-            try:
-                self._target.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row)
-            except apsw.Error:
-                continue  # A row that no table of ours takes is none of ours.
+        with suppress(apsw.Error, ValueError):
+            for row in source.execute(f"SELECT {columns} FROM {table}"):
+                if table == "meta" and row[0] in _FOLDED_META:
+                    continue
+                # A row that no table of ours takes is none of ours.
+                with suppress(apsw.Error):
+                    self._target.execute(f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", row)
+            self._whole.add(table)
 
 
 class _First(msgspec.Struct, frozen=True):

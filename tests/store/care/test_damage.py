@@ -286,6 +286,38 @@ def test_what_was_removed_in_the_log_does_not_come_back_out_of_the_file(
     assert fact.value not in facts.values()
 
 
+def test_what_was_deleted_beside_the_facts_does_not_come_back(folder: Path, tmp_path: Path, clock: ManualClock) -> None:
+    """Numbers, what waits in quarantine and where a stream resumes: the file alone still has them."""
+    left = tmp_path / "left"
+    left.mkdir()
+    odd = Change(type="note", key="odd", value={"secret": "waiting words", "n": float("nan")})
+    with Store.open(folder, types=TYPES, origin=ORIGIN, clock=clock) as store:
+        notes = [Change(type="note", key=f"k{n}", value=_value(n)) for n in range(40)]
+        store.commit([*notes, odd], cursor=CURSOR, samples=[("p", 50.0 * n, float(n)) for n in range(5)])
+    with Store.open(folder, types=TYPES, origin=ORIGIN, clock=clock) as store:
+        reader = _reading(folder)
+        store.series.delete("p", since=0.0, until=1e9, actor="owner")
+        store.drop_quarantined(store.quarantined(10)[0].position, actor="owner")
+        store.set_cursor("notes", None)
+        for name in (FILE, LOG, "store.lock"):
+            shutil.copyfile(folder / name, left / name)
+        reader.close()
+    in_log = set(_pages_in(left / LOG))
+    _without_page(left, next(page for page in _leaves(folder, "fact") if page not in in_log))
+    found = examine(left, at=clock.now(), mend=True)
+    (salvaged,) = (left / name for name in found.aside if name.endswith("salvage.db"))
+
+    assert "damaged" == found.verdict
+    assert b"waiting words" not in salvaged.read_bytes()
+    _accepted(left, found, clock)
+    with Reader.open(left, types=TYPES) as reading:
+        assert ([], [], None) == (
+            reading.series.samples("p", limit=10).moments,
+            reading.quarantined(10),
+            reading.cursor("notes"),
+        )
+
+
 def _reading(folder: Path) -> apsw.Connection:
     """A reader that keeps what is in the log from being moved into the file."""
     db = apsw.Connection(str(folder / FILE), flags=apsw.SQLITE_OPEN_READONLY)
